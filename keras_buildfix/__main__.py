@@ -1,0 +1,6 @@
+"""``python -m keras_buildfix``."""
+
+from keras_buildfix.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,315 @@
+"""The one room that knows Keras.
+
+Whose Keras a class belongs to, what its constructors do to ``built``, and every private Keras name
+that the package touches, each behind a function that says where the name is true. No other module
+names a private attribute of Keras, and nothing here imports Keras: a class brings its own.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from types import CodeType, FrameType, FunctionType
+from typing import Any
+
+#: Top-level packages that are a Keras. TensorFlow's own old copy is told apart by its longer path.
+PACKAGES = ("keras", "tf_keras")
+_VENDORED = "tensorflow.python.keras"
+
+#: Built-ins that are never built by a call, so that marking themselves built skips nothing:
+#: placeholders, TensorFlow ops turned into layers, and Keras 2's metrics, which are layers there.
+_BUILT_OTHERWISE = frozenset({"InputLayer", "TensorFlowOpLayer", "ReloadedLayer", "Metric"})
+
+
+# --- Whose class is it -------------------------------------------------------------------------
+
+
+def package_of(module_name: str) -> str | None:
+    """The Keras package that a module lies in: ``keras``, ``tf_keras``, TensorFlow's copy, or None."""
+    root = module_name.partition(".")[0]
+    if root in PACKAGES:
+        return root
+    return _VENDORED if (module_name + ".").startswith(_VENDORED + ".") else None
+
+
+def belongs_to_keras(cls: type) -> bool:
+    """Whether Keras itself defines this class."""
+    return package_of(getattr(cls, "__module__", None) or "") is not None
+
+
+def layer_base(cls: object) -> type | None:
+    """Keras's own ``Layer`` among the bases of `cls`; None for anything that is no layer class.
+
+    The last one counts: Keras 2's ``legacy_tf_layers.base.Layer`` is a ``Layer`` above the real one.
+    """
+    if not isinstance(cls, type):
+        return None
+    found = None
+    for base in cls.__mro__:
+        if base.__name__ == "Layer" and belongs_to_keras(base):
+            found = base
+    return found
+
+
+def layer_class(cls: object, wanted_by: str) -> type:
+    """`cls`, if it is a Keras layer class; a TypeError that says what came otherwise."""
+    if layer_base(cls) is None:
+        raise TypeError(
+            f"{wanted_by} expects a Keras layer class, a subclass of keras.layers.Layer; got {describe(cls)}."
+        )
+    assert isinstance(cls, type)
+    return cls
+
+
+def layer_instance(layer: object, wanted_by: str) -> Any:
+    """`layer`, if it is a Keras layer; a TypeError that says what came otherwise."""
+    if layer_base(type(layer)) is None:
+        raise TypeError(f"{wanted_by} expects a Keras layer (an instance); got {describe(layer)}.")
+    return layer
+
+
+def describe(thing: object) -> str:
+    """What a thing is, in words for an error message."""
+    if isinstance(thing, type):
+        return f"the {'Keras layer ' if layer_base(thing) else ''}class {thing.__module__}.{thing.__qualname__}"
+    if inspect.ismodule(thing):
+        return f"the module {thing.__name__}"
+    if inspect.isroutine(thing):
+        return f"the function {getattr(thing, '__qualname__', thing)}"
+    kind = f"{type(thing).__module__}.{type(thing).__qualname__}"
+    if layer_base(type(thing)) is not None:
+        return f"an instance of the Keras layer class {kind}; pass the class itself"
+    return f"{thing!r:.60} (a {kind})"
+
+
+def loaded_layer_bases() -> Iterator[type]:
+    """The ``Layer`` class of each Keras that this process has finished importing."""
+    for package in PACKAGES:
+        module = sys.modules.get(package)
+        layers = getattr(module, "layers", None)
+        base = layer_base(getattr(layers, "Layer", None))
+        if base is not None:
+            yield base
+
+
+def builtin_layers(base: type) -> Iterator[type]:
+    """Every layer class that Keras itself defines on this ``Layer``, legacy ones included."""
+    seen = {base}
+    waiting = [base]
+    while waiting:
+        for cls in type.__subclasses__(waiting.pop()):
+            if cls not in seen:
+                seen.add(cls)
+                waiting.append(cls)
+                if belongs_to_keras(cls):
+                    yield cls
+
+
+# --- Who marks a layer built -------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=None)
+def marking_code(builtin: type) -> tuple[CodeType, frozenset[CodeType]] | None:
+    """The code by which a built-in's own constructor marks a layer built, if it does.
+
+    That is its ``__init__`` and those methods of Keras's that ``__init__`` calls to this end
+    (``_build_at_init`` on 3.10 and later, keras PR #20880). It is read off the code itself, not off
+    a version, so that a built-in that starts doing this tomorrow is found too.
+    """
+    init = vars(builtin).get("__init__")
+    base = layer_base(builtin)
+    if base in (None, builtin) or builtin.__name__ in _BUILT_OTHERWISE or not belongs_to_keras(builtin):
+        return None
+    if not isinstance(init := inspect.unwrap(init) if callable(init) else None, FunctionType):
+        return None
+    helpers = frozenset(_called_code_that_marks(builtin, init.__code__, set()))
+    return (init.__code__, helpers) if helpers or stores_built(init.__code__) else None
+
+
+def marking_builtins(cls: type) -> list[type]:
+    """The built-ins among the bases of `cls` whose constructor marks the layer built, nearest first."""
+    return [base for base in cls.__mro__ if belongs_to_keras(base) and marking_code(base) is not None]
+
+
+def marks_unconditionally(builtin: type) -> bool:
+    """Whether a subclass's ``build`` is skipped: nothing asks first if ``build`` is overridden.
+
+    ``_build_at_init`` does ask (3.10.0 to nightly, `utils.is_default`), a plain ``self.built = True``
+    does not (3.0-3.9, and Reshape from 3.12 on, keras PR #21568).
+    """
+    marking = marking_code(builtin)
+    if marking is None:
+        return False
+    init, helpers = marking
+    return stores_built(init) or any("is_default" not in helper.co_names for helper in helpers)
+
+
+def marks_through_helper(builtin: type) -> bool:
+    """Whether the mark is set in a method of Keras's, which may do more than that (lock the state)."""
+    marking = marking_code(builtin)
+    return marking is not None and bool(marking[1])
+
+
+def is_marked_by_builtin(layer: Any, frame: FrameType | None) -> bool:
+    """Whether the assignment that `frame` belongs to is a built-in's constructor marking `layer`.
+
+    Walks out of the ``__setattr__`` of Keras, the backend or the user, and out of Keras's helpers,
+    to the function that decided. A user's own ``self.built = True`` is somebody else's decision.
+    """
+    while frame is not None and frame.f_code.co_name == "__setattr__":
+        frame = frame.f_back
+    if frame is None:
+        return False
+    marking = [marking_code(base) for base in marking_builtins(type(layer))]
+    helpers = frozenset().union(*(found[1] for found in marking if found))
+    while frame is not None and frame.f_code in helpers:
+        frame = frame.f_back
+    return frame is not None and any(found and frame.f_code is found[0] for found in marking)
+
+
+def stores_built(code: CodeType, *, reset: bool = False) -> bool:
+    """Whether code assigns ``something.built``; a plain ``= False`` counts only with `reset`."""
+    if "built" in code.co_consts:  # setattr(self, "built", ...)
+        return True
+    if "built" not in code.co_names:
+        return False
+    steps = [s for s in dis.get_instructions(code) if s.opname not in ("CACHE", "EXTENDED_ARG", "NOP")]
+    for at, step in enumerate(steps):
+        if step.opname == "STORE_ATTR" and step.argval == "built":
+            value = steps[at - 2]  # then comes the load of `self`, then this store
+            if reset or not (value.opname == "LOAD_CONST" and value.argval is False):
+                return True
+    return False
+
+
+def is_left_to_the_user(cls: type) -> bool:
+    """Whether a mark set by a built-in's constructor is to be ignored for instances of `cls`.
+
+    True for a subclass that brings a ``build`` (its own or a mixin's), and for one that brings an
+    ``__init__``, since that may make state after ``super().__init__()``. Keras's own are as they are.
+    """
+    return build_owner(cls) is not None or any("__init__" in vars(base) for base in users_bases(cls))
+
+
+def build_owner(cls: type) -> type | None:
+    """The class that ``cls.build`` comes from, if that is not Keras."""
+    for base in cls.__mro__:
+        if "build" in vars(base):
+            return None if belongs_to_keras(base) else base
+    return None
+
+
+def users_bases(cls: type) -> Iterator[type]:
+    """The classes above Keras's ``Layer`` that are not Keras's: `cls`, its parents and mixins."""
+    end = layer_base(cls)
+    for base in cls.__mro__:
+        if base is end:
+            return
+        if not belongs_to_keras(base):
+            yield base
+
+
+def attributes_stored(code: CodeType) -> set[str]:
+    """The names of the attributes that code assigns."""
+    return {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_ATTR"}
+
+
+def _called_code_that_marks(builtin: type, code: CodeType, seen: set[str]) -> Iterator[CodeType]:
+    """Code of Keras's methods that `code` calls on the layer and that mark it built in the end."""
+    for name in code.co_names:
+        # `build` really builds, and `__init__` of another base is looked at in its own right.
+        if name in seen or name in ("build", "__init__", "__call__", "call"):
+            continue
+        seen.add(name)
+        method = inspect.getattr_static(builtin, name, None)
+        if isinstance(method, FunctionType) and package_of(method.__module__) is not None:
+            deeper = list(_called_code_that_marks(builtin, method.__code__, seen))
+            yield from deeper
+            if deeper or stores_built(method.__code__):
+                yield method.__code__
+
+
+# --- Private names, each in one function -------------------------------------------------------
+
+
+def defer_lock(cls: type) -> str | None:
+    """Have layers of `cls` lock their state only once they are built; the name of what was set.
+
+    ``Layer._lock_state``: 3.0.0 to nightly. ``_build_at_init`` (3.10.0 on) calls it from constructors.
+    """
+    name = "_lock_state"
+    if not hasattr(cls, name):
+        return None
+
+    def _lock_state(self: Any) -> None:
+        if self.built:
+            getattr(super(cls, self), name)()
+
+    _lock_state.__doc__ = "Locks the layer's state, once it is built (keras_buildfix)."
+    setattr(cls, name, _lock_state)
+    return name
+
+
+def lock_state(layer: Any) -> None:
+    """Have Keras note the weights of a layer now built and refuse new ones.
+
+    ``_post_build`` (the torch backend registers parameters there), ``_lock_state``: 3.0.0 to nightly.
+    """
+    for name in ("_post_build", "_lock_state"):
+        if hasattr(layer, name):
+            getattr(layer, name)()
+
+
+def unlock_state(layer: Any) -> None:
+    """Have Keras accept new weights and sub-layers. ``Layer._tracker``: 3.0.0 to nightly."""
+    tracker = getattr(layer, "_tracker", None)
+    if tracker is not None:
+        tracker.locked = False  # `unlock()` does just this, but is not there on 3.0
+
+
+def build_has_run(layer: Any) -> bool:
+    """Whether ``build`` of this layer has run. ``_build_shapes_dict``: 3.0.0 to nightly, set after it.
+
+    ``_build_input_shape``: Keras 2 and tf_keras, set by ``Layer.build``.
+    """
+    name = "_build_shapes_dict" if hasattr(layer, "_build_shapes_dict") else "_build_input_shape"
+    return getattr(layer, name, None) is not None
+
+
+def state_in_attributes(layer: Any) -> list[Any]:
+    """The weights and sub-layers that Keras 3 tracks for a layer and that its attributes hold.
+
+    ``Layer._tracker``: 3.0.0 to nightly. Empty on Keras 2, which forgets a weight by itself when its
+    attribute is set anew. Keras's own lists, and TensorFlow's (``_self_...``), are not attributes.
+    """
+    config = getattr(getattr(layer, "_tracker", None), "config", {})
+    lists = [config[store][1] for store in ("trainable_variables", "non_trainable_variables", "layers") if config]
+    tracked = {id(value): value for values in lists for value in values}
+    own_lists = {id(store) for _, store in config.values()}
+    waiting = [held for name, held in vars(layer).items() if not name.startswith("_self_")]
+    found = {}
+    while waiting:
+        held = waiting.pop()
+        if id(held) in tracked:
+            found[id(held)] = held
+        elif isinstance(held, dict):
+            waiting.extend(held.values())
+        elif isinstance(held, (list, tuple)) and id(held) not in own_lists:
+            waiting.extend(held)
+    return [value for key, value in tracked.items() if key in found]
+
+
+def forget(layer: Any, values: list[Any]) -> None:
+    """Have Keras 3 no longer count these as state of the layer. ``_tracker.untrack``: 3.0.0 to nightly."""
+    for value in values:
+        layer._tracker.untrack(value)
+    if values and hasattr(layer, "_post_build"):
+        layer._post_build()
+
+
+def nested_layers(layer: Any) -> list[Any]:
+    """The layer and all layers inside it. ``_flatten_layers``: 2.12 to nightly, both generations."""
+    return list(layer._flatten_layers())

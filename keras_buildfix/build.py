@@ -1,0 +1,219 @@
+"""Deferred build: a subclass's ``build()`` runs, once, before first use, on every Keras.
+
+How it works, in one paragraph. Some built-ins set ``self.built = True`` at the end of their own
+``__init__``, and Keras then never calls ``build``. A class is mended by giving it a descriptor named
+``built`` that ignores just that one assignment, the built-in's own, and lets every other one through;
+the layer then stays unbuilt until Keras builds it as it builds any other layer. The value lives where
+it always did, in the instance's ``__dict__``. Nothing is wrapped: ``__init__``, ``build``, ``call``
+and the metaclass stay the user's, and so does what Keras reads off their signatures.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from keras_buildfix import _keras
+
+_Class = TypeVar("_Class", bound=type)
+
+
+@overload
+def deferred_build(cls: _Class) -> _Class: ...
+@overload
+def deferred_build() -> Callable[[_Class], _Class]: ...
+def deferred_build(*args: Any) -> Any:
+    """Gives a layer class its ``build()`` back, where the Keras at hand would skip it.
+
+    Use as ``@deferred_build`` or ``@deferred_build()``, or call it on a class of somebody else's.
+    Subclasses of the class are mended with it.
+
+    Args:
+        cls: A subclass of ``keras.layers.Layer`` (of Keras 3, ``tf.keras`` or ``tf_keras``).
+
+    Returns:
+        The same class object. It is unchanged where no built-in among its bases marks itself built;
+        otherwise it has gained the attribute ``built``, and ``_lock_state`` where the built-in also
+        locks the layer's state (Keras 3.10 on). Which of the two holds is read once, here, off the
+        constructors themselves, so that a built-in which starts to mark itself in a Keras that
+        nobody has measured yet is found as well.
+
+    Raises:
+        TypeError: If given anything but a Keras layer class.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import deferred_build
+        >>> @deferred_build
+        ... class ScaledPool(keras.layers.MaxPooling2D):
+        ...     def build(self, input_shape):
+        ...         self.scale = self.add_weight(name="scale", shape=(input_shape[-1],), initializer="ones")
+        ...         super().build(input_shape)
+        ...     def call(self, x):
+        ...         return super().call(x) * self.scale
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), ScaledPool(2)])
+        >>> len(model.weights)
+        1
+
+    Source: keras #20175 (3.6.0) and #20871 for pooling, activations and others on 3.6-3.9; PR #20880
+    (3.10.0, the lock); PR #21568 (3.12.0, Reshape). Measured: ``affected_layers()``.
+    """
+    if not args:
+        return deferred_build
+    (cls,) = args
+    mend(_keras.layer_class(cls, "deferred_build"))
+    return cls
+
+
+class DeferredBuildMixin:
+    """Gives every subclass its ``build()`` back, where the Keras at hand would skip it.
+
+    List it before the Keras class. It has no ``__init__`` and no methods of its own, and does to a
+    class what ``deferred_build`` does, for each subclass when it is defined.
+
+    Raises:
+        TypeError: At class definition, if a Keras class is listed before it.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import DeferredBuildMixin
+        >>> class Scaled(DeferredBuildMixin, keras.layers.Reshape):
+        ...     def build(self, input_shape):
+        ...         self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
+        >>> Scaled((4,)).built
+        False
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        first = next((base for base in cls.__mro__ if base is DeferredBuildMixin or _keras.belongs_to_keras(base)))
+        if first is not DeferredBuildMixin:
+            listed = [base for base in cls.__bases__ if not issubclass(base, DeferredBuildMixin)]
+            mixins = [base for base in cls.__bases__ if issubclass(base, DeferredBuildMixin)]
+            order = ", ".join(base.__name__ for base in mixins + listed)
+            raise TypeError(
+                f"DeferredBuildMixin comes after the Keras class {first.__name__} in {cls.__name__}: "
+                f"list it first, as in `class {cls.__name__}({order})`."
+            )
+        if _keras.layer_base(cls) is not None:
+            mend(cls)
+
+
+def mark_built(layer: Any) -> None:
+    """Says of a layer "I am built": Keras will not call its ``build`` any more.
+
+    For a layer that makes its weights outside ``build``. As after a ``build``, Keras 3 accepts no
+    further weights or sub-layers from then on, and the torch backend registers the parameters.
+
+    Args:
+        layer: A Keras layer, usually ``self`` at the end of ``__init__``.
+
+    Raises:
+        TypeError: If given anything but a Keras layer.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import mark_built
+        >>> layer = keras.layers.Layer()
+        >>> mark_built(layer)
+        >>> layer.built
+        True
+
+    Source: the portable form of ``self.built = True`` and of the private ``_build_at_init`` (3.10.0).
+    """
+    _keras.layer_instance(layer, "mark_built").built = True
+    _keras.lock_state(layer)
+
+
+def reset_built(layer: Any) -> None:
+    """Says to a layer "build again": its ``build`` runs before the next use, with the shape given then.
+
+    New weights and sub-layers are accepted until then. Those that the new ``build`` replaces (the same
+    attribute is set anew) are dropped, which Keras 3 by itself does not do; those it leaves alone, like
+    the ones made in ``__init__``, stay with their values.
+
+    Args:
+        layer: A Keras layer, built or not: ``self`` at the end of ``__init__``, or one to be built
+            again for another input shape.
+
+    Raises:
+        TypeError: If given anything but a Keras layer.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import reset_built
+        >>> layer = keras.layers.Dense(4)
+        >>> layer.build((None, 2))
+        >>> reset_built(layer)
+        >>> layer.build((None, 3))
+        >>> [tuple(w.shape) for w in layer.weights]
+        [(3, 4), (4,)]
+
+    Source: the portable form of ``self.built = False`` and of ``_tracker.unlock()`` (3.1.0 on).
+    """
+    _keras.unlock_state(_keras.layer_instance(layer, "reset_built"))
+    layer.built = False
+    held = _keras.state_in_attributes(layer)
+    if held:
+        _after_next_build(layer, lambda: _forget_replaced(layer, held))
+
+
+class DeferredBuilt:
+    """The attribute ``built`` of a mended class: ignores the mark set by a built-in's constructor."""
+
+    def __get__(self, layer: Any, owner: type | None = None) -> Any:
+        if layer is None:
+            return self
+        try:
+            return layer.__dict__["built"]
+        except KeyError:
+            raise AttributeError(f"{type(layer).__name__!r} object has no attribute 'built'") from None
+
+    def __set__(self, layer: Any, value: Any) -> None:
+        if value and _keras.is_marked_by_builtin(layer, sys._getframe(1)) and _keras.is_left_to_the_user(type(layer)):
+            return
+        layer.__dict__["built"] = value
+
+    def __delete__(self, layer: Any) -> None:
+        layer.__dict__.pop("built", None)
+
+
+def mend(cls: type) -> list[str]:
+    """Gives `cls` the attributes that keep its ``build`` from being skipped; their names, if any."""
+    marking = _keras.marking_builtins(cls)
+    if _keras.build_owner(cls) is not None:  # and so has each subclass: only the lock of 3.10 on falls away
+        marking = [builtin for builtin in marking if _keras.marks_unconditionally(builtin)]
+    if not marking or hasattr(inspect.getattr_static(cls, "built", None), "__set__"):
+        return []  # sound, mended already, or the user brings a `built` of their own
+    added = []
+    if any(_keras.marks_through_helper(builtin) for builtin in marking):
+        # First the lock, then `built`: another thread that makes a layer in between sees plain Keras.
+        added.append(_keras.defer_lock(cls))
+    setattr(cls, "built", DeferredBuilt())  # noqa: B010
+    return [name for name in (*added, "built") if name]
+
+
+def is_mended(cls: type) -> bool:
+    """Whether `cls` or one of its bases has been mended."""
+    return isinstance(inspect.getattr_static(cls, "built", None), DeferredBuilt)
+
+
+def _after_next_build(layer: Any, done: Callable[[], None]) -> None:
+    """Calls `done` once, after the layer's next ``build`` that succeeds."""
+    build = layer.build
+
+    @functools.wraps(build)  # Keras reads the signature of `build`, and whether it is overridden
+    def build_again(*args: Any, **kwargs: Any) -> None:
+        build(*args, **kwargs)
+        layer.build = build
+        done()
+
+    layer.build = build_again
+
+
+def _forget_replaced(layer: Any, held: list[Any]) -> None:
+    still = {id(value) for value in _keras.state_in_attributes(layer)}
+    _keras.forget(layer, [value for value in held if id(value) not in still])

@@ -1,0 +1,151 @@
+"""Which Keras is it: of an object, or of this process, found without importing it."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from packaging.version import Version
+
+from keras_buildfix import _keras
+
+
+@dataclass(frozen=True)
+class KerasInfo:
+    """A Keras.
+
+    Attributes:
+        package: The package that the classes lie in: ``"keras"`` (Keras 3, and ``tf.keras`` up to
+            TensorFlow 2.15), ``"tf_keras"``, or ``"tensorflow.python.keras"``, TensorFlow's old copy.
+        version: As the package itself says, for example ``"3.16.0.dev2026102704"``.
+        generation: 2 or 3.
+        backend: ``"tensorflow"``, ``"jax"``, ``"torch"``, ``"numpy"`` or ``"openvino"``.
+    """
+
+    package: str
+    version: str
+    generation: int
+    backend: str
+
+    def __str__(self) -> str:
+        return f"{self.package} {self.version} on {self.backend}"
+
+
+def keras_info(obj: object = None) -> KerasInfo:
+    """Which Keras an object, class or module belongs to; without one, which this process has or would import.
+
+    Args:
+        obj: A layer, model, optimizer, variable or other object of Keras's or of a subclass; a class;
+            a module: ``keras``, ``tf.keras``, ``tf_keras``, or one that defines or imports such things.
+
+    Returns:
+        The package, its version, generation and backend. Without `obj` nothing is imported: a Keras
+        that is not loaded yet is found as ``import`` would find it, its version read from its own
+        files (metadata is wrong where keras-nightly lies over keras), its backend from
+        ``KERAS_BACKEND`` or ``keras.json``. ``TF_USE_LEGACY_KERAS=1`` means ``tf_keras``, if it is there.
+
+    Raises:
+        TypeError: If `obj` has nothing to do with Keras.
+        ModuleNotFoundError: Without `obj`, if no Keras is installed.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import keras_info
+        >>> keras_info(keras.layers.Dense).generation in (2, 3)
+        True
+
+    Source: ``tf.keras.__version__`` is missing on TensorFlow 2.13-2.15; measured in FACTS, "Which Keras is it".
+    """
+    if obj is not None:
+        return _of_package(_package_of(obj))
+    for package in _wanted_packages():
+        if package in sys.modules:
+            return _of_package(package)
+    for package in _wanted_packages():
+        found = _on_disk(package)
+        if found is not None:
+            return found
+    raise ModuleNotFoundError(
+        "No Keras is installed here: neither keras nor tf_keras can be imported by "
+        f"{sys.executable}. `pip install keras jax` is a light one to start with."
+    )
+
+
+def _package_of(obj: object) -> str:
+    """The Keras package that an object, class or module has to do with."""
+    if inspect.ismodule(obj):
+        values = [obj, *(value for value in list(vars(obj).values()) if isinstance(value, (type, ModuleType)))]
+    else:
+        values = [obj if isinstance(obj, type) else type(obj)]
+    for value in values:
+        bases = [value.__name__] if inspect.ismodule(value) else [b.__module__ or "" for b in inspect.getmro(value)]
+        # The last one: of a layer's bases, the nearest may be Keras 3's and the farthest TensorFlow's.
+        for name in bases:
+            package = _keras.package_of(name)
+            if package is not None and package in sys.modules:
+                return package
+    raise TypeError(
+        f"keras_info expects an object, class or module that has to do with Keras; got {_keras.describe(obj)}."
+    )
+
+
+def _wanted_packages() -> tuple[str, ...]:
+    """Keras packages in the order in which this process would take them."""
+    legacy = os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true")
+    return tuple(reversed(_keras.PACKAGES)) if legacy else _keras.PACKAGES
+
+
+def _of_package(package: str) -> KerasInfo:
+    """The Keras that is loaded under this name."""
+    module = sys.modules[package]
+    # TensorFlow's copy was frozen at 2.6.0 and has lost its `__version__` since (seen: 2.13 has it, 2.21 not).
+    version = getattr(module, "__version__", None) or _version_in(module.__path__) or "2.6.0"
+    backend = getattr(module, "backend", None)
+    return _info(package, version, backend.backend() if hasattr(backend, "backend") else _configured_backend())
+
+
+def _on_disk(package: str) -> KerasInfo | None:
+    """The Keras that ``import package`` would load; None if there is none."""
+    spec = importlib.util.find_spec(package)
+    version = _version_in(spec.submodule_search_locations or ()) if spec is not None else None
+    return _info(package, version, _configured_backend()) if version is not None else None
+
+
+def _info(package: str, version: str, backend: str) -> KerasInfo:
+    generation = 3 if Version(version).major >= 3 else 2
+    return KerasInfo(package, version, generation, backend if generation == 3 else "tensorflow")
+
+
+def _version_in(folders: Iterable[str]) -> str | None:
+    """The version that a package's own files state: Keras 3 in ``src/version.py``, Keras 2 in its ``__init__``."""
+    for folder in folders:
+        for name in ("src/version.py", "__init__.py"):
+            file = Path(folder, name)
+            if file.is_file():
+                stated = re.search(r"""^__version__ = ["']([^"']+)["']""", file.read_text("utf-8"), re.MULTILINE)
+                if stated is not None:
+                    return stated[1]
+    return None
+
+
+def _configured_backend() -> str:
+    """The backend that Keras 3 would take: ``KERAS_BACKEND``, then ``keras.json``, then TensorFlow."""
+    chosen = os.environ.get("KERAS_BACKEND")
+    if chosen:
+        return chosen
+    home = os.path.expanduser("~")
+    default = os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
+    file = Path(os.path.expanduser(os.environ.get("KERAS_HOME", default)), "keras.json")
+    try:
+        config = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return "tensorflow"
+    return str(config.get("backend", "tensorflow")) if isinstance(config, dict) else "tensorflow"

@@ -1,0 +1,145 @@
+"""``install()``: mend the built-ins themselves, for layer classes that nobody can edit.
+
+The same mend as ``deferred_build``, given to each built-in that marks itself built, so that every
+subclass has it, those defined before the call included. An import hook does it for a Keras that is
+imported later. ``uninstall()`` takes all of it away again.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+
+from keras_buildfix import _keras
+from keras_buildfix.build import mend
+
+_lock = threading.Lock()
+_mended: list[tuple[type, str]] = []
+
+
+def install() -> None:
+    """Mends every affected built-in layer of each Keras in the process, and of one imported later.
+
+    Imports no Keras. Calling it twice is calling it once. On a Keras that needs no repair it touches
+    nothing; layers that exist already stay as they are.
+
+    Raises:
+        RuntimeError: If called from inside the import of Keras, whose layers are half there.
+
+    Example:
+        >>> import keras_buildfix
+        >>> keras_buildfix.install()
+        >>> import keras
+        >>> class Scaled(keras.layers.Reshape):
+        ...     def build(self, input_shape):
+        ...         self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
+        >>> Scaled((4,)).built
+        False
+        >>> keras_buildfix.uninstall()
+    """
+    with _lock:
+        if _hook not in sys.meta_path:
+            sys.meta_path.insert(0, _hook)
+    # Not under our lock: another thread that is importing Keras would wait for it in our hook.
+    for package in _keras.PACKAGES:
+        _wait_for_import(package)
+    _mend_loaded()
+
+
+def uninstall() -> None:
+    """Takes back what ``install()`` did, wholly; without one, does nothing."""
+    with _lock:
+        if _hook in sys.meta_path:
+            sys.meta_path.remove(_hook)
+        while _mended:
+            delattr(*_mended.pop())
+
+
+@contextmanager
+def installed() -> Iterator[None]:
+    """A ``with`` block in which built-ins are mended; inside another one, or after ``install()``, a no-op.
+
+    Example:
+        >>> import keras, keras_buildfix
+        >>> with keras_buildfix.installed():
+        ...     pass
+    """
+    already = _hook in sys.meta_path
+    install()
+    try:
+        yield
+    finally:
+        if not already:
+            uninstall()
+
+
+def _mend_loaded() -> None:
+    with _lock:
+        if _hook not in sys.meta_path:  # uninstalled while a Keras was being imported
+            return
+        for base in _keras.loaded_layer_bases():
+            for cls in _keras.builtin_layers(base):
+                if _keras.marking_code(cls) is not None:
+                    _mended.extend((cls, name) for name in mend(cls))
+
+
+def _wait_for_import(package: str) -> None:
+    """Waits until another thread that is importing `package` has finished."""
+    module = sys.modules.get(package)
+    if module is None or not _is_initializing(module):
+        return
+    importlib.import_module(package)  # takes the module's import lock; it is in sys.modules already
+    if _is_initializing(module):
+        raise RuntimeError(
+            f"install() was called from inside the import of {package}, when its layers are half there: "
+            "call it before that import or after it."
+        )
+
+
+def _is_initializing(module: ModuleType) -> bool:
+    return bool(getattr(module.__spec__, "_initializing", False))
+
+
+class _Hook(importlib.abc.MetaPathFinder):
+    """Finds a Keras as Python would, and has its built-ins mended once it has been imported."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname not in _keras.PACKAGES:
+            return None
+        for finder in sys.meta_path:
+            if finder is not self and hasattr(finder, "find_spec"):
+                spec = finder.find_spec(fullname, path, target)
+                if spec is not None:
+                    if spec.loader is not None:
+                        spec.loader = _Loader(spec.loader)
+                    return spec
+        return None
+
+
+class _Loader(importlib.abc.Loader):
+    """Stands in for a module's loader until the module has been executed."""
+
+    def __init__(self, loader: importlib.abc.Loader) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        # Resources, sources and reloads are asked of the loader: from now on of the real one.
+        module.__loader__ = self._loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        self._loader.exec_module(module)
+        _mend_loaded()
+
+
+_hook = _Hook()

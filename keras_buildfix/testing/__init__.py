@@ -1,0 +1,1 @@
+"""Checks that layer authors run on their own classes."""

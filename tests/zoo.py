@@ -1,0 +1,105 @@
+"""Subclasses of every built-in that is affected on some Keras, each with a weight made in ``build``.
+
+They are made by decorator, by mixin, and left bare (for ``install()``), and stand in this module under
+names of their own, since pickle and Keras's files look classes up by name.
+"""
+
+import contextlib
+
+from conftest import INFO, KERAS
+
+from keras_buildfix import DeferredBuildMixin, deferred_build, facts, installed
+
+layers = KERAS.layers
+
+#: The built-ins without aliases: the arguments to make one, the shape of an input.
+ARGUMENTS = {
+    "Activation": (("relu",), (4,)),
+    "ActivityRegularization": ((), (4,)),
+    "AlphaDropout": ((0.5,), (4,)),
+    "AveragePooling1D": ((2,), (8, 3)),
+    "AveragePooling2D": ((2,), (8, 8, 3)),
+    "AveragePooling3D": ((2,), (4, 4, 4, 2)),
+    "Discretization": (([0.0, 0.5],), (4,)),
+    "Dropout": ((0.5,), (4,)),
+    "ELU": ((), (4,)),
+    "GaussianDropout": ((0.5,), (4,)),
+    "GaussianNoise": ((0.1,), (4,)),
+    "GlobalAveragePooling1D": ((), (8, 3)),
+    "GlobalAveragePooling2D": ((), (8, 8, 3)),
+    "GlobalAveragePooling3D": ((), (4, 4, 4, 2)),
+    "GlobalMaxPooling1D": ((), (8, 3)),
+    "GlobalMaxPooling2D": ((), (8, 8, 3)),
+    "GlobalMaxPooling3D": ((), (4, 4, 4, 2)),
+    "Identity": ((), (4,)),
+    "LeakyReLU": ((), (4,)),
+    "Masking": ((), (4, 3)),
+    "MaxPooling1D": ((2,), (8, 3)),
+    "MaxPooling2D": ((2,), (8, 8, 3)),
+    "MaxPooling3D": ((2,), (4, 4, 4, 2)),
+    "ReLU": ((), (4,)),
+    "Reshape": (((2, 2),), (4,)),
+    "Softmax": ((), (4,)),
+    "SpatialDropout1D": ((0.5,), (8, 3)),
+    "SpatialDropout2D": ((0.5,), (8, 8, 3)),
+    "SpatialDropout3D": ((0.5,), (4, 4, 4, 2)),
+    "UnitNormalization": ((), (4,)),
+}
+
+
+class ScaledMixin:
+    """Builds one weight and counts its builds."""
+
+    def build(self, input_shape):
+        self.builds = getattr(self, "builds", 0) + 1
+        self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
+        super().build(input_shape)
+
+    def call(self, x):
+        return super().call(x) * self.scale
+
+
+class ScaledInputMixin(ScaledMixin):
+    """For a layer whose output has no gradient: scales what goes in."""
+
+    def call(self, x):
+        # 3.0-3.2 give indices, in float or int.
+        return x * self.scale + 0 * KERAS.layers.Flatten()(x)
+
+
+def subclass(base_name, entry, mixin=None):
+    """A subclass of a built-in with a weight made in build, by one of the three entries."""
+    base = getattr(layers, base_name)
+    mixin = mixin or (ScaledInputMixin if base_name == "Discretization" else ScaledMixin)
+    bases = (DeferredBuildMixin, mixin, base) if entry == "mixin" else (mixin, base)
+    cls = type(f"{entry.title()}{base_name}", bases, {"__module__": __name__})
+    if entry == "decorator":
+        cls = deferred_build(cls)
+    return KERAS.utils.register_keras_serializable("zoo")(cls)
+
+
+def affected_anywhere():
+    """The built-ins that are affected on some measured Keras and are there on this one, without aliases."""
+    names = {name for table in (facts.SKIPPED_BUILD, facts.LOCKED_STATE) for _, row in table for name in row}
+    return sorted({getattr(layers, name).__name__ for name in names if hasattr(layers, name)})
+
+
+ENTRIES = ("decorator", "mixin", "install")
+CLASSES = {(name, entry): subclass(name, entry) for name in affected_anywhere() for entry in ENTRIES}
+globals().update({cls.__name__: cls for cls in CLASSES.values()})
+
+
+def active(entry):
+    """The context in which classes of an entry are used."""
+    return installed() if entry == "install" else contextlib.nullcontext()
+
+
+def make(name, entry):
+    """Makes a new layer of the zoo."""
+    return CLASSES[name, entry](*ARGUMENTS[name][0])
+
+
+def in_range(first, last):
+    """Whether this Keras lies between two releases, both included."""
+    release = tuple(int(part) for part in INFO.version.split(".")[:2])
+    return first <= release <= last
