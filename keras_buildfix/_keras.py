@@ -194,6 +194,37 @@ def is_left_to_the_user(cls: type) -> bool:
     return build_owner(cls) is not None or any("__init__" in vars(base) for base in users_bases(cls))
 
 
+def leaves_unbuilt(cls: type) -> bool:
+    """Whether a layer of `cls` is still not built after its ``build`` was called; Keras 2 only.
+
+    There only ``Layer.build`` says so, and a ``build`` that does not pass the call on never gets there:
+    many a user's, and Keras's own `UnitNormalization` (2.12 to tf_keras 2.16) and global poolings (2.13
+    on). The first call then builds again. Keras 3 wraps ``build`` for each layer, to the same end.
+    """
+    base = layer_base(cls)
+    if base is None or hasattr(base, "_lock_state"):
+        return False
+    for above in cls.__mro__[: cls.__mro__.index(base)]:
+        if "build" in vars(above):
+            code = function_code(vars(above)["build"])
+            if code is None or stores_built(code):
+                return False
+            if "build" not in code.co_names:
+                return True
+    return False
+
+
+def function_code(function: Any) -> CodeType | None:
+    """The code of a function, looking through decorators, with or without ``functools.wraps``."""
+    function = inspect.unwrap(function) if callable(function) else function
+    for cell in getattr(function, "__closure__", None) or ():
+        # Keras 2's `shape_type_conversion` leaves no __wrapped__.
+        inner = cell.cell_contents
+        if isinstance(inner, FunctionType) and inner.__name__ == "build":
+            return function_code(inner)
+    return getattr(function, "__code__", None)
+
+
 def build_owner(cls: type) -> type | None:
     """The class that ``cls.build`` comes from, if that is not Keras."""
     for base in cls.__mro__:
@@ -224,7 +255,7 @@ def _called_code_that_marks(builtin: type, code: CodeType, seen: set[str]) -> It
         if name in seen or name in ("build", "__init__", "__call__", "call"):
             continue
         seen.add(name)
-        method = inspect.getattr_static(builtin, name, None)
+        method = getattr(builtin, name, None)
         if isinstance(method, FunctionType) and package_of(method.__module__) is not None:
             deeper = list(_called_code_that_marks(builtin, method.__code__, seen))
             yield from deeper
@@ -235,22 +266,21 @@ def _called_code_that_marks(builtin: type, code: CodeType, seen: set[str]) -> It
 # --- Private names, each in one function -------------------------------------------------------
 
 
-def defer_lock(cls: type) -> str | None:
-    """Have layers of `cls` lock their state only once they are built; the name of what was set.
+def lock_once_built(cls: type) -> dict[str, Callable[[Any], None]]:
+    """What has layers of `cls` lock their state only once they are built, by the name it goes under.
 
     ``Layer._lock_state``: 3.0.0 to nightly. ``_build_at_init`` (3.10.0 on) calls it from constructors.
     """
     name = "_lock_state"
     if not hasattr(cls, name):
-        return None
+        return {}
 
     def _lock_state(self: Any) -> None:
+        """Locks the layer's state, if it is built (keras_buildfix)."""
         if self.built:
             getattr(super(cls, self), name)()
 
-    _lock_state.__doc__ = "Locks the layer's state, once it is built (keras_buildfix)."
-    setattr(cls, name, _lock_state)
-    return name
+    return {name: _lock_state}
 
 
 def lock_state(layer: Any) -> None:

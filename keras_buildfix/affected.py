@@ -9,7 +9,7 @@ from packaging.version import InvalidVersion, Version
 from keras_buildfix import facts
 from keras_buildfix.info import keras_info
 
-Symptom = Literal["skipped_build", "locked_state"]
+Symptom = Literal["skipped_build", "locked_state", "built_twice"]
 
 
 def affected_layers(version: str | None = None, *, symptom: Symptom = "skipped_build") -> tuple[str, ...]:
@@ -21,6 +21,7 @@ def affected_layers(version: str | None = None, *, symptom: Symptom = "skipped_b
             the row of the older one, a newer one than all the row of the newest.
         symptom: ``"skipped_build"``: the ``build()`` of a subclass does not run. ``"locked_state"``: a
             subclass without a ``build`` can't make weights or sub-layers in its own ``__init__``.
+            ``"built_twice"``: it runs again at the first call after an explicit ``layer.build(shape)``.
 
     Returns:
         Names in ``keras.layers``, sorted; empty where nothing is broken.
@@ -38,7 +39,11 @@ def affected_layers(version: str | None = None, *, symptom: Symptom = "skipped_b
 
     Source: measured by ``tools/measure_facts.py``, held against behaviour by the tests.
     """
-    tables = {"skipped_build": facts.SKIPPED_BUILD, "locked_state": facts.LOCKED_STATE}
+    tables = {
+        "skipped_build": facts.SKIPPED_BUILD,
+        "locked_state": facts.LOCKED_STATE,
+        "built_twice": facts.BUILT_TWICE,
+    }
     if symptom not in tables:
         raise ValueError(f"symptom must be one of {', '.join(map(repr, tables))}; got {symptom!r}.")
     asked = _release(version if version is not None else keras_info().version)

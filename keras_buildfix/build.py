@@ -64,7 +64,7 @@ def deferred_build(*args: Any) -> Any:
     if not args:
         return deferred_build
     (cls,) = args
-    mend(_keras.layer_class(cls, "deferred_build"))
+    _mend(_keras.layer_class(cls, "deferred_build"))
     return cls
 
 
@@ -99,7 +99,7 @@ class DeferredBuildMixin:
                 f"list it first, as in `class {cls.__name__}({order})`."
             )
         if _keras.layer_base(cls) is not None:
-            mend(cls)
+            _mend(cls)
 
 
 def mark_built(layer: Any) -> None:
@@ -181,24 +181,44 @@ class DeferredBuilt:
         layer.__dict__.pop("built", None)
 
 
-def mend(cls: type) -> list[str]:
-    """Gives `cls` the attributes that keep its ``build`` from being skipped; their names, if any."""
+def repairs(cls: type) -> dict[str, Any]:
+    """The attributes that `cls` needs to have its ``build`` run once; empty if it is sound or mended."""
+    found: dict[str, Any] = {}
+    brings_build = "build" in vars(cls) if _keras.belongs_to_keras(cls) else _keras.build_owner(cls) is not None
+    if brings_build and _keras.leaves_unbuilt(cls):
+        found["build"] = _build_and_mark(cls)
     marking = _keras.marking_builtins(cls)
     if _keras.build_owner(cls) is not None:  # and so has each subclass: only the lock of 3.10 on falls away
         marking = [builtin for builtin in marking if _keras.marks_unconditionally(builtin)]
-    if not marking or hasattr(inspect.getattr_static(cls, "built", None), "__set__"):
-        return []  # sound, mended already, or the user brings a `built` of their own
-    added = []
-    if any(_keras.marks_through_helper(builtin) for builtin in marking):
-        # First the lock, then `built`: another thread that makes a layer in between sees plain Keras.
-        added.append(_keras.defer_lock(cls))
-    setattr(cls, "built", DeferredBuilt())  # noqa: B010
-    return [name for name in (*added, "built") if name]
+    # A `built` that is there already is ours, in a base, or the user's own, which stays.
+    if marking and not hasattr(inspect.getattr_static(cls, "built", None), "__set__"):
+        if any(_keras.marks_through_helper(builtin) for builtin in marking):
+            found.update(_keras.lock_once_built(cls))
+        found["built"] = DeferredBuilt()
+    return found
+
+
+def _build_and_mark(cls: type) -> Callable[..., None]:
+    """The ``build`` of a class of Keras 2, which counts the layer as built once it has run."""
+    build: Callable[..., None] = cls.build  # type: ignore[attr-defined]
+    base: Any = _keras.layer_base(cls)
+
+    @functools.wraps(build)
+    def build_and_mark(self: Any, input_shape: Any) -> None:
+        build(self, input_shape)
+        base.build(self, input_shape)
+
+    return build_and_mark
 
 
 def is_mended(cls: type) -> bool:
     """Whether `cls` or one of its bases has been mended."""
     return isinstance(inspect.getattr_static(cls, "built", None), DeferredBuilt)
+
+
+def _mend(cls: type) -> None:
+    for name, value in repairs(cls).items():
+        setattr(cls, name, value)
 
 
 def _after_next_build(layer: Any, done: Callable[[], None]) -> None:

@@ -17,10 +17,11 @@ from contextlib import contextmanager
 from types import ModuleType
 
 from keras_buildfix import _keras
-from keras_buildfix.build import mend
+from keras_buildfix.build import repairs
 
 _lock = threading.Lock()
-_mended: list[tuple[type, str]] = []
+_replaced: list[tuple[type, str, object]] = []  # a class, an attribute that was set on it, what it was before
+_ABSENT = object()
 
 
 def install() -> None:
@@ -57,8 +58,12 @@ def uninstall() -> None:
     with _lock:
         if _hook in sys.meta_path:
             sys.meta_path.remove(_hook)
-        while _mended:
-            delattr(*_mended.pop())
+        while _replaced:
+            cls, name, before = _replaced.pop()
+            if before is _ABSENT:
+                delattr(cls, name)
+            else:
+                setattr(cls, name, before)
 
 
 @contextmanager
@@ -85,8 +90,10 @@ def _mend_loaded() -> None:
             return
         for base in _keras.loaded_layer_bases():
             for cls in _keras.builtin_layers(base):
-                if _keras.marking_code(cls) is not None:
-                    _mended.extend((cls, name) for name in mend(cls))
+                if _keras.marking_code(cls) is not None or "build" in vars(cls):
+                    for name, value in repairs(cls).items():
+                        _replaced.append((cls, name, vars(cls).get(name, _ABSENT)))
+                        setattr(cls, name, value)
 
 
 def _wait_for_import(package: str) -> None:

@@ -20,7 +20,7 @@ ARGUMENTS = {
     "AveragePooling1D": ((2,), (8, 3)),
     "AveragePooling2D": ((2,), (8, 8, 3)),
     "AveragePooling3D": ((2,), (4, 4, 4, 2)),
-    "Discretization": (([0.0, 0.5],), (4,)),
+    "Discretization": ({"bin_boundaries": [0.0, 0.5], "output_mode": "one_hot", "dtype": "float32"}, (4,)),
     "Dropout": ((0.5,), (4,)),
     "ELU": ((), (4,)),
     "GaussianDropout": ((0.5,), (4,)),
@@ -52,7 +52,7 @@ class ScaledMixin:
 
     def build(self, input_shape):
         self.builds = getattr(self, "builds", 0) + 1
-        self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
+        self.scale = self.add_weight(name="scale", shape=(), initializer="ones", dtype="float32")
         super().build(input_shape)
 
     def call(self, x):
@@ -60,11 +60,13 @@ class ScaledMixin:
 
 
 class ScaledInputMixin(ScaledMixin):
-    """For a layer whose output has no gradient: scales what goes in."""
+    """For Discretization, whose output has no gradient: scales what goes in and leaves it at that."""
 
     def call(self, x):
-        # 3.0-3.2 give indices, in float or int.
-        return x * self.scale + 0 * KERAS.layers.Flatten()(x)
+        return x * self.scale
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
 
 
 def subclass(base_name, entry, mixin=None):
@@ -96,7 +98,8 @@ def active(entry):
 
 def make(name, entry):
     """Makes a new layer of the zoo."""
-    return CLASSES[name, entry](*ARGUMENTS[name][0])
+    arguments = ARGUMENTS[name][0]
+    return CLASSES[name, entry](**arguments) if isinstance(arguments, dict) else CLASSES[name, entry](*arguments)
 
 
 def in_range(first, last):

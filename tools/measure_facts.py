@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from keras_buildfix import keras_info
+
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = ROOT / ".tox" / "facts"
 
@@ -63,9 +65,29 @@ ARGUMENTS: dict[str, Any] = {
 OF_LAYER: dict[str, dict[str, Any]] = {
     "CategoryEncoding": {"num_tokens": 4},
     "Discretization": {"bin_boundaries": [0.0, 1.0]},
+    "GroupNormalization": {"groups": 1},
     "RandomPosterization": {"factor": 4},
     "IntegerLookup": {"max_tokens": 4, "vocabulary": [1, 2]},
     "StringLookup": {"max_tokens": 4, "vocabulary": ["a", "b"]},
+}
+
+#: One of these fits every layer.
+SHAPES: list[Any] = [
+    (None, 8, 8, 3),
+    (None, 8, 3),
+    (None, 3),
+    (None, 4, 4, 4, 2),
+    (None, 3, 4, 4, 4),
+    [(None, 8, 3)] * 2,
+    [(None, 3)] * 2,
+    (None, 4, 8, 8, 3),
+]
+
+#: Symptoms by the name of their table.
+SYMPTOMS = {
+    "skipped_build": "The ``build()`` of a subclass does not run: a constructor marks the layer built.",
+    "locked_state": "A subclass without ``build()`` can't make state in its ``__init__``: it is locked by then.",
+    "built_twice": "The ``build()`` of a subclass runs again at the first call after ``layer.build(shape)``.",
 }
 
 #: Layers that a subclass with a `build` of its own makes no sense of, or that can't be made here.
@@ -104,7 +126,7 @@ LEFT_OUT = {
 
 def measure(keras: Any) -> dict[str, list[str]]:
     """The names in ``keras.layers`` with each symptom; ``unmade`` are those that could not be looked at."""
-    found: dict[str, list[str]] = {"skipped_build": [], "locked_state": [], "unmade": []}
+    found: dict[str, list[str]] = {**{symptom: [] for symptom in SYMPTOMS}, "unmade": []}
     base = keras.layers.Layer
     for name in sorted(dir(keras.layers)):
         cls = getattr(keras.layers, name)
@@ -116,10 +138,9 @@ def measure(keras: Any) -> dict[str, list[str]]:
         except Exception as error:
             found["unmade"].append(f"{name} ({type(error).__name__}: {str(error)[:100]})")
             continue
-        if is_skipped(cls, arguments):
-            found["skipped_build"].append(name)
-        if is_locked(cls, arguments):
-            found["locked_state"].append(name)
+        for symptom, shows in ((is_skipped, "skipped_build"), (is_locked, "locked_state"), (is_rebuilt, "built_twice")):
+            if symptom(cls, arguments):
+                found[shows].append(name)
     return found
 
 
@@ -157,6 +178,24 @@ def is_locked(cls: type, arguments: dict[str, Any]) -> bool:
     return False
 
 
+def is_rebuilt(cls: Any, arguments: dict[str, Any]) -> bool:
+    """Whether a subclass whose ``build`` passes the call on is not built after ``layer.build(shape)``."""
+    class WithBuild(cls):  # type: ignore[misc, valid-type]
+        def build(self, input_shape: Any) -> None:
+            super().build(input_shape)
+
+    if keras_info(cls).generation == 3:
+        return False  # wraps the `build` of every layer
+    for shape in SHAPES:
+        layer = WithBuild(**arguments)
+        try:
+            layer.build(shape)
+        except Exception:  # not a shape for this layer
+            continue
+        return not layer.built
+    raise AssertionError(f"{cls.__name__} was built with none of {SHAPES}")
+
+
 def main() -> None:
     """Runs every environment, then writes the table."""
     if sys.argv[1:] == ["--here"]:
@@ -179,8 +218,6 @@ def main() -> None:
 
 def here() -> dict[str, Any]:
     """The measurement of the Keras of this process, with its version."""
-    from keras_buildfix import keras_info
-
     info = keras_info()
     keras = __import__(info.package)
     return {"version": info.version, "backend": info.backend, **measure(keras)}
@@ -193,7 +230,7 @@ def facts_module(reports: list[dict[str, Any]]) -> str:
     by_release: dict[tuple[int, int], dict[str, set[str]]] = {}
     for report in reports:
         release = Version(report["version"]).release[:2]
-        row = by_release.setdefault((release[0], release[1]), {"skipped_build": set(), "locked_state": set()})
+        row = by_release.setdefault((release[0], release[1]), {symptom: set() for symptom in SYMPTOMS})
         for symptom, names in row.items():
             names.update(report[symptom])
     measured = sorted({report["version"] for report in reports}, key=Version)
@@ -204,10 +241,7 @@ def facts_module(reports: list[dict[str, Any]]) -> str:
         '"""\n',
         "from __future__ import annotations\n",
     ]
-    for symptom, what in (
-        ("skipped_build", "The ``build()`` of a subclass does not run: a constructor marks the layer built."),
-        ("locked_state", "A subclass without ``build()`` can't make state in its ``__init__``: it is locked by then."),
-    ):
+    for symptom, what in SYMPTOMS.items():
         text += [f"#: {what}", f"{symptom.upper()}: list[tuple[str, tuple[str, ...]]] = ["]
         before = None
         for release, row in sorted(by_release.items()):
