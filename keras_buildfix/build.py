@@ -131,7 +131,7 @@ def mark_built(layer: Any) -> None:
 def reset_built(layer: Any) -> None:
     """Says to a layer "build again": its ``build`` runs before the next use, with the shape given then.
 
-    New weights and sub-layers are accepted until then. Those that the new ``build`` replaces (the same
+    New weights and sub-layers are accepted until then, and inputs of other sizes. Those that the new ``build`` replaces (the same
     attribute is set anew) are dropped, which Keras 3 by itself does not do; those it leaves alone, like
     the ones made in ``__init__``, stay with their values.
 
@@ -157,8 +157,17 @@ def reset_built(layer: Any) -> None:
     _keras.unlock_state(_keras.layer_instance(layer, "reset_built"))
     layer.built = False
     held = _keras.state_in_attributes(layer)
-    if held:
-        _after_next_build(layer, lambda: _forget_replaced(layer, held))
+    before = layer.input_spec
+    layer.input_spec = loose = _without_sizes(before)
+
+    def tidy() -> None:
+        if layer.input_spec == loose:
+            layer.input_spec = before  # `build` has nothing to do with it
+        still = {id(value) for value in _keras.state_in_attributes(layer)}
+        _keras.forget(layer, [value for value in held if id(value) not in still])
+
+    if held or loose is not before:
+        _after_next_build(layer, tidy)
 
 
 class DeferredBuilt:
@@ -234,6 +243,12 @@ def _after_next_build(layer: Any, done: Callable[[], None]) -> None:
     layer.build = build_again
 
 
-def _forget_replaced(layer: Any, held: list[Any]) -> None:
-    still = {id(value) for value in _keras.state_in_attributes(layer)}
-    _keras.forget(layer, [value for value in held if id(value) not in still])
+def _without_sizes(spec: Any) -> Any:
+    """An ``InputSpec``, or a list or dict of them, without the sizes of axes, which an earlier build set."""
+    if isinstance(spec, dict):
+        return {key: _without_sizes(value) for key, value in spec.items()}
+    if isinstance(spec, (list, tuple)):
+        return type(spec)(_without_sizes(value) for value in spec)
+    if not getattr(spec, "axes", None) and getattr(spec, "shape", None) is None:
+        return spec
+    return type(spec)(dtype=spec.dtype, ndim=spec.ndim, max_ndim=spec.max_ndim, min_ndim=spec.min_ndim)
