@@ -24,6 +24,10 @@ _VENDORED = "tensorflow.python.keras"
 _BUILT_OTHERWISE = frozenset({"InputLayer", "TensorFlowOpLayer", "ReloadedLayer", "Metric"})
 
 
+#: Set on a ``build`` of ours that says afterwards that it ran.
+MARKS_BUILT = "_keras_buildfix_marks_built"
+
+
 # --- Whose class is it -------------------------------------------------------------------------
 
 
@@ -206,8 +210,9 @@ def leaves_unbuilt(cls: type) -> bool:
         return False
     for above in cls.__mro__[: cls.__mro__.index(base)]:
         if "build" in vars(above):
-            code = function_code(vars(above)["build"])
-            if code is None or stores_built(code):
+            build = vars(above)["build"]
+            code = function_code(build)
+            if code is None or stores_built(code) or hasattr(build, MARKS_BUILT):
                 return False
             if "build" not in code.co_names:
                 return True

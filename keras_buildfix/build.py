@@ -217,6 +217,7 @@ def _build_and_mark(cls: type) -> Callable[..., None]:
         build(self, input_shape)
         base.build(self, input_shape)
 
+    setattr(build_and_mark, _keras.MARKS_BUILT, True)
     return build_and_mark
 
 

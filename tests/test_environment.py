@@ -1,0 +1,25 @@
+"""The environment runs the Keras, backend and Python in its name."""
+
+import sys
+
+import pytest
+from conftest import ENVIRONMENT, INFO
+
+from keras_buildfix import keras_info
+
+
+@pytest.mark.skipif(not ENVIRONMENT, reason="run outside the matrix")
+def test_the_environment_runs_what_its_name_says():
+    factors = ENVIRONMENT.split("-")
+    python = next((f for f in factors if f.startswith("py3")), "py311")
+    assert python == f"py{sys.version_info[0]}{sys.version_info[1]}"
+    (keras,) = [f for f in factors if f.startswith(("keras", "tf_keras", "newest", "nightly"))]
+    assert factors[-1] == INFO.backend
+    assert INFO.package == ("tf_keras" if keras.startswith("tf_keras") else "keras")
+    if keras == "nightly":
+        assert ".dev" in INFO.version
+    elif keras == "newest":
+        assert tuple(map(int, INFO.version.split(".")[:2])) >= ((3, 14) if python == "py310" else (3, 15))
+    else:
+        assert INFO.version.startswith(keras.replace("tf_", "").replace("keras", "") + ".")
+    assert keras_info() == INFO

@@ -1,0 +1,182 @@
+"""`install()`: every loaded Keras and later ones, once, and away without a trace."""
+
+import importlib.metadata
+import subprocess
+import sys
+import threading
+
+import pytest
+from conftest import INFO, KERAS
+
+from keras_buildfix import _keras, affected_layers, install, installed, uninstall
+from keras_buildfix.build import is_mended
+
+BASE = KERAS.layers.Layer
+
+
+def snapshot():
+    return {cls: dict(vars(cls)) for cls in [BASE, *_keras.builtin_layers(BASE)]}
+
+
+def changed(before):
+    return {cls for cls in before if dict(vars(cls)) != before[cls]}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_installed():
+    assert not changed(snapshot())
+    yield
+    uninstall()
+
+
+def test_every_affected_built_in_is_mended_and_no_other():
+    before = snapshot()
+    with installed():
+        for symptom in ("skipped_build", "locked_state"):
+            for name in affected_layers(INFO.version, symptom=symptom):
+                assert is_mended(getattr(KERAS.layers, name)), name
+        # The rest: built-ins that mark themselves but can't be made without more (a SavedModel, a module), or are
+        # no part of keras.layers (legacy ones); on Keras 2 those whose `build` does not say that it ran.
+        touched = {cls for cls in changed(before)}
+        assert all(_keras.marking_code(cls) or _keras.leaves_unbuilt(cls) or "build" in before[cls] for cls in touched)
+        assert BASE not in touched
+        assert KERAS.layers.Dense not in touched
+    assert not changed(before)
+
+
+def test_twice_is_once_and_uninstall_leaves_no_trace():
+    before, path = snapshot(), list(sys.meta_path)
+    install()
+    once = {cls: dict(vars(cls)) for cls in before}
+    install()
+    assert {cls: dict(vars(cls)) for cls in before} == once
+    assert len(sys.meta_path) == len(path) + 1
+    uninstall()
+    uninstall()
+    assert not changed(before)
+    assert sys.meta_path == path
+
+
+def test_classes_defined_before_are_mended():
+    class Early(KERAS.layers.Softmax):
+        def build(self, input_shape):
+            super().build(input_shape)
+
+    with installed():
+        assert not Early().built
+
+
+def test_blocks_nest_and_an_exception_ends_them():
+    before = snapshot()
+    with pytest.raises(RuntimeError, match="inside"), installed():
+        with installed():
+            pass
+        assert changed(before) or not affected_layers(INFO.version)
+        raise RuntimeError("inside")
+    assert not changed(before)
+    install()
+    with installed():
+        pass
+    assert sys.meta_path[0].__class__.__name__ == "_Hook"
+
+
+def test_installing_in_many_threads_while_layers_are_made():
+    class Counted(KERAS.layers.Softmax):
+        def build(self, input_shape):
+            self.builds = getattr(self, "builds", 0) + 1
+            super().build(input_shape)
+
+    before, errors = snapshot(), []
+    install()
+
+    def work():
+        try:
+            for _ in range(20):
+                install()
+                layer = Counted()
+                assert not layer.built
+                layer.build((None, 4))
+                assert layer.builds == 1
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    uninstall()
+    assert not changed(before)
+
+
+PROGRAM = """
+import sys, threading
+import keras_buildfix
+keras_buildfix.install()
+assert not [name for name in sys.modules if name.split(".")[0] in ("keras", "tf_keras", "tensorflow", "jax", "torch")]
+
+# Another thread imports Keras; this one installs again and again meanwhile, which must neither hang nor be lost.
+thread = threading.Thread(target=__import__, args=("{package}",))
+thread.start()
+while thread.is_alive():
+    keras_buildfix.install()
+    thread.join(0.01)
+import {package} as keras
+assert type(keras.__spec__.loader).__module__ == "_frozen_importlib_external", keras.__spec__.loader
+assert keras.__loader__ is keras.__spec__.loader
+
+for name in keras_buildfix.affected_layers():
+    assert type(vars(next(c for c in getattr(keras.layers, name).__mro__ if "built" in vars(c)))["built"]).__name__ == \\
+        "DeferredBuilt", name
+
+class Scaled(keras.layers.Reshape):
+    def build(self, input_shape):
+        self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
+        super().build(input_shape)
+
+model = keras.Sequential([keras.layers.InputLayer((4,)), Scaled((2, 2))])
+print("weights", len(model.weights))
+keras_buildfix.uninstall()
+assert not any(type(value).__name__ == "DeferredBuilt" for value in vars(keras.layers.Reshape).values())
+"""
+
+
+def run_python(*arguments, **kwargs):
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=300, **kwargs)
+
+
+def test_install_before_the_import_of_keras_mends_it():
+    done = run_python("-c", PROGRAM.format(package=INFO.package))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["weights", "1"]
+
+
+def has_both():
+    names = {dist.metadata["Name"].lower().replace("-", "_") for dist in importlib.metadata.distributions()}
+    return {"keras", "tf_keras"} <= names
+
+
+@pytest.mark.skipif(not has_both(), reason="only the tf_keras environments have two Kerases")
+def test_two_kerases_in_one_process_are_both_mended():
+    code = (
+        "import tf_keras, keras, keras_buildfix as kb\n"
+        "kb.install()\n"
+        "def scaled(K):\n"
+        "    class Scaled(K.layers.Reshape):\n"
+        "        def build(self, s):\n"
+        "            self.scale = self.add_weight(name='scale', shape=(), initializer='ones')\n"
+        "            super().build(s)\n"
+        "    return len(K.Sequential([K.layers.InputLayer((4,)), Scaled((2, 2))]).weights)\n"
+        "print(scaled(tf_keras), scaled(keras), kb.keras_info(tf_keras.layers.Dense).generation,\n"
+        "      kb.keras_info(keras.layers.Dense).generation)"
+    )
+    done = run_python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["1", "1", "2", "3"]
+
+
+def test_install_from_inside_the_import_of_keras_is_refused(monkeypatch):
+    monkeypatch.setattr(KERAS.__spec__, "_initializing", True, raising=False)
+    with pytest.raises(RuntimeError, match="from inside the import of"):
+        install()
