@@ -5,10 +5,9 @@ Importing this package imports no Keras and nothing heavy: each public name is l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 __version__ = "0.1.0.dev0"
 
+TYPE_CHECKING = False  # type checkers take it for true; `typing` itself would cost more than this package
 if TYPE_CHECKING:
     from keras_buildfix.affected import affected_layers as affected_layers
     from keras_buildfix.build import DeferredBuildMixin as DeferredBuildMixin

@@ -102,9 +102,10 @@ def loaded_layer_bases() -> Iterator[type]:
 def builtin_layers(base: type) -> Iterator[type]:
     """Every layer class that Keras itself defines on this ``Layer``, legacy ones included."""
     seen = {base}
-    waiting = [base]
+    waiting: list[type] = [base]
     while waiting:
-        for cls in type.__subclasses__(waiting.pop()):
+        subclasses: list[type] = type.__subclasses__(waiting.pop())
+        for cls in subclasses:
             if cls not in seen:
                 seen.add(cls)
                 waiting.append(cls)
@@ -115,7 +116,7 @@ def builtin_layers(base: type) -> Iterator[type]:
 # --- Who marks a layer built -------------------------------------------------------------------
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def marking_code(builtin: type) -> tuple[CodeType, frozenset[CodeType]] | None:
     """The code by which a built-in's own constructor marks a layer built, if it does.
 
@@ -306,12 +307,13 @@ def unlock_state(layer: Any) -> None:
 
 
 def build_has_run(layer: Any) -> bool:
-    """Whether ``build`` of this layer has run. ``_build_shapes_dict``: 3.0.0 to nightly, set after it.
+    """Whether ``build`` of a layer has run. ``_build_shapes_dict``: 3.0.0 to nightly, set after it.
 
-    ``_build_input_shape``: Keras 2 and tf_keras, set by ``Layer.build``.
+    On Keras 2, where nothing but a build marks a layer, that is ``built``.
     """
-    name = "_build_shapes_dict" if hasattr(layer, "_build_shapes_dict") else "_build_input_shape"
-    return getattr(layer, name, None) is not None
+    if hasattr(layer, "_build_shapes_dict"):
+        return layer._build_shapes_dict is not None
+    return bool(layer.built)
 
 
 def state_in_attributes(layer: Any) -> list[Any]:

@@ -19,13 +19,14 @@ from typing import Any, TypeVar, overload
 from keras_buildfix import _keras
 
 _Class = TypeVar("_Class", bound=type)
+_NOT_GIVEN: Any = object()
 
 
 @overload
 def deferred_build(cls: _Class) -> _Class: ...
 @overload
 def deferred_build() -> Callable[[_Class], _Class]: ...
-def deferred_build(*args: Any) -> Any:
+def deferred_build(cls: Any = _NOT_GIVEN) -> Any:
     """Gives a layer class its ``build()`` back, where the Keras at hand would skip it.
 
     Use as ``@deferred_build`` or ``@deferred_build()``, or call it on a class of somebody else's.
@@ -61,9 +62,8 @@ def deferred_build(*args: Any) -> Any:
     Source: keras #20175 (3.6.0) and #20871 for pooling, activations and others on 3.6-3.9; PR #20880
     (3.10.0, the lock); PR #21568 (3.12.0, Reshape). Measured: ``affected_layers()``.
     """
-    if not args:
+    if cls is _NOT_GIVEN:
         return deferred_build
-    (cls,) = args
     _mend(_keras.layer_class(cls, "deferred_build"))
     return cls
 
@@ -89,7 +89,7 @@ class DeferredBuildMixin:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        first = next((base for base in cls.__mro__ if base is DeferredBuildMixin or _keras.belongs_to_keras(base)))
+        first = next(base for base in cls.__mro__ if base is DeferredBuildMixin or _keras.belongs_to_keras(base))
         if first is not DeferredBuildMixin:
             listed = [base for base in cls.__bases__ if not issubclass(base, DeferredBuildMixin)]
             mixins = [base for base in cls.__bases__ if issubclass(base, DeferredBuildMixin)]
@@ -131,9 +131,9 @@ def mark_built(layer: Any) -> None:
 def reset_built(layer: Any) -> None:
     """Says to a layer "build again": its ``build`` runs before the next use, with the shape given then.
 
-    New weights and sub-layers are accepted until then, and inputs of other sizes. Those that the new ``build`` replaces (the same
-    attribute is set anew) are dropped, which Keras 3 by itself does not do; those it leaves alone, like
-    the ones made in ``__init__``, stay with their values.
+    New weights and sub-layers are accepted until then, and inputs of other sizes. Those that the new
+    ``build`` replaces (the same attribute is set anew) are dropped, which Keras 3 by itself does not
+    do; those it leaves alone, like the ones made in ``__init__``, stay with their values.
 
     Args:
         layer: A Keras layer, built or not: ``self`` at the end of ``__init__``, or one to be built

@@ -17,13 +17,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.command(args))
     except (ValueError, TypeError, ModuleNotFoundError) as error:
-        if args.command is _run and not isinstance(error, _Usage):
+        if args.command is _run and not isinstance(error, _UsageError):
             raise  # the program's own
         print(f"keras-buildfix: {error}", file=sys.stderr)
         return 2
 
 
-class _Usage(ValueError):
+class _UsageError(ValueError):
     """The command line asks for something that can't be done."""
 
 
@@ -31,14 +31,16 @@ def _run(args: argparse.Namespace) -> int:
     """Runs a script or module as ``__main__``, with ``install()`` on."""
     program = args.module or args.script
     if not program:
-        raise _Usage("run what? `keras-buildfix run SCRIPT [ARG ...]` or `keras-buildfix run -m MODULE [ARG ...]`.")
+        raise _UsageError(
+            "run what? `keras-buildfix run SCRIPT [ARG ...]` or `keras-buildfix run -m MODULE [ARG ...]`."
+        )
     name, *sys.argv[1:] = program
     keras_buildfix.install()
     if args.module:
         sys.path.insert(0, os.getcwd())  # as `python -m` does
         runpy.run_module(name, run_name="__main__", alter_sys=True)
     elif not os.path.exists(name):
-        raise _Usage(f"there is no script {name!r} in {os.getcwd()}.")
+        raise _UsageError(f"there is no script {name!r} in {os.getcwd()}.")
     else:
         sys.argv[0] = name
         sys.path.insert(0, os.path.dirname(os.path.abspath(name)))  # as `python script.py` does
@@ -78,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     info.set_defaults(command=_info)
 
     run = commands.add_parser("run", help="run a program with the built-ins mended (install())")
-    run.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE ...", help="a module, as `python -m`")
+    run.add_argument(
+        "-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE ...", help="a module, as `python -m`"
+    )
     run.add_argument("script", nargs=argparse.REMAINDER, metavar="SCRIPT ...", help="a script and its arguments")
     run.set_defaults(command=_run)
 

@@ -108,8 +108,8 @@ def _of_package(package: str) -> KerasInfo:
     module = sys.modules[package]
     # TensorFlow's copy was frozen at 2.6.0 and has lost its `__version__` since (seen: 2.13 has it, 2.21 not).
     version = getattr(module, "__version__", None) or _version_in(module.__path__) or "2.6.0"
-    backend = getattr(module, "backend", None)
-    return _info(package, version, backend.backend() if hasattr(backend, "backend") else _configured_backend())
+    asked = getattr(getattr(module, "backend", None), "backend", None)
+    return _info(package, version, asked() if asked is not None else _configured_backend())
 
 
 def _on_disk(package: str) -> KerasInfo | None:

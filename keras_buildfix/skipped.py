@@ -159,11 +159,12 @@ def _layer_classes(modules: Iterable[ModuleType]) -> list[type]:
     modules = list(modules)
     names = {module.__name__ for module in modules}
     found: dict[type, None] = {}
-    for module in modules:
-        for value in list(vars(module).values()):
-            if _keras.layer_base(value) is not None and not _keras.belongs_to_keras(value):
-                if len(modules) == 1 or value.__module__ in names:
-                    found[value] = None
+    values = [value for module in modules for value in list(vars(module).values())]
+    for value in values:
+        if _keras.layer_base(value) is None or _keras.belongs_to_keras(value):
+            continue
+        if len(modules) == 1 or value.__module__ in names:
+            found[value] = None
     return list(found)
 
 

@@ -12,8 +12,8 @@ os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 # Tests of the tools import them as modules.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
-from keras_buildfix import keras_info  # noqa: E402
-from keras_buildfix.testing import building  # noqa: E402
+from keras_buildfix import keras_info
+from keras_buildfix.testing import building
 
 ENVIRONMENT = os.environ.get("KERAS_BUILDFIX_ENV", "")
 

@@ -34,7 +34,12 @@ def test_tf_keras_attribute_of_tensorflow():
     from tensorflow.python.keras.layers import Dense
 
     old = keras_info(Dense)
-    assert (old.package, old.version, old.generation, old.backend) == ("tensorflow.python.keras", "2.6.0", 2, "tensorflow")
+    assert (old.package, old.version, old.generation, old.backend) == (
+        "tensorflow.python.keras",
+        "2.6.0",
+        2,
+        "tensorflow",
+    )
 
 
 @pytest.mark.parametrize("obj", [3, "keras", int, types.ModuleType("empty"), keras_info, os], ids=str)
@@ -101,8 +106,9 @@ def test_no_keras_at_all_is_told(tmp_path):
     code = "import sys; sys.path[:] = [p for p in sys.path if 'site-packages' not in p] + sys.argv[1:]\n" + (
         "import keras_buildfix; keras_buildfix.keras_info()"
     )
-    import keras_buildfix
     import packaging
+
+    import keras_buildfix
 
     for package in (keras_buildfix, packaging):  # a path with these two alone
         source = os.path.dirname(package.__file__)

@@ -15,7 +15,8 @@ AFFECTED = next(
     (
         (getattr(layers, name), arguments)
         for name, arguments in (("Softmax", ()), ("Reshape", ((2, 2),)))
-        if hasattr(layers, name) and type("Probe", (getattr(layers, name),), {"build": lambda self, s: None})(*arguments).built
+        if hasattr(layers, name)
+        and type("Probe", (getattr(layers, name),), {"build": lambda self, s: None})(*arguments).built
     ),
     None,
 )

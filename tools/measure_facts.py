@@ -182,6 +182,7 @@ def is_locked(cls: type, arguments: dict[str, Any]) -> bool:
 
 def is_rebuilt(cls: Any, arguments: dict[str, Any]) -> bool:
     """Whether a subclass whose ``build`` passes the call on is not built after ``layer.build(shape)``."""
+
     class WithBuild(cls):  # type: ignore[misc, valid-type]
         def build(self, input_shape: Any) -> None:
             super().build(input_shape)

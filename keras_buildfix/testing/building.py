@@ -359,7 +359,7 @@ WAYS: dict[str, Way] = {
 _TENSORFLOW_ONLY = ("inside_tf_function", "exported", "tf_saved_model", "mirrored")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _mirrored_strategy() -> Any:
     """One for the process: the collectives of a second one clash with those of the first."""
     import tensorflow as tf
@@ -392,7 +392,8 @@ def _check_same_weights(layer: Any, again: Any) -> None:
     before, after = _values(layer), _values(again)
     assert len(before) == len(after), f"{layer.name} has {len(before)} weights, {len(after)} came back"
     for weight, old, new in zip(layer.weights, before, after):
-        assert old.shape == new.shape and (old == new).all(), f"{weight.name} of {layer.name} changed on the way"
+        same = old.shape == new.shape and (old == new).all()
+        assert same, f"{weight.name} of {layer.name} changed on the way"
 
 
 def _check_close(expected: Any, found: Any) -> None:
