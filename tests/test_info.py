@@ -34,12 +34,7 @@ def test_tf_keras_attribute_of_tensorflow():
     from tensorflow.python.keras.layers import Dense
 
     old = keras_info(Dense)
-    assert (old.package, old.version, old.generation, old.backend) == (
-        "tensorflow.python.keras",
-        "2.6.0",
-        2,
-        "tensorflow",
-    )
+    assert old == KerasInfo("tensorflow.python.keras", "2.6.0", 2, "tensorflow")
 
 
 @pytest.mark.parametrize("obj", [3, "keras", int, types.ModuleType("empty"), keras_info, os], ids=str)

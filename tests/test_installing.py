@@ -37,7 +37,7 @@ def test_every_affected_built_in_is_mended_and_no_other():
                 assert is_mended(getattr(KERAS.layers, name)), name
         # The rest: built-ins that mark themselves but can't be made without more (a SavedModel, a module), or are
         # no part of keras.layers (legacy ones); on Keras 2 those whose `build` does not say that it ran.
-        touched = {cls for cls in changed(before)}
+        touched = changed(before)
         assert all(_keras.marking_code(cls) or _keras.leaves_unbuilt(cls) or "build" in before[cls] for cls in touched)
         assert BASE not in touched
         assert KERAS.layers.Dense not in touched
@@ -68,7 +68,7 @@ def test_classes_defined_before_are_mended():
 
 def test_blocks_nest_and_an_exception_ends_them():
     before = snapshot()
-    with pytest.raises(RuntimeError, match="inside"), installed():
+    with pytest.raises(RuntimeError, match="inside"), installed():  # noqa: PT012
         with installed():
             pass
         assert changed(before) or not affected_layers(INFO.version)
@@ -127,8 +127,7 @@ assert type(keras.__spec__.loader).__module__ == "_frozen_importlib_external", k
 assert keras.__loader__ is keras.__spec__.loader
 
 for name in keras_buildfix.affected_layers():
-    assert type(vars(next(c for c in getattr(keras.layers, name).__mro__ if "built" in vars(c)))["built"]).__name__ == \\
-        "DeferredBuilt", name
+    assert type(getattr(keras.layers, name).built).__name__ == "DeferredBuilt", name
 
 class Scaled(keras.layers.Reshape):
     def build(self, input_shape):
