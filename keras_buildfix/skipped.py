@@ -8,7 +8,7 @@ import pkgutil
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from keras_buildfix import _keras
@@ -134,24 +134,37 @@ def _finding(cls: type, marker: type, layer: str | None = None) -> SkippedBuild:
         build_from=_name(owner),
         file=code.co_filename if code else "",
         line=code.co_firstlineno if code else 0,
-        consequence=_consequence(cls, code),
+        consequence=_consequence(cls),
         layer=layer,
     )
 
 
-def _consequence(cls: type, build_code: Any) -> str:
-    """What skipping this ``build`` does, as far as its code and that of ``call`` tell."""
-    if build_code is None:
-        return "what it would make is missing"
-    makes_weights = {"add_weight", "add_variable", "Variable"}.intersection(build_code.co_names)
-    missing = "its weights are missing, from saved files too" if makes_weights else "what it would set is missing"
-    call = inspect.unwrap(getattr(cls, "call", None) or _consequence).__code__
-    stored = _keras.attributes_stored(build_code)
-    if asked := sorted(stored.intersection(str(constant) for constant in call.co_consts)):
-        return f"{missing}; call() asks whether there is {', '.join(asked)}, and takes another branch"
-    if read := sorted(stored.intersection(call.co_names)):
-        return f"{missing}; call() reads {', '.join('self.' + name for name in read)}: AttributeError"
+def _consequence(cls: type) -> str:
+    """What skipping the ``build`` does, as far as the code of the user's classes tells."""
+    codes = {(base, name): code for base in _keras.users_bases(cls) for name, code in _functions(base)}
+    skipped = {code for (_, name), code in codes.items() if name == "build"}
+    made = set().union(*map(_keras.attributes_stored, skipped))
+    for (_, name), code in codes.items():
+        if name == "__init__":
+            made -= _keras.attributes_stored(code)
+    adds_weight = any({"add_weight", "add_variable", "Variable"}.intersection(code.co_names) for code in skipped)
+    missing = "its weights are missing, from saved files too" if adds_weight else "what it would set is missing"
+    for (_, name), code in codes.items():
+        if code in skipped:
+            continue
+        if asked := sorted(made.intersection(c for c in code.co_consts if isinstance(c, str))):
+            return f"{missing}; {name}() asks whether there is {', '.join(asked)}, and takes another branch"
+        if read := sorted(made.intersection(code.co_names)):
+            return f"{missing}; {name}() reads {', '.join('self.' + attribute for attribute in read)}: AttributeError"
     return f"{missing}, perhaps without an error"
+
+
+def _functions(cls: type) -> Iterator[tuple[str, CodeType]]:
+    """The functions that a class defines, by name."""
+    for name, value in vars(cls).items():
+        code = _keras.function_code(value)
+        if code is not None:
+            yield name, code
 
 
 def _layer_classes(modules: Iterable[ModuleType]) -> list[type]:

@@ -48,7 +48,8 @@ def in_new_process(env=None, path=()):
     code = (
         "import sys, dataclasses, json; sys.path[:0] = json.loads(sys.argv[1]);"
         "from keras_buildfix import keras_info; info = dataclasses.astuple(keras_info());"
-        "loaded = {n.split('.')[0] for n in sys.modules} & {'keras', 'tf_keras', 'tensorflow', 'jax', 'torch', 'numpy'};"
+        "heavy = {'keras', 'tf_keras', 'tensorflow', 'jax', 'torch', 'numpy'};"
+        "loaded = {n.split('.')[0] for n in sys.modules} & heavy;"
         "print(json.dumps([info, sorted(loaded)]))"
     )
     variables = {**os.environ, **(env or {})}

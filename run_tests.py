@@ -1,0 +1,91 @@
+"""The tests, on a machine with only Python and pip.
+
+    python run_tests.py            the quick slice: five environments
+    python run_tests.py all        lint, types and every environment of the matrix
+    python run_tests.py NAME ...   these environments of tox.ini
+
+tox and uv are put into .tox/.runner. Prints a line for each environment, and fails if one of them
+failed, ran no test, or left no report.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+RUNNER = ROOT / ".tox" / ".runner"
+REPORTS = ROOT / ".tox" / "reports"
+#: Environments that run tools, not tests.
+NO_TESTS = ("lint",)
+
+
+def main(wanted: list[str]) -> int:
+    """Runs the environments and prints what came of them; the exit code."""
+    tox = [str(installed_tox()), "-m", "tox", "-c", str(ROOT / "tox.ini")]
+    if wanted == ["all"]:
+        chosen = ["-m", "lint", "matrix", "downstream"]
+    else:
+        chosen = ["-e", ",".join(wanted)] if wanted else []
+    listing = subprocess.run([*tox, "list", "--no-desc", *chosen], capture_output=True, text=True, check=True, cwd=ROOT)
+    names = [line.strip() for line in listing.stdout.splitlines() if line.strip() and ":" not in line]
+    for report in REPORTS.glob("*.xml"):
+        report.unlink()
+    # Two at a time: TensorFlow, JAX and torch use all cores for a while each.
+    result = subprocess.run([*tox, "run-parallel", "-p", "2", "--parallel-no-spinner", "-e", ",".join(names)], cwd=ROOT)
+    return summary(names, result.returncode)
+
+
+def installed_tox() -> Path:
+    """The Python of an environment with tox and tox-uv in it, made on the first run."""
+    python = RUNNER / ("Scripts" if os.name == "nt" else "bin") / "python"
+    if not python.exists():
+        venv.create(RUNNER, with_pip=True)
+    subprocess.run([str(python), "-m", "pip", "install", "--quiet", "tox>=4.29", "tox-uv>=1.20"], check=True)
+    return python
+
+
+def summary(names: list[str], code: int) -> int:
+    """Prints a line for each environment and the totals; 1 if anything is not as it should be."""
+    total = dict.fromkeys(("passed", "failed", "skipped", "xfailed"), 0)
+    print(f"\n{'environment':34}{'passed':>8}{'failed':>8}{'skipped':>9}{'xfailed':>9}{'seconds':>9}")
+    for name in names:
+        if name in NO_TESTS:
+            continue
+        counts, seconds = counted(name)
+        if counts is None:
+            print(f"{name:34}  no interpreter for it here, skipped")
+            continue
+        print(
+            f"{name:34}{counts['passed']:8}{counts['failed']:8}{counts['skipped']:9}{counts['xfailed']:9}{seconds:9.0f}"
+        )
+        if counts["passed"] == 0:
+            print(f"{name}: ran no test")
+            code = code or 1
+        for key, value in counts.items():
+            total[key] += value
+    print(f"\n{total['passed']} passed, {total['failed']} failed, {total['skipped'] + total['xfailed']} skipped")
+    return 1 if code or total["failed"] or not total["passed"] else 0
+
+
+def counted(name: str) -> tuple[dict[str, int] | None, float]:
+    """What an environment's report says; None if it was not run for want of its Python."""
+    report = REPORTS / f"{name}.xml"
+    if not report.exists():
+        ran = (ROOT / ".tox" / name / "pyvenv.cfg").exists()
+        return (dict.fromkeys(("passed", "failed", "skipped", "xfailed"), 0) if ran else None), 0.0
+    suite = next(ElementTree.parse(report).iter("testsuite"))
+    skips = [case.find("skipped") for case in suite.iter("testcase")]
+    xfailed = sum(skip is not None and skip.get("type") == "pytest.xfail" for skip in skips)
+    skipped = sum(skip is not None for skip in skips) - xfailed
+    failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+    passed = int(suite.get("tests", 0)) - failed - skipped - xfailed
+    return {"passed": passed, "failed": failed, "skipped": skipped, "xfailed": xfailed}, float(suite.get("time", 0))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
