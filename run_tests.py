@@ -27,12 +27,10 @@ NO_TESTS = ("lint",)
 def main(wanted: list[str]) -> int:
     """Runs the environments and prints what came of them; the exit code."""
     tox = [str(installed_tox()), "-m", "tox", "-c", str(ROOT / "tox.ini")]
-    if wanted == ["all"]:
-        chosen = ["-m", "lint", "matrix", "downstream"]
-    else:
-        chosen = ["-e", ",".join(wanted)] if wanted else []
-    listing = subprocess.run([*tox, "list", "--no-desc", *chosen], capture_output=True, text=True, check=True, cwd=ROOT)
-    names = [line.strip() for line in listing.stdout.splitlines() if line.strip() and ":" not in line]
+    names = wanted
+    if wanted in ([], ["all"]):
+        label = ["-m", "lint", "matrix", "downstream"] if wanted else ["-d"]
+        names = subprocess.check_output([*tox, "list", "--no-desc", *label], text=True, cwd=ROOT).split()
     for report in REPORTS.glob("*.xml"):
         report.unlink()
     # Two at a time: TensorFlow, JAX and torch use all cores for a while each.
@@ -45,7 +43,7 @@ def installed_tox() -> Path:
     python = RUNNER / ("Scripts" if os.name == "nt" else "bin") / "python"
     if not python.exists():
         venv.create(RUNNER, with_pip=True)
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", "tox>=4.29", "tox-uv>=1.20"], check=True)
+    subprocess.run([str(python), "-m", "pip", "install", "-qq", "tox>=4.29", "tox-uv>=1.20"], check=True)
     return python
 
 
