@@ -34,7 +34,8 @@ def main(wanted: list[str]) -> int:
     for report in REPORTS.glob("*.xml"):
         report.unlink()
     # Two at a time: TensorFlow, JAX and torch use all cores for a while each.
-    result = subprocess.run([*tox, "run-parallel", "-p", "2", "--parallel-no-spinner", "-e", ",".join(names)], cwd=ROOT)
+    command = [*tox, "run-parallel", "-p", "2", "--parallel-no-spinner", "-e", ",".join(names)]
+    result = subprocess.run(command, cwd=ROOT, env={**os.environ, "PATH": path_with_pyenv()})
     return summary(names, result.returncode)
 
 
@@ -45,6 +46,12 @@ def installed_tox() -> Path:
         venv.create(RUNNER, with_pip=True)
     subprocess.run([str(python), "-m", "pip", "install", "-qq", "tox>=4.29", "tox-uv>=1.20"], check=True)
     return python
+
+
+def path_with_pyenv() -> str:
+    """PATH, and behind it the interpreters that pyenv has: those that tox is to find for the spot checks."""
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    return os.pathsep.join([os.environ.get("PATH", ""), *map(str, sorted(versions.glob("*/bin")))])
 
 
 def summary(names: list[str], code: int) -> int:

@@ -18,6 +18,7 @@ DEMO = ROOT / ".demo"
 
 
 def main():
+    """Prints the weights of three layers, plain and mended."""
     sys.path.insert(0, str(ROOT))
     from keras_buildfix import deferred_build, keras_info, skipped_builds
 

@@ -34,15 +34,15 @@ def _run(args: argparse.Namespace) -> int:
         raise _UsageError(
             "run what? `keras-buildfix run SCRIPT [ARG ...]` or `keras-buildfix run -m MODULE [ARG ...]`."
         )
-    name, *sys.argv[1:] = program
+    name = program[0]
+    if not args.module and not os.path.exists(name):
+        raise _UsageError(f"there is no script {name!r} in {os.getcwd()}.")
+    sys.argv = program
     keras_buildfix.install()
     if args.module:
         sys.path.insert(0, os.getcwd())  # as `python -m` does
         runpy.run_module(name, run_name="__main__", alter_sys=True)
-    elif not os.path.exists(name):
-        raise _UsageError(f"there is no script {name!r} in {os.getcwd()}.")
     else:
-        sys.argv[0] = name
         sys.path.insert(0, os.path.dirname(os.path.abspath(name)))  # as `python script.py` does
         runpy.run_path(name, run_name="__main__")
     return 0
