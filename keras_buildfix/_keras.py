@@ -7,13 +7,15 @@ names a private attribute of Keras, and nothing here imports Keras: a class brin
 
 from __future__ import annotations
 
-import dis
 import functools
 import inspect
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from types import CodeType, FrameType, FunctionType
 from typing import Any
+
+from keras_buildfix._code import MARKS_BUILT, function_code, stores_built
 
 #: Top-level packages that are a Keras. TensorFlow's own old copy is told apart by its longer path.
 PACKAGES = ("keras", "tf_keras")
@@ -22,10 +24,6 @@ _VENDORED = "tensorflow.python.keras"
 #: Built-ins that are never built by a call, so that marking themselves built skips nothing:
 #: placeholders, TensorFlow ops turned into layers, and Keras 2's metrics, which are layers there.
 _BUILT_OTHERWISE = frozenset({"InputLayer", "TensorFlowOpLayer", "ReloadedLayer", "Metric"})
-
-
-#: Set on a ``build`` of ours that says afterwards that it ran.
-MARKS_BUILT = "_keras_buildfix_marks_built"
 
 
 # --- Whose class is it -------------------------------------------------------------------------
@@ -166,28 +164,10 @@ def is_marked_by_builtin(layer: Any, frame: FrameType | None) -> bool:
     """
     while frame is not None and frame.f_code.co_name == "__setattr__":
         frame = frame.f_back
-    if frame is None:
-        return False
-    marking = [marking_code(base) for base in marking_builtins(type(layer))]
-    helpers = frozenset().union(*(found[1] for found in marking if found))
+    inits, helpers = _marking_code_above(type(layer))
     while frame is not None and frame.f_code in helpers:
         frame = frame.f_back
-    return frame is not None and any(found and frame.f_code is found[0] for found in marking)
-
-
-def stores_built(code: CodeType, *, reset: bool = False) -> bool:
-    """Whether code assigns ``something.built``; a plain ``= False`` counts only with `reset`."""
-    if "built" in code.co_consts:  # setattr(self, "built", ...)
-        return True
-    if "built" not in code.co_names:
-        return False
-    steps = [s for s in dis.get_instructions(code) if s.opname not in ("CACHE", "EXTENDED_ARG", "NOP")]
-    for at, step in enumerate(steps):
-        if step.opname == "STORE_ATTR" and step.argval == "built":
-            value = steps[at - 2]  # then comes the load of `self`, then this store
-            if reset or not (value.opname == "LOAD_CONST" and value.argval is False):
-                return True
-    return False
+    return frame is not None and frame.f_code in inits
 
 
 def is_left_to_the_user(cls: type) -> bool:
@@ -220,17 +200,6 @@ def leaves_unbuilt(cls: type) -> bool:
     return False
 
 
-def function_code(function: Any) -> CodeType | None:
-    """The code of a function, looking through decorators, with or without ``functools.wraps``."""
-    function = inspect.unwrap(function) if callable(function) else function
-    for cell in getattr(function, "__closure__", None) or ():
-        # Keras 2's `shape_type_conversion` leaves no __wrapped__.
-        inner = cell.cell_contents
-        if isinstance(inner, FunctionType) and inner.__name__ == "build":
-            return function_code(inner)
-    return getattr(function, "__code__", None)
-
-
 def build_owner(cls: type) -> type | None:
     """The class that ``cls.build`` comes from, if that is not Keras."""
     for base in cls.__mro__:
@@ -249,9 +218,19 @@ def users_bases(cls: type) -> Iterator[type]:
             yield base
 
 
-def attributes_stored(code: CodeType) -> set[str]:
-    """The names of the attributes that code assigns."""
-    return {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_ATTR"}
+def _marking_code_above(cls: type) -> tuple[set[CodeType], set[CodeType]]:
+    """The code of all constructors above a class that mark it built, and of their helpers."""
+    found = _marking_codes.get(cls)
+    if found is None:
+        marking = [marking_code(base) for base in marking_builtins(cls)]
+        inits = {each[0] for each in marking if each}
+        helpers = {code for each in marking if each for code in each[1]}
+        found = _marking_codes[cls] = (inits, helpers)
+    return found
+
+
+#: Per class, and no longer than the class lives: asked for each layer that is made.
+_marking_codes: weakref.WeakKeyDictionary[type, tuple[set[CodeType], set[CodeType]]] = weakref.WeakKeyDictionary()
 
 
 def _called_code_that_marks(builtin: type, code: CodeType, seen: set[str]) -> Iterator[CodeType]:

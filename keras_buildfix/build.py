@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from keras_buildfix import _keras
+from keras_buildfix._code import MARKS_BUILT
 
 _Class = TypeVar("_Class", bound=type)
 _NOT_GIVEN: Any = object()
@@ -217,7 +218,7 @@ def _build_and_mark(cls: type) -> Callable[..., None]:
         build(self, input_shape)
         base.build(self, input_shape)
 
-    setattr(build_and_mark, _keras.MARKS_BUILT, True)
+    setattr(build_and_mark, MARKS_BUILT, True)
     return build_and_mark
 
 

@@ -12,6 +12,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from keras_buildfix import _keras
+from keras_buildfix._code import attributes_stored, function_code, stores_built
 from keras_buildfix.build import is_mended
 from keras_buildfix.info import keras_info
 
@@ -120,7 +121,7 @@ def _sees_to_built(init: object) -> bool:
         return False
     code = inspect.unwrap(init).__code__
     says = {"build", "mark_built", "reset_built", "_build_at_init"}
-    return _keras.stores_built(code, reset=True) or bool(says.intersection(code.co_names))
+    return stores_built(code, reset=True) or bool(says.intersection(code.co_names))
 
 
 def _finding(cls: type, marker: type, layer: str | None = None) -> SkippedBuild:
@@ -143,10 +144,10 @@ def _consequence(cls: type) -> str:
     """What skipping the ``build`` does, as far as the code of the user's classes tells."""
     codes = {(base, name): code for base in _keras.users_bases(cls) for name, code in _functions(base)}
     skipped = {code for (_, name), code in codes.items() if name == "build"}
-    made = set().union(*map(_keras.attributes_stored, skipped))
+    made = set().union(*map(attributes_stored, skipped))
     for (_, name), code in codes.items():
         if name == "__init__":
-            made -= _keras.attributes_stored(code)
+            made -= attributes_stored(code)
     adds_weight = any({"add_weight", "add_variable", "Variable"}.intersection(code.co_names) for code in skipped)
     missing = "its weights are missing, from saved files too" if adds_weight else "what it would set is missing"
     for (_, name), code in codes.items():
@@ -162,7 +163,7 @@ def _consequence(cls: type) -> str:
 def _functions(cls: type) -> Iterator[tuple[str, CodeType]]:
     """The functions that a class defines, by name."""
     for name, value in vars(cls).items():
-        code = _keras.function_code(value)
+        code = function_code(value)
         if code is not None:
             yield name, code
 

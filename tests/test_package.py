@@ -24,6 +24,7 @@ FLOORS = [
     {"testing.building", "skipped", "installing", "affected"},
     {"build", "info"},
     {"_keras", "facts"},
+    {"_code"},
 ]
 
 

@@ -1,0 +1,50 @@
+"""What the code of a function says, without running it: which attributes it assigns. Knows no Keras."""
+
+from __future__ import annotations
+
+import dis
+import inspect
+from types import CodeType, FunctionType
+from typing import Any
+
+#: Set on a ``build`` of ours that says afterwards that it ran.
+MARKS_BUILT = "_keras_buildfix_marks_built"
+
+_STORE_ATTR = dis.opmap["STORE_ATTR"]
+
+
+def stores_built(code: CodeType, *, reset: bool = False) -> bool:
+    """Whether code assigns ``something.built``; a plain ``= False`` counts only with `reset`."""
+    if "built" in code.co_consts:  # setattr(self, "built", ...)
+        return True
+    if "built" not in code.co_names:
+        return False
+    # A quick look first: `dis` takes a millisecond for ten functions, and `install()` looks at many.
+    raw, index = code.co_code, code.co_names.index("built") & 255
+    if not any(raw[at] == _STORE_ATTR and raw[at + 1] == index for at in range(0, len(raw), 2)):
+        return False
+    if reset or not any(constant is False for constant in code.co_consts):
+        return True
+    steps = [s for s in dis.get_instructions(code) if s.opname not in ("CACHE", "EXTENDED_ARG", "NOP")]
+    for at, step in enumerate(steps):
+        if step.opname == "STORE_ATTR" and step.argval == "built":
+            value = steps[at - 2]  # then comes the load of `self`, then this store
+            if not (value.opname == "LOAD_CONST" and value.argval is False):
+                return True
+    return False
+
+
+def attributes_stored(code: CodeType) -> set[str]:
+    """The names of the attributes that code assigns."""
+    return {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_ATTR"}
+
+
+def function_code(function: Any) -> CodeType | None:
+    """The code of a function, looking through decorators, with or without ``functools.wraps``."""
+    function = inspect.unwrap(function) if callable(function) else function
+    for cell in getattr(function, "__closure__", None) or ():
+        # Keras 2's `shape_type_conversion` leaves no __wrapped__.
+        inner = cell.cell_contents
+        if isinstance(inner, FunctionType) and inner.__name__ == "build":
+            return function_code(inner)
+    return getattr(function, "__code__", None)
