@@ -74,7 +74,7 @@ def prepare():
     if Path(sys.prefix) == DEMO:
         raise SystemExit(f"The Keras in {DEMO} can't be used: remove that folder and run this again.")
     if not python.exists():
-        print(f"No Keras here: putting keras 3.9 and jax into {DEMO} (about 350 MB, a minute).", flush=True)
+        print(f"No Keras here: putting keras 3.9 and jax into {DEMO} (about 640 MB, under a minute).", flush=True)
         venv.create(DEMO, with_pip=True)
     subprocess.run([str(python), "-m", "pip", "install", "-qq", str(ROOT), "keras~=3.9.2", "jax>=0.4.30"], check=True)
     raise SystemExit(subprocess.run([str(python), *sys.argv]).returncode)

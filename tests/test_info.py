@@ -25,7 +25,7 @@ def test_objects_classes_and_modules_of_keras():
     assert INFO.generation == int(INFO.version[0])
 
 
-@pytest.mark.skipif(INFO.backend != "tensorflow" or INFO.package == "tf_keras", reason="needs TensorFlow and its keras")
+@pytest.mark.skipif(INFO.backend != "tensorflow", reason="needs TensorFlow")
 def test_tf_keras_attribute_of_tensorflow():
     import tensorflow as tf
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -209,9 +210,12 @@ def main() -> None:
         into.parent.mkdir(parents=True, exist_ok=True)
         into.write_text(json.dumps(here()))
         return
+    sys.path.insert(0, str(ROOT))
+    from run_tests import installed_tox, path_with_pyenv
+
     command = f"python {Path(__file__).relative_to(ROOT)} --into {REPORTS}/{{env_name}}.json"
-    tox = [sys.executable, "-m", "tox", "run-parallel", "-p", "2", "-m", "matrix", "-x", f"testenv.commands={command}"]
-    subprocess.run(tox, cwd=ROOT, check=True)
+    tox = [installed_tox(), "-m", "tox", "run-parallel", "-p", "2", "-m", "matrix", "-x", f"testenv.commands={command}"]
+    subprocess.run(list(map(str, tox)), cwd=ROOT, check=True, env={**os.environ, "PATH": path_with_pyenv()})
     reports = [json.loads(file.read_text()) for file in sorted(REPORTS.glob("*.json"))]
     for report in reports:
         if report["unmade"]:
