@@ -3,9 +3,9 @@
 import importlib.metadata
 import subprocess
 import sys
-import threading
 
 import pytest
+import zoo
 from conftest import INFO, KERAS
 
 from keras_buildfix import _keras, affected_layers, install, installed, uninstall
@@ -86,26 +86,18 @@ def test_installing_in_many_threads_while_layers_are_made():
             self.builds = getattr(self, "builds", 0) + 1
             super().build(input_shape)
 
-    before, errors = snapshot(), []
+    before = snapshot()
     install()
 
     def work():
-        try:
-            for _ in range(20):
-                install()
-                layer = Counted()
-                assert not layer.built
-                layer.build((None, 4))
-                assert layer.builds == 1
-        except BaseException as error:
-            errors.append(error)
+        for _ in range(20):
+            install()
+            layer = Counted()
+            assert not layer.built
+            layer.build((None, 4))
+            assert layer.builds == 1
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
+    zoo.in_threads(work)
     uninstall()
     assert not changed(before)
 

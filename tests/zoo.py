@@ -4,6 +4,7 @@ They are made by decorator, by mixin, and left bare (for ``install()``), and sta
 names of their own, since pickle and Keras's files look classes up by name.
 """
 
+import concurrent.futures
 import contextlib
 
 from conftest import INFO, KERAS
@@ -100,6 +101,13 @@ def make(name, entry):
     """Makes a new layer of the zoo."""
     arguments = ARGUMENTS[name][0]
     return CLASSES[name, entry](**arguments) if isinstance(arguments, dict) else CLASSES[name, entry](*arguments)
+
+
+def in_threads(work, count=8):
+    """Runs `work` in several threads at once; raises the first error that one of them had."""
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        for done in [pool.submit(work) for _ in range(count)]:
+            done.result()
 
 
 def in_range(first, last):
