@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dis
 import inspect
-from types import CodeType, FunctionType
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 #: Set on a ``build`` of ours that says afterwards that it ran.
@@ -13,8 +13,8 @@ MARKS_BUILT = "_keras_buildfix_marks_built"
 _STORE_ATTR = dis.opmap["STORE_ATTR"]
 
 
-def stores_built(code: CodeType, *, reset: bool = False) -> bool:
-    """Whether code assigns ``something.built``; a plain ``= False`` counts only with `reset`."""
+def stores_built(code: CodeType) -> bool:
+    """Whether code assigns ``something.built``, other than by a plain ``= False``."""
     if "built" in code.co_consts:  # setattr(self, "built", ...)
         return True
     if "built" not in code.co_names:
@@ -23,7 +23,7 @@ def stores_built(code: CodeType, *, reset: bool = False) -> bool:
     raw, index = code.co_code, code.co_names.index("built") & 255
     if not any(raw[at] == _STORE_ATTR and raw[at + 1] == index for at in range(0, len(raw), 2)):
         return False
-    if reset or not any(constant is False for constant in code.co_consts):
+    if not any(constant is False for constant in code.co_consts):
         return True
     steps = [s for s in dis.get_instructions(code) if s.opname not in ("CACHE", "EXTENDED_ARG", "NOP")]
     for at, step in enumerate(steps):
@@ -31,6 +31,38 @@ def stores_built(code: CodeType, *, reset: bool = False) -> bool:
             value = steps[at - 2]  # then comes the load of `self`, then this store
             if not (value.opname == "LOAD_CONST" and value.argval is False):
                 return True
+    return False
+
+
+def is_assigning_built(frame: FrameType) -> bool:
+    """Whether the statement that a frame is at is ``something.built = ...``."""
+    code = frame.f_code
+    raw, at = code.co_code, frame.f_lasti
+    return (
+        "built" in code.co_names
+        and 0 <= at < len(raw)
+        and raw[at] == _STORE_ATTR
+        and raw[at + 1] == code.co_names.index("built") & 255
+    )
+
+
+def sees_to_built(code: CodeType) -> bool:
+    """Whether a method assigns ``self.built``, calls ``self.build``, or says so by a function of ours."""
+    if {"mark_built", "reset_built", "_build_at_init"}.intersection(code.co_names):
+        return True
+    if "built" in code.co_consts:
+        return True
+    this = code.co_varnames[:1]
+    before: Any = None
+    for step in dis.get_instructions(code):
+        if step.opname in ("CACHE", "EXTENDED_ARG", "NOP"):
+            continue
+        wanted = {"STORE_ATTR": "built", "LOAD_ATTR": "build", "LOAD_METHOD": "build"}.get(step.opname)
+        if wanted is not None and step.argval == wanted and before is not None:
+            loaded = before.argval if isinstance(before.argval, tuple) else (before.argval,)
+            if before.opname.startswith("LOAD_FAST") and loaded[-1:] == this:
+                return True
+        before = step
     return False
 
 

@@ -1,21 +1,22 @@
-"""The one room that knows Keras.
+"""The room that knows Keras's classes: whose a class is, and what its constructors do to ``built``.
 
-Whose Keras a class belongs to, what its constructors do to ``built``, and every private Keras name
-that the package touches, each behind a function that says where the name is true. No other module
-names a private attribute of Keras, and nothing here imports Keras: a class brings its own.
+With ``_private.py``, which has the private names of Keras's layers, the only modules that know Keras.
+Nothing here imports it: a class brings its own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import CodeType, FrameType, FunctionType
 from typing import Any
 
-from keras_buildfix._code import MARKS_BUILT, function_code, stores_built
+from keras_buildfix._code import MARKS_BUILT, function_code, is_assigning_built, stores_built
+from keras_buildfix._private import wraps_build
 
 #: Top-level packages that are a Keras. TensorFlow's own old copy is told apart by its longer path.
 PACKAGES = ("keras", "tf_keras")
@@ -84,7 +85,11 @@ def describe(thing: object) -> str:
     kind = f"{type(thing).__module__}.{type(thing).__qualname__}"
     if layer_base(type(thing)) is not None:
         return f"an instance of the Keras layer class {kind}; pass the class itself"
-    return f"{thing!r:.60} (a {kind})"
+    try:
+        shown = f"{thing!r:.60}"
+    except Exception:  # somebody's __repr__
+        shown = "something"
+    return f"{shown} (a {kind})"
 
 
 def loaded_layer_bases() -> Iterator[type]:
@@ -97,18 +102,22 @@ def loaded_layer_bases() -> Iterator[type]:
             yield base
 
 
-def builtin_layers(base: type) -> Iterator[type]:
-    """Every layer class that Keras itself defines on this ``Layer``, legacy ones included."""
-    seen = {base}
-    waiting: list[type] = [base]
+def layer_classes(base: type) -> Iterator[type]:
+    """Every class that is there on this ``Layer``: Keras's own, legacy ones included, and the users'."""
+    seen = {id(base)}  # by identity: a metaclass may have made its classes unhashable
+    waiting = [base]
     while waiting:
         subclasses: list[type] = type.__subclasses__(waiting.pop())
         for cls in subclasses:
-            if cls not in seen:
-                seen.add(cls)
+            if id(cls) not in seen:
+                seen.add(id(cls))
                 waiting.append(cls)
-                if belongs_to_keras(cls):
-                    yield cls
+                yield cls
+
+
+def builtin_layers(base: type) -> Iterator[type]:
+    """Every layer class that Keras itself defines on this ``Layer``."""
+    return filter(belongs_to_keras, layer_classes(base))
 
 
 # --- Who marks a layer built -------------------------------------------------------------------
@@ -157,26 +166,22 @@ def marks_through_helper(builtin: type) -> bool:
 
 
 def is_marked_by_builtin(layer: Any, frame: FrameType | None) -> bool:
-    """Whether the assignment that `frame` belongs to is a built-in's constructor marking `layer`.
+    """Whether the assignment to ``built`` that `frame` belongs to is a built-in's constructor marking `layer`.
 
-    Walks out of the ``__setattr__`` of Keras, the backend or the user, and out of Keras's helpers,
-    to the function that decided. A user's own ``self.built = True`` is somebody else's decision.
+    Walks out, through whatever ``__setattr__`` Keras, the backend and the user have, to the statement
+    ``self.built = True``, and from there out of Keras's helpers. Anybody else's statement is theirs.
     """
-    while frame is not None and frame.f_code.co_name == "__setattr__":
-        frame = frame.f_back
     inits, helpers = _marking_code_above(type(layer))
+    inner = frame
+    while frame is not None and not is_assigning_built(frame):
+        frame = frame.f_back
+    if frame is None:  # by setattr(): the first function that is no __setattr__
+        frame = inner
+        while frame is not None and frame.f_code.co_name == "__setattr__":
+            frame = frame.f_back
     while frame is not None and frame.f_code in helpers:
         frame = frame.f_back
     return frame is not None and frame.f_code in inits
-
-
-def is_left_to_the_user(cls: type) -> bool:
-    """Whether a mark set by a built-in's constructor is to be ignored for instances of `cls`.
-
-    True for a subclass that brings a ``build`` (its own or a mixin's), and for one that brings an
-    ``__init__``, since that may make state after ``super().__init__()``. Keras's own are as they are.
-    """
-    return build_owner(cls) is not None or any("__init__" in vars(base) for base in users_bases(cls))
 
 
 def leaves_unbuilt(cls: type) -> bool:
@@ -187,7 +192,7 @@ def leaves_unbuilt(cls: type) -> bool:
     on). The first call then builds again. Keras 3 wraps ``build`` for each layer, to the same end.
     """
     base = layer_base(cls)
-    if base is None or hasattr(base, "_lock_state"):
+    if base is None or wraps_build(base):
         return False
     for above in cls.__mro__[: cls.__mro__.index(base)]:
         if "build" in vars(above):
@@ -195,7 +200,7 @@ def leaves_unbuilt(cls: type) -> bool:
             code = function_code(build)
             if code is None or stores_built(code) or hasattr(build, MARKS_BUILT):
                 return False
-            if "build" not in code.co_names:
+            if not {"build", "super"} <= {*code.co_names}:
                 return True
     return False
 
@@ -220,13 +225,14 @@ def users_bases(cls: type) -> Iterator[type]:
 
 def _marking_code_above(cls: type) -> tuple[set[CodeType], set[CodeType]]:
     """The code of all constructors above a class that mark it built, and of their helpers."""
-    found = _marking_codes.get(cls)
-    if found is None:
-        marking = [marking_code(base) for base in marking_builtins(cls)]
-        inits = {each[0] for each in marking if each}
-        helpers = {code for each in marking if each for code in each[1]}
-        found = _marking_codes[cls] = (inits, helpers)
-    return found
+    with contextlib.suppress(KeyError, TypeError):  # TypeError: a metaclass has made its classes unhashable
+        return _marking_codes[cls]
+    marking = [marking_code(base) for base in marking_builtins(cls)]
+    inits = {each[0] for each in marking if each}
+    helpers = {code for each in marking if each for code in each[1]}
+    with contextlib.suppress(TypeError):
+        _marking_codes[cls] = (inits, helpers)
+    return inits, helpers
 
 
 #: Per class, and no longer than the class lives: asked for each layer that is made.
@@ -246,86 +252,3 @@ def _called_code_that_marks(builtin: type, code: CodeType, seen: set[str]) -> It
             yield from deeper
             if deeper or stores_built(method.__code__):
                 yield method.__code__
-
-
-# --- Private names, each in one function -------------------------------------------------------
-
-
-def lock_once_built(cls: type) -> dict[str, Callable[[Any], None]]:
-    """What has layers of `cls` lock their state only once they are built, by the name it goes under.
-
-    ``Layer._lock_state``: 3.0.0 to nightly. ``_build_at_init`` (3.10.0 on) calls it from constructors.
-    """
-    name = "_lock_state"
-    if not hasattr(cls, name):
-        return {}
-
-    def _lock_state(self: Any) -> None:
-        """Locks the layer's state, if it is built (keras_buildfix)."""
-        if self.built:
-            getattr(super(cls, self), name)()
-
-    return {name: _lock_state}
-
-
-def lock_state(layer: Any) -> None:
-    """Have Keras note the weights of a layer now built and refuse new ones.
-
-    ``_post_build`` (the torch backend registers parameters there), ``_lock_state``: 3.0.0 to nightly.
-    """
-    for name in ("_post_build", "_lock_state"):
-        if hasattr(layer, name):
-            getattr(layer, name)()
-
-
-def unlock_state(layer: Any) -> None:
-    """Have Keras accept new weights and sub-layers. ``Layer._tracker``: 3.0.0 to nightly."""
-    tracker = getattr(layer, "_tracker", None)
-    if tracker is not None:
-        tracker.locked = False  # `unlock()` does just this, but is not there on 3.0
-
-
-def build_has_run(layer: Any) -> bool:
-    """Whether ``build`` of a layer has run. ``_build_shapes_dict``: 3.0.0 to nightly, set after it.
-
-    On Keras 2, where nothing but a build marks a layer, that is ``built``.
-    """
-    if hasattr(layer, "_build_shapes_dict"):
-        return layer._build_shapes_dict is not None
-    return bool(layer.built)
-
-
-def state_in_attributes(layer: Any) -> list[Any]:
-    """The weights and sub-layers that Keras 3 tracks for a layer and that its attributes hold.
-
-    ``Layer._tracker``: 3.0.0 to nightly. Empty on Keras 2, which forgets a weight by itself when its
-    attribute is set anew. Keras's own lists, and TensorFlow's (``_self_...``), are not attributes.
-    """
-    config = getattr(getattr(layer, "_tracker", None), "config", {})
-    lists = [config[store][1] for store in ("trainable_variables", "non_trainable_variables", "layers") if config]
-    tracked = {id(value): value for values in lists for value in values}
-    own_lists = {id(store) for _, store in config.values()}
-    waiting = [held for name, held in vars(layer).items() if not name.startswith("_self_")]
-    found = {}
-    while waiting:
-        held = waiting.pop()
-        if id(held) in tracked:
-            found[id(held)] = held
-        elif isinstance(held, dict):
-            waiting.extend(held.values())
-        elif isinstance(held, (list, tuple)) and id(held) not in own_lists:
-            waiting.extend(held)
-    return [value for key, value in tracked.items() if key in found]
-
-
-def forget(layer: Any, values: list[Any]) -> None:
-    """Have Keras 3 no longer count these as state of the layer. ``_tracker.untrack``: 3.0.0 to nightly."""
-    for value in values:
-        layer._tracker.untrack(value)
-    if values and hasattr(layer, "_post_build"):
-        layer._post_build()
-
-
-def nested_layers(layer: Any) -> list[Any]:
-    """The layer and all layers inside it. ``_flatten_layers``: 2.12 to nightly, both generations."""
-    return list(layer._flatten_layers())

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from keras_buildfix import _keras
+from keras_buildfix import _keras, _private
 from keras_buildfix._code import MARKS_BUILT
 
 _Class = TypeVar("_Class", bound=type)
@@ -126,15 +126,17 @@ def mark_built(layer: Any) -> None:
     Source: the portable form of ``self.built = True`` and of the private ``_build_at_init`` (3.10.0).
     """
     _keras.layer_instance(layer, "mark_built").built = True
-    _keras.lock_state(layer)
+    _private.lock_state(layer)
 
 
 def reset_built(layer: Any) -> None:
     """Says to a layer "build again": its ``build`` runs before the next use, with the shape given then.
 
-    New weights and sub-layers are accepted until then, and inputs of other sizes. Those that the new
-    ``build`` replaces (the same attribute is set anew) are dropped, which Keras 3 by itself does not
-    do; those it leaves alone, like the ones made in ``__init__``, stay with their values.
+    The layers inside it that were built are built again with it. New weights and sub-layers are
+    accepted until then, and inputs of other sizes. Those that the new ``build`` replaces (the same
+    attribute is set anew) are dropped, which Keras 3 by itself does not do; those it leaves alone, like
+    weights made in ``__init__``, stay with their values. On Keras 2, weights that a ``build`` keeps in a
+    list or dict are not known to be replaced.
 
     Args:
         layer: A Keras layer, built or not: ``self`` at the end of ``__init__``, or one to be built
@@ -155,20 +157,9 @@ def reset_built(layer: Any) -> None:
 
     Source: the portable form of ``self.built = False`` and of ``_tracker.unlock()`` (3.1.0 on).
     """
-    _keras.unlock_state(_keras.layer_instance(layer, "reset_built"))
-    layer.built = False
-    held = _keras.state_in_attributes(layer)
-    before = layer.input_spec
-    layer.input_spec = loose = _without_sizes(before)
-
-    def tidy() -> None:
-        if layer.input_spec == loose:
-            layer.input_spec = before  # `build` has nothing to do with it
-        still = {id(value) for value in _keras.state_in_attributes(layer)}
-        _keras.forget(layer, [value for value in held if id(value) not in still])
-
-    if held or loose is not before:
-        _after_next_build(layer, tidy)
+    for inner in _private.nested_layers(_keras.layer_instance(layer, "reset_built")):
+        if inner is layer or _private.build_has_run(inner):
+            _reset(inner)
 
 
 class DeferredBuilt:
@@ -183,7 +174,8 @@ class DeferredBuilt:
             raise AttributeError(f"{type(layer).__name__!r} object has no attribute 'built'") from None
 
     def __set__(self, layer: Any, value: Any) -> None:
-        if value and _keras.is_marked_by_builtin(layer, sys._getframe(1)) and _keras.is_left_to_the_user(type(layer)):
+        # First who has a say, then the frames: a built-in without a `build` of the user's is what it says it is.
+        if value and _keras.build_owner(type(layer)) and _keras.is_marked_by_builtin(layer, sys._getframe(1)):
             return
         layer.__dict__["built"] = value
 
@@ -198,14 +190,22 @@ def repairs(cls: type) -> dict[str, Any]:
     if brings_build and _keras.leaves_unbuilt(cls):
         found["build"] = _build_and_mark(cls)
     marking = _keras.marking_builtins(cls)
-    if _keras.build_owner(cls) is not None:  # and so has each subclass: only the lock of 3.10 on falls away
-        marking = [builtin for builtin in marking if _keras.marks_unconditionally(builtin)]
-    # A `built` that is there already is ours, in a base, or the user's own, which stays.
-    if marking and not hasattr(inspect.getattr_static(cls, "built", None), "__set__"):
-        if any(_keras.marks_through_helper(builtin) for builtin in marking):
-            found.update(_keras.lock_once_built(cls))
+    skipping = any(_keras.marks_unconditionally(builtin) for builtin in marking)
+    # A class with a `build`, and so each subclass, is not locked by its constructor.
+    locked = _keras.build_owner(cls) is None or skipping
+    if locked and any(_keras.marks_through_helper(builtin) for builtin in marking) and not _has(cls, "_lock_state"):
+        found.update(_private.lock_for_others(cls))
+    if skipping and not _has(cls, "built"):
         found["built"] = DeferredBuilt()
     return found
+
+
+def _has(cls: type, name: str) -> bool:
+    """Whether a class or a base brings this attribute, by our hand or the user's; not if ``install()`` put it there."""
+    for base in [cls] if _keras.belongs_to_keras(cls) else _keras.users_bases(cls):
+        if name in vars(base):
+            return name != "built" or hasattr(vars(base)[name], "__set__")  # a plain value hides nothing
+    return False
 
 
 def _build_and_mark(cls: type) -> Callable[..., None]:
@@ -214,22 +214,44 @@ def _build_and_mark(cls: type) -> Callable[..., None]:
     base: Any = _keras.layer_base(cls)
 
     @functools.wraps(build)
-    def build_and_mark(self: Any, input_shape: Any) -> None:
-        build(self, input_shape)
-        base.build(self, input_shape)
+    def build_and_mark(self: Any, *args: Any, **kwargs: Any) -> None:
+        build(self, *args, **kwargs)
+        if not self.built:
+            base.build(self, next(iter((*args, *kwargs.values())), None))
 
+    build_and_mark.__signature__ = inspect.signature(build)  # type: ignore[attr-defined]
     setattr(build_and_mark, MARKS_BUILT, True)
     return build_and_mark
 
 
-def is_mended(cls: type) -> bool:
-    """Whether `cls` or one of its bases has been mended."""
-    return isinstance(inspect.getattr_static(cls, "built", None), DeferredBuilt)
+def is_mended(cls: type, *, by_install: bool = True) -> bool:
+    """Whether builds of `cls` are deferred; without `by_install`, by the class itself or a user's base."""
+    bases = cls.__mro__ if by_install else _keras.users_bases(cls)
+    return any(isinstance(vars(base).get("built"), DeferredBuilt) for base in bases)
 
 
 def _mend(cls: type) -> None:
     for name, value in repairs(cls).items():
         setattr(cls, name, value)
+
+
+def _reset(layer: Any) -> None:
+    """Resets one layer, without those inside it."""
+    _private.unlock_state(layer)
+    _private.forget_build(layer)
+    layer.built = False
+    held = _private.state_in_attributes(layer)
+    before = layer.input_spec
+    layer.input_spec = loose = _without_sizes(before)
+
+    def tidy() -> None:
+        if layer.input_spec == loose:
+            layer.input_spec = before  # `build` has nothing to do with it
+        still = {id(value) for value in _private.state_in_attributes(layer)}
+        _private.forget(layer, [value for value in held if id(value) not in still])
+
+    if held:
+        _after_next_build(layer, tidy)
 
 
 def _after_next_build(layer: Any, done: Callable[[], None]) -> None:

@@ -83,6 +83,9 @@ def _package_of(obj: object) -> str:
     """The Keras package that an object, class or module has to do with."""
     if inspect.ismodule(obj):
         values = [obj, *(value for value in list(vars(obj).values()) if isinstance(value, (type, ModuleType)))]
+    elif inspect.isroutine(obj):
+        values = [type(getattr(obj, "__self__", None)), sys.modules.get(getattr(obj, "__module__", None) or "", None)]
+        values = [value for value in values if isinstance(value, (type, ModuleType))]
     else:
         values = [obj if isinstance(obj, type) else type(obj)]
     for value in values:

@@ -20,7 +20,7 @@ from keras_buildfix import _keras
 from keras_buildfix.build import repairs
 
 _lock = threading.Lock()
-_replaced: list[tuple[type, str, object]] = []  # a class, an attribute that was set on it, what it was before
+_replaced: list[tuple[type, str, object, object]] = []  # a class, an attribute set on it, to what, what it was before
 _ABSENT = object()
 
 
@@ -59,7 +59,9 @@ def uninstall() -> None:
         if _hook in sys.meta_path:
             sys.meta_path.remove(_hook)
         while _replaced:
-            cls, name, before = _replaced.pop()
+            cls, name, ours, before = _replaced.pop()
+            if vars(cls).get(name) is not ours:  # somebody else has changed it since: theirs
+                continue
             if before is _ABSENT:
                 delattr(cls, name)
             else:
@@ -76,8 +78,8 @@ def installed() -> Iterator[None]:
         ...     pass
     """
     already = _hook in sys.meta_path
-    install()
     try:
+        install()
         yield
     finally:
         if not already:
@@ -92,7 +94,7 @@ def _mend_loaded() -> None:
             for cls in _keras.builtin_layers(base):
                 if _keras.marking_code(cls) is not None or "build" in vars(cls):
                     for name, value in repairs(cls).items():
-                        _replaced.append((cls, name, vars(cls).get(name, _ABSENT)))
+                        _replaced.append((cls, name, value, vars(cls).get(name, _ABSENT)))
                         setattr(cls, name, value)
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from keras_buildfix import _keras
-from keras_buildfix._code import attributes_stored, function_code, stores_built
+from keras_buildfix import _keras, _private
+from keras_buildfix._code import attributes_stored, function_code, sees_to_built
 from keras_buildfix.build import is_mended
 from keras_buildfix.info import keras_info
 
@@ -84,7 +84,7 @@ def skipped_builds(target: object) -> list[SkippedBuild]:
             "skipped_builds expects a Keras layer class, a layer, a model, a module or the name of an "
             f"installed package; got {_keras.describe(target)}."
         )
-    return _ordered(_in_layers(_keras.nested_layers(target)))
+    return _ordered(_in_layers(_private.nested_layers(target)))
 
 
 def _in_classes(classes: Iterable[type]) -> Iterator[SkippedBuild]:
@@ -97,8 +97,9 @@ def _in_classes(classes: Iterable[type]) -> Iterator[SkippedBuild]:
 def _in_layers(layers: Iterable[Any]) -> Iterator[SkippedBuild]:
     for layer in layers:
         marker = _skipping_builtin(type(layer))
-        # Mended classes too: the layer may have been made before `install()`.
-        if marker is not None and layer.built and not _keras.build_has_run(layer):
+        # Those that only `install()` mends too: the layer may have been made before it.
+        mended = is_mended(type(layer), by_install=False)
+        if marker is not None and not mended and layer.built and not _private.build_has_run(layer):
             yield _finding(type(layer), marker, layer.name)
 
 
@@ -116,12 +117,8 @@ def _skipping_builtin(cls: type) -> type | None:
 
 
 def _sees_to_built(init: object) -> bool:
-    """Whether a constructor sets ``built``, whatever to, or has the layer built."""
-    if not isinstance(init, FunctionType):
-        return False
-    code = inspect.unwrap(init).__code__
-    says = {"build", "mark_built", "reset_built", "_build_at_init"}
-    return stores_built(code, reset=True) or bool(says.intersection(code.co_names))
+    """Whether a constructor sets ``built`` of its layer, whatever to, or has the layer built."""
+    return isinstance(init, FunctionType) and sees_to_built(inspect.unwrap(init).__code__)
 
 
 def _finding(cls: type, marker: type, layer: str | None = None) -> SkippedBuild:
@@ -169,21 +166,26 @@ def _functions(cls: type) -> Iterator[tuple[str, CodeType]]:
 
 
 def _layer_classes(modules: Iterable[ModuleType]) -> list[type]:
-    """The layer classes that these modules define, or, for a lone module, that it holds; not Keras's own."""
+    """The layer classes of the users' that modules define, wherever in them, or, for a lone module, hold."""
     modules = list(modules)
     names = {module.__name__ for module in modules}
-    found: dict[type, None] = {}
-    values = [value for module in modules for value in list(vars(module).values())]
-    for value in values:
-        if _keras.layer_base(value) is None or _keras.belongs_to_keras(value):
-            continue
-        if len(modules) == 1 or value.__module__ in names:
-            found[value] = None
-    return list(found)
+    found = {
+        id(cls): cls
+        for base in _keras.loaded_layer_bases()
+        for cls in _keras.layer_classes(base)
+        if cls.__module__ in names and not _keras.belongs_to_keras(cls)
+    }
+    if len(modules) == 1:
+        for value in list(vars(modules[0]).values()):
+            if _keras.layer_base(value) is not None and not _keras.belongs_to_keras(value):
+                found[id(value)] = value
+    return list(found.values())
 
 
 def _import_all(name: str) -> list[ModuleType]:
     """A package and all its submodules, imported; a warning names those that can't be."""
+    if not name:
+        raise ModuleNotFoundError("There is no module without a name: give the import name of an installed package.")
     package = importlib.import_module(name)
     modules, failed = [package], []
     for found in pkgutil.walk_packages(getattr(package, "__path__", ()), f"{name}.", onerror=lambda _: None):

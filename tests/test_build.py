@@ -408,7 +408,10 @@ def test_a_layer_lives_on_when_the_repair_is_taken_away():
     assert early.__dict__["built"] is True
 
 
-@pytest.mark.skipif(INFO.generation == 2, reason="Keras 2 takes state at any time")
+@pytest.mark.skipif(
+    INFO.generation == 2 or zoo.in_range((3, 6), (3, 9)),
+    reason="Keras 2 takes state at any time, and so does 3.6-3.9 of a layer that was marked in a constructor",
+)
 def test_state_is_locked_again_once_a_layer_is_built(entry):
     class Late(layers.ReLU):
         def __init__(self):
@@ -543,7 +546,7 @@ def test_the_mixin_says_the_right_order():
     own = type("OwnMixin", (DeferredBuildMixin,), {})
     with pytest.raises(TypeError, match=r"class Wrong\(OwnMixin, Softmax\)"):
         type("Wrong", (layers.Softmax, own), {})
-    assert is_mended(type("Right", (own, layers.Softmax), {})) is bool(_keras.marking_builtins(layers.Softmax))
+    assert is_mended(type("Right", (own, layers.Softmax), {})) is _keras.marks_unconditionally(layers.Softmax)
 
 
 # --- 7: threads --------------------------------------------------------------------------------

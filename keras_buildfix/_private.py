@@ -1,0 +1,136 @@
+"""Every private name of a Keras layer that the package touches: each in one function, with where it is true.
+
+A test holds that these names are there, and that no other module uses them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+
+def wraps_build(base: type) -> bool:
+    """Whether this ``Layer`` wraps ``build`` for each layer, to mark it built: Keras 3.
+
+    ``Layer._lock_state``, which the wrapper calls: 3.0.0 to nightly, not on Keras 2.
+    """
+    return hasattr(base, "_lock_state")
+
+
+def lock_for_others(cls: type) -> dict[str, Callable[[Any], None]]:
+    """What lets a constructor of the user's make state after a built-in's has locked it, by its name.
+
+    ``Layer._lock_state``: 3.0.0 to nightly; constructors call it through ``_build_at_init`` (3.10.0 on).
+    The layer is locked and built as ever. Only if its constructor does go on to make a weight or
+    sub-layer, it is unlocked, and counts as not built, like any layer that makes state in ``__init__``.
+    """
+    name = "_lock_state"
+    if not hasattr(cls, name):
+        return {}
+
+    def _lock_state(self: Any) -> None:
+        """Locks the layer's state, if it is built (keras_buildfix)."""
+        if self.built:
+            getattr(super(cls, self), name)()
+            if not build_has_run(self):
+                _unlock_on_demand(self)
+
+    return {name: _lock_state}
+
+
+def _unlock_on_demand(layer: Any) -> None:
+    """Has a layer's tracker take state from its constructor. ``Tracker.add_to_store``: 3.0.0 to nightly."""
+    tracker = layer._tracker
+    add_to_store = tracker.add_to_store
+
+    def add_from_constructor(*args: Any) -> None:
+        if tracker.locked and _is_being_constructed(layer):
+            del tracker.add_to_store
+            unlock_state(layer)
+            layer.built = False
+        add_to_store(*args)
+
+    tracker.add_to_store = add_from_constructor
+
+
+def _is_being_constructed(layer: Any) -> bool:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "__init__" and code.co_varnames and frame.f_locals.get(code.co_varnames[0]) is layer:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def lock_state(layer: Any) -> None:
+    """Have Keras note the weights of a layer now built and refuse new ones.
+
+    ``_post_build`` (the torch backend registers parameters there), ``_lock_state``: 3.0.0 to nightly.
+    """
+    for name in ("_post_build", "_lock_state"):
+        if hasattr(layer, name):
+            getattr(layer, name)()
+    vars(getattr(layer, "_tracker", layer)).pop("add_to_store", None)
+
+
+def unlock_state(layer: Any) -> None:
+    """Have Keras accept new weights and sub-layers. ``Layer._tracker``: 3.0.0 to nightly."""
+    tracker = getattr(layer, "_tracker", None)
+    if tracker is not None:
+        tracker.locked = False  # `unlock()` does just this, but is not there on 3.0
+
+
+def forget_build(layer: Any) -> None:
+    """Have Keras not know that ``build`` ran, nor its shapes, which it would write to files. See below."""
+    if hasattr(layer, "_build_shapes_dict"):
+        layer._build_shapes_dict = None
+
+
+def build_has_run(layer: Any) -> bool:
+    """Whether ``build`` of a layer has run. ``_build_shapes_dict``: 3.0.0 to nightly, set after it.
+
+    On Keras 2, where nothing but a build marks a layer, that is ``built``.
+    """
+    if hasattr(layer, "_build_shapes_dict"):
+        return layer._build_shapes_dict is not None
+    return bool(layer.built)
+
+
+def state_in_attributes(layer: Any) -> list[Any]:
+    """The weights and sub-layers that Keras 3 tracks for a layer and that its attributes hold.
+
+    ``Layer._tracker``: 3.0.0 to nightly. Empty on Keras 2, which forgets a weight by itself when the
+    attribute that holds it (not a list or dict) is set anew. Keras's own lists, and TensorFlow's
+    (``_self_...``), are not attributes.
+    """
+    config = getattr(getattr(layer, "_tracker", None), "config", {})
+    lists = [config[store][1] for store in ("trainable_variables", "non_trainable_variables", "layers") if config]
+    tracked = {id(value): value for values in lists for value in values}
+    own_lists = {id(store) for _, store in config.values()}
+    waiting = [held for name, held in vars(layer).items() if not name.startswith("_self_")]
+    found = {}
+    while waiting:
+        held = waiting.pop()
+        if id(held) in tracked:
+            found[id(held)] = held
+        elif isinstance(held, dict):
+            waiting.extend(held.values())
+        elif isinstance(held, (list, tuple)) and id(held) not in own_lists:
+            waiting.extend(held)
+    return [value for key, value in tracked.items() if key in found]
+
+
+def forget(layer: Any, values: list[Any]) -> None:
+    """Have Keras 3 no longer count these as state of the layer. ``_tracker.untrack``: 3.0.0 to nightly."""
+    for value in values:
+        layer._tracker.untrack(value)
+    if values and hasattr(layer, "_post_build"):
+        layer._post_build()
+
+
+def nested_layers(layer: Any) -> list[Any]:
+    """The layer and all layers inside it. ``_flatten_layers``: 2.12 to nightly, both generations."""
+    return list(layer._flatten_layers())
