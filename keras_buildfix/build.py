@@ -37,11 +37,11 @@ def deferred_build(cls: Any = _NOT_GIVEN) -> Any:
         cls: A subclass of ``keras.layers.Layer`` (of Keras 3, ``tf.keras`` or ``tf_keras``).
 
     Returns:
-        The same class object. It is unchanged where no built-in among its bases marks itself built;
-        otherwise it has gained the attribute ``built``, and ``_lock_state`` where the built-in also
-        locks the layer's state (Keras 3.10 on). Which of the two holds is read once, here, off the
-        constructors themselves, so that a built-in which starts to mark itself in a Keras that
-        nobody has measured yet is found as well.
+        The same class object. It is unchanged where nothing can go wrong with its ``build``; otherwise
+        it has gained the attribute ``built`` where a built-in skips it, ``_lock_state`` where a built-in
+        locks a class without ``build`` (Keras 3.10 on), or a ``build`` where it may run twice (Keras
+        2). Which of them holds is read once, here, off the code itself, so that a built-in which starts
+        to mark itself in a Keras that nobody has measured yet is found as well.
 
     Raises:
         TypeError: If given anything but a Keras layer class.

@@ -84,8 +84,8 @@ def _package_of(obj: object) -> str:
     if inspect.ismodule(obj):
         values = [obj, *(value for value in list(vars(obj).values()) if isinstance(value, (type, ModuleType)))]
     elif inspect.isroutine(obj):
-        values = [type(getattr(obj, "__self__", None)), sys.modules.get(getattr(obj, "__module__", None) or "", None)]
-        values = [value for value in values if isinstance(value, (type, ModuleType))]
+        home = sys.modules.get(getattr(obj, "__module__", None) or "", sys)
+        values = [type(getattr(obj, "__self__", None)), home]
     else:
         values = [obj if isinstance(obj, type) else type(obj)]
     for value in values:

@@ -1,6 +1,8 @@
 """What a mended class does beyond being built: issue 2, points 3 to 6, and bad input."""
 
 import abc
+import contextlib
+import functools
 import inspect
 
 import numpy as np
@@ -200,6 +202,82 @@ def test_a_merging_layer_of_keras_2_builds_once_after_an_explicit_build(entry):
     assert layer.builds == 1
 
 
+def test_a_class_defined_while_installed_stays_mended_afterwards(base):
+    cls, arguments = base
+    with installed():
+        decorated = deferred_build(type("Decorated", (Counting, cls), {}))
+        mixed = type("Mixed", (DeferredBuildMixin, Counting, cls), {})
+    for mended in (decorated, mixed):
+        layer = mended(*arguments)
+        layer(x4)
+        assert layer.builds == 1
+
+
+def through_wraps(set_attribute):
+    @functools.wraps(set_attribute)
+    def wrapper(self, name, value):
+        return set_attribute(self, name, value)
+
+    return wrapper
+
+
+@pytest.mark.parametrize("form", ["plain", "wrapped", "helper", "lambda"])
+def test_a_setattr_of_the_users_does_not_hide_who_marks(form, base, entry):
+    cls, arguments = base
+
+    class Own(Counting, cls):
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+
+        def _set(self, name, value):
+            super().__setattr__(name, value)
+
+    if form == "wrapped":
+        Own.__setattr__ = through_wraps(Own.__setattr__)
+    elif form == "helper":
+        Own.__setattr__ = lambda self, name, value: self._set(name, value)
+    elif form == "lambda":
+        Own.__setattr__ = lambda self, name, value: super(Own, self).__setattr__(name, value)
+    layer = entry(Own)(*arguments)
+    layer(x4)
+    assert layer.builds == 1
+
+
+def test_a_metaclass_with_unhashable_classes_is_mended():
+    class Unhashable(type(layers.Softmax)):
+        def __eq__(cls, other):
+            return cls is other
+
+        __hash__ = None
+
+    cls = deferred_build(Unhashable("Odd", (Counting, layers.Softmax), {}))
+    with installed():
+        layer = cls()
+    layer.build((None, 4))
+    assert layer.builds == 1
+
+
+@pytest.mark.skipif(INFO.generation == 3, reason="Keras 3 wraps every build")
+def test_a_build_of_keras_2_keeps_its_signature_and_is_marked_whatever_it_calls(base):
+    cls, arguments = base
+
+    class Own(cls):
+        def build(self, input_shape=None, units=2):
+            self.builds = getattr(self, "builds", 0) + 1
+            self.units = units
+            self.inner = layers.Dense(units)
+            self.inner.build((None, 4))
+
+    signature = inspect.signature(Own.build), inspect.getfullargspec(Own.build)
+    mended = deferred_build(Own)
+    assert (inspect.signature(mended.build), inspect.getfullargspec(mended.build)) == signature
+    for build in (lambda y: y.build(), lambda y: y.build((None, 4), units=5), lambda y: y.build(input_shape=(None, 4))):
+        layer = mended(*arguments)
+        build(layer)
+        layer(x4)
+        assert (layer.builds, layer.built) == (1, True)
+
+
 # --- 4: what the user did on purpose -----------------------------------------------------------
 
 
@@ -389,6 +467,26 @@ def test_a_class_of_keras_2_that_passes_its_build_on_is_left_alone():
     assert (dict(vars(PassesOn)) == before) is not skipped
 
 
+def test_a_subclass_that_makes_no_state_is_as_without_us(base, entry):
+    cls, arguments = base
+
+    class OnlyInit(cls):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.sizes = [1, 2, 3]
+
+    plain, mended = OnlyInit(*arguments), entry(OnlyInit)(*arguments)
+    assert mended.built is plain.built
+    if plain.built:
+        assert mended.count_params() == plain.count_params()
+        with (
+            pytest.raises(ValueError, match="You cannot add new elements of state")
+            if zoo.in_range((3, 10), (9, 9)) and cls is not layers.Reshape
+            else contextlib.nullcontext()
+        ):
+            mended.late = layers.Dense(1)
+
+
 def test_keras_own_layers_stay_as_they_are_under_install():
     plain = {name: getattr(layers, name)(*arguments).built for name, arguments in BASES}
     with installed():
@@ -486,6 +584,40 @@ def test_reset_built_builds_again_for_another_shape_and_drops_what_is_replaced()
     assert float(np.asarray(layer.get_weights()[[w.name.split(":")[0] for w in layer.weights].index("kept")])) == 7
     layer(x4)
     assert len(layer.weights) == count
+
+
+def test_reset_built_builds_the_layers_inside_again():
+    class Outer(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = layers.Dense(3)
+
+        def build(self, input_shape):
+            self.inner.build(input_shape)
+            self.scale = self.add_weight(name="scale", shape=(input_shape[-1],), initializer="ones")
+            super().build(input_shape)
+
+        def call(self, x):
+            return self.inner(x * self.scale)
+
+    layer = Outer()
+    for size in (4, 4, 6):
+        layer(np.ones((2, size), "float32"))
+        assert weights(layer) == [("bias", (3,)), ("kernel", (size, 3)), ("scale", (size,))]
+        reset_built(layer)
+
+
+@pytest.mark.skipif(
+    INFO.backend == "numpy", reason="Keras has no recurrent layers on NumPy before 3.5, slow ones since"
+)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_reset_built_builds_a_recurrent_layer_for_another_size(wrapped):
+    layer = layers.Bidirectional(layers.LSTM(2)) if wrapped else layers.LSTM(2)
+    for size in (3, 5):
+        layer(np.ones((2, 4, size), "float32"))
+        assert len(layer.weights) == (6 if wrapped else 3)
+        assert ("kernel", (size, 8)) in weights(layer)
+        reset_built(layer)
 
 
 def test_reset_built_accepts_new_state():

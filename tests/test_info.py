@@ -21,6 +21,8 @@ def test_objects_classes_and_modules_of_keras():
     for obj in (KERAS, KERAS.layers, KERAS.layers.Dense, Own, Own(), model, KERAS.optimizers.SGD(), KERAS.losses.Loss):
         assert keras_info(obj) == INFO, obj
     assert keras_info(sys.modules[__name__]) == INFO
+    assert keras_info(KERAS.activations.relu) == INFO
+    assert keras_info(model.fit) == INFO
     assert str(INFO) == f"{INFO.package} {INFO.version} on {INFO.backend}"
     assert INFO.generation == int(INFO.version[0])
 
@@ -37,7 +39,16 @@ def test_tf_keras_attribute_of_tensorflow():
     assert old == KerasInfo("tensorflow.python.keras", "2.6.0", 2, "tensorflow")
 
 
-@pytest.mark.parametrize("obj", [3, "keras", int, types.ModuleType("empty"), keras_info, os], ids=str)
+class Unshowable:
+    def __repr__(self):
+        raise ValueError("not to be shown")
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [3, "keras", int, types.ModuleType("empty"), os.getcwd, os, Unshowable()],
+    ids=["number", "text", "class", "empty module", "function", "module", "unshowable"],
+)
 def test_what_has_nothing_to_do_with_keras_is_told(obj):
     with pytest.raises(TypeError, match="expects an object, class or module that has to do with Keras; got"):
         keras_info(obj)

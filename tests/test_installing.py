@@ -58,6 +58,16 @@ def test_twice_is_once_and_uninstall_leaves_no_trace():
     assert sys.meta_path == path
 
 
+def test_what_somebody_else_has_changed_since_is_theirs():
+    before = snapshot()
+    install()
+    touched = [cls for cls in changed(before) if "built" in vars(cls) and "built" not in before[cls]]
+    for cls in touched[:1]:
+        del cls.built
+    uninstall()
+    assert not changed(before)
+
+
 def test_classes_defined_before_are_mended():
     class Early(KERAS.layers.Softmax):
         def build(self, input_shape):

@@ -89,6 +89,24 @@ def test_what_is_seen_to_or_sound_is_not_found(cls):
     assert skipped_builds(cls) == []
 
 
+class BuildsAnother(Mixin, BASE):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.other = layers.Dense(2)
+        self.other.build((None, 3))
+        self.other.built = True
+
+
+def test_what_is_done_to_another_layer_is_not_taken_for_this_one():
+    assert len(skipped_builds(BuildsAnother)) == (not SOUND)
+
+
+def test_a_mended_layer_that_is_marked_built_from_outside_is_not_found():
+    layer = deferred_build(type("Marked", (Mixin, BASE), {}))(*ARGUMENTS)
+    mark_built(layer)
+    assert skipped_builds(layer) == []
+
+
 def test_what_is_mended_is_not_found():
     assert skipped_builds(deferred_build(type("Mended", (Mixin, BASE), {}))) == []
     with installed():
@@ -121,7 +139,7 @@ def test_a_layer_that_was_built_after_all_is_not_found():
 
 def test_a_module_and_a_package_are_searched(tmp_path, monkeypatch):
     assert {f.cls.rpartition(".")[2] for f in skipped_builds(sys.modules[__name__])} == (
-        set() if SOUND else {"Scaled", "Branches"}
+        set() if SOUND else {"Scaled", "Branches", "BuildsAnother"}
     )
     package = tmp_path / "layer_library"
     (package / "deep").mkdir(parents=True)
@@ -132,12 +150,16 @@ def test_a_module_and_a_package_are_searched(tmp_path, monkeypatch):
         f"class Deep(layers.{BASE.__name__}):\n"
         "    def build(self, input_shape):\n"
         "        self.w = self.add_weight(name='w', shape=())\n"
+        "class Outer:\n"
+        f"    class Inner(layers.{BASE.__name__}):\n"
+        "        def build(self, input_shape): self.w = 1\n"
     )
     (package / "broken.py").write_text("import there_is_no_such_module\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.warns(UserWarning, match=r"could not look at 1 of 4 modules.*layer_library.broken.*no_such_module"):
         found = skipped_builds("layer_library")
-    assert [(f.cls, f.line) for f in found] == ([] if SOUND else [("layer_library.deep.pool.Deep", 3)])
+    expected = [("layer_library.deep.pool.Deep", 3), ("layer_library.deep.pool.Outer.Inner", 7)]
+    assert [(f.cls, f.line) for f in found] == ([] if SOUND else expected)
 
 
 @pytest.mark.parametrize(
@@ -147,9 +169,10 @@ def test_a_module_and_a_package_are_searched(tmp_path, monkeypatch):
         (test_what_is_mended_is_not_found, TypeError, "got the function"),
         (int, TypeError, "got the class builtins.int"),
         (3.5, TypeError, "got 3.5"),
+        ("", ModuleNotFoundError, "no module without a name"),
         ("there_is_no_such_package", ModuleNotFoundError, "there_is_no_such_package"),
     ],
-    ids=["module", "function", "class", "number", "name"],
+    ids=["module", "function", "class", "number", "empty", "name"],
 )
 def test_bad_input_is_told(target, error, said):
     with pytest.raises(error, match=said):
