@@ -60,7 +60,7 @@ def sees_to_built(code: CodeType) -> bool:
         wanted = {"STORE_ATTR": "built", "LOAD_ATTR": "build", "LOAD_METHOD": "build"}.get(step.opname)
         if wanted is not None and step.argval == wanted and before is not None:
             loaded = before.argval if isinstance(before.argval, tuple) else (before.argval,)
-            if before.opname.startswith("LOAD_FAST") and loaded[-1:] == this:
+            if before.opname.startswith(("LOAD_FAST", "LOAD_DEREF")) and loaded[-1:] == this:
                 return True
         before = step
     return False

@@ -242,10 +242,12 @@ def _reset(layer: Any) -> None:
     layer.built = False
     held = _private.state_in_attributes(layer)
     before = layer.input_spec
-    layer.input_spec = loose = _without_sizes(before)
+    loose = _without_sizes(before)
+    if loose != before:
+        layer.input_spec = loose
 
     def tidy() -> None:
-        if layer.input_spec == loose:
+        if loose != before and layer.input_spec == loose:
             layer.input_spec = before  # `build` has nothing to do with it
         still = {id(value) for value in _private.state_in_attributes(layer)}
         _private.forget(layer, [value for value in held if id(value) not in still])
