@@ -278,6 +278,16 @@ def test_a_build_of_keras_2_keeps_its_signature_and_is_marked_whatever_it_calls(
         assert (layer.builds, layer.built) == (1, True)
 
 
+@pytest.mark.skipif(INFO.generation == 2 or INFO.backend != "tensorflow", reason="legacy layers of tf.keras on Keras 3")
+def test_legacy_layers_that_only_tf_keras_has_are_mended(entry):
+    import tensorflow as tf
+
+    # keras.src.legacy.layers.AlphaDropout, which marks itself on every Keras 3, 3.10 and 3.11 included.
+    layer = entry(type("Legacy", (Counting, tf.keras.layers.AlphaDropout), {}))(0.5)
+    layer(x4)
+    assert layer.builds == 1
+
+
 # --- 4: what the user did on purpose -----------------------------------------------------------
 
 
