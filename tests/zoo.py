@@ -70,10 +70,21 @@ class ScaledInputMixin(ScaledMixin):
         return input_shape
 
 
-def subclass(base_name, entry, mixin=None):
+class UnmaskedMixin(ScaledInputMixin):
+    """For Masking: makes no mask. On JAX Keras 3 keeps masks by the id of a tensor, which another may get later."""
+
+    def compute_mask(self, inputs, mask=None):
+        return None
+
+
+#: Built-ins whose own `call` is left out.
+MIXINS = {"Discretization": ScaledInputMixin, "Masking": UnmaskedMixin}
+
+
+def subclass(base_name, entry):
     """A subclass of a built-in with a weight made in build, by one of the three entries."""
     base = getattr(layers, base_name)
-    mixin = mixin or (ScaledInputMixin if base_name == "Discretization" else ScaledMixin)
+    mixin = MIXINS.get(base_name, ScaledMixin)
     bases = (DeferredBuildMixin, mixin, base) if entry == "mixin" else (mixin, base)
     cls = type(f"{entry.title()}{base_name}", bases, {"__module__": __name__})
     if entry == "decorator":
