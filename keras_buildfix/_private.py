@@ -26,9 +26,9 @@ def lock_for_others(cls: type) -> dict[str, Callable[[Any], None]]:
     The layer is locked and built as ever. Only if its constructor does go on to make a weight or
     sub-layer, it is unlocked, and counts as not built, like any layer that makes state in ``__init__``.
     """
-    name = "_lock_state"
-    if not hasattr(cls, name):
+    if not wraps_build(cls):
         return {}
+    name = "_lock_state"
 
     def _lock_state(self: Any) -> None:
         """Locks the layer's state, if it is built (keras_buildfix)."""

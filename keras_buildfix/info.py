@@ -90,7 +90,6 @@ def _package_of(obj: object) -> str:
         values = [obj if isinstance(obj, type) else type(obj)]
     for value in values:
         bases = [value.__name__] if inspect.ismodule(value) else [b.__module__ or "" for b in inspect.getmro(value)]
-        # The last one: of a layer's bases, the nearest may be Keras 3's and the farthest TensorFlow's.
         for name in bases:
             package = _keras.package_of(name)
             if package is not None and package in sys.modules:

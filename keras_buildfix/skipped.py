@@ -124,8 +124,7 @@ def _sees_to_built(init: object) -> bool:
 def _finding(cls: type, marker: type, layer: str | None = None) -> SkippedBuild:
     owner = _keras.build_owner(cls)
     assert owner is not None
-    build = inspect.unwrap(vars(owner)["build"])
-    code = getattr(build, "__code__", None)
+    code = function_code(vars(owner)["build"])
     return SkippedBuild(
         cls=_name(cls),
         base=_name(marker),

@@ -42,12 +42,6 @@ def keras():
     return KERAS
 
 
-@pytest.fixture(scope="session")
-def info():
-    """Which Keras that is."""
-    return INFO
-
-
 @pytest.fixture
 def case(keras, tmp_path):
     """Makes a case for the ways of building."""
