@@ -19,21 +19,45 @@ if TYPE_CHECKING:
     from keras_buildfix.installing import install as install
     from keras_buildfix.installing import installed as installed
     from keras_buildfix.installing import uninstall as uninstall
+    from keras_buildfix.sharing import share_weights as share_weights
     from keras_buildfix.skipped import SkippedBuild as SkippedBuild
     from keras_buildfix.skipped import skipped_builds as skipped_builds
+    from keras_buildfix.weight_files import WeightFile as WeightFile
+    from keras_buildfix.weight_files import convert_weights as convert_weights
+    from keras_buildfix.weight_files import read_weights as read_weights
+    from keras_buildfix.weight_names import named_weights as named_weights
+    from keras_buildfix.weight_report import SkippedWeight as SkippedWeight
+    from keras_buildfix.weight_report import WeightReport as WeightReport
+    from keras_buildfix.weights import get_weights as get_weights
+    from keras_buildfix.weights import load_weights as load_weights
+    from keras_buildfix.weights import save_weights as save_weights
+    from keras_buildfix.weights import set_weights as set_weights
+    from keras_buildfix.weights import transfer_weights as transfer_weights
 
 _HOME = {
     "DeferredBuildMixin": "build",
     "KerasInfo": "info",
     "SkippedBuild": "skipped",
+    "SkippedWeight": "weight_report",
+    "WeightFile": "weight_files",
+    "WeightReport": "weight_report",
     "affected_layers": "affected",
+    "convert_weights": "weight_files",
     "deferred_build": "build",
+    "get_weights": "weights",
     "install": "installing",
     "installed": "installing",
     "keras_info": "info",
+    "load_weights": "weights",
     "mark_built": "build",
+    "named_weights": "weight_names",
+    "read_weights": "weight_files",
     "reset_built": "build",
+    "save_weights": "weights",
+    "set_weights": "weights",
+    "share_weights": "sharing",
     "skipped_builds": "skipped",
+    "transfer_weights": "weights",
     "uninstall": "installing",
 }
 

@@ -74,6 +74,16 @@ def layer_instance(layer: object, wanted_by: str) -> Any:
     return layer
 
 
+def is_model(layer: object) -> bool:
+    """Whether a layer is a Keras model of any kind."""
+    return any(base.__name__ == "Model" and belongs_to_keras(base) for base in type(layer).__mro__)
+
+
+def is_functional(layer: object) -> bool:
+    """Whether a layer is a functional model."""
+    return any(base.__name__ == "Functional" and belongs_to_keras(base) for base in type(layer).__mro__)
+
+
 def describe(thing: object) -> str:
     """What a thing is, in words for an error message."""
     if isinstance(thing, type):

@@ -134,3 +134,83 @@ def forget(layer: Any, values: list[Any]) -> None:
 def nested_layers(layer: Any) -> list[Any]:
     """The layer and all layers inside it. ``_flatten_layers``: 2.12 to nightly, both generations."""
     return list(layer._flatten_layers())
+
+
+def own_weights(layer: Any) -> tuple[list[Any], list[Any]]:
+    """The weights that a layer itself made, trainable and not, each in order, whatever is frozen now.
+
+    ``_trainable_variables``: 3.0.0 to nightly (without seeds and metrics); ``_trainable_weights``: Keras 2.
+    A plain ``tf.Module`` in a layer of Keras 2 has its public lists.
+    """
+    kind = "variables" if wraps_build(type(layer)) else "weights"
+    if not hasattr(layer, f"_trainable_{kind}"):
+        trainable = list(getattr(layer, "trainable_variables", ()))
+        known = {id(variable) for variable in trainable}
+        return trainable, [variable for variable in getattr(layer, "variables", ()) if id(variable) not in known]
+    return list(getattr(layer, f"_trainable_{kind}")), list(getattr(layer, f"_non_trainable_{kind}"))
+
+
+def direct_sublayers(layer: Any) -> list[Any]:
+    """The layers that a layer holds, those in its lists and dicts too, in order; no metrics.
+
+    ``_flatten_layers``: 3.0.0 to nightly; ``_flatten_modules``, which has plain ``tf.Module`` too: Keras 2.
+    """
+    flatten = getattr(layer, "_flatten_modules", None) or getattr(layer, "_flatten_layers", None)
+    return list(flatten(recursive=False, include_self=False)) if flatten is not None else []
+
+
+def is_initialized(variable: Any) -> bool:
+    """Whether a weight has a value yet. ``_value``: 3.0.0 to nightly.
+
+    A weight of Keras 3 that is made while a model is traced gets its value after that.
+    """
+    return getattr(variable, "_value", variable) is not None
+
+
+def set_initial_value(variable: Any, value: Any) -> None:
+    """Have a weight that has no value yet start with this one. ``_initializer``: 3.0.0 to nightly."""
+
+    def initializer(shape: Any, dtype: Any = None) -> Any:
+        return value
+
+    variable._initializer = initializer
+
+
+def replace_weight(layer: Any, old: Any, new: Any) -> None:
+    """Have a layer use another variable in the place of one of its own.
+
+    ``_tracker`` with ``stored_ids``: 3.0.0 to nightly; the lists of ``own_weights``; Keras's property
+    (``kernel``) reads the attribute ``_kernel``, which any attribute that holds the variable stands for.
+    """
+    tracker = getattr(layer, "_tracker", None)
+    kind = "variables" if tracker is not None else "weights"
+    for store in (f"trainable_{kind}", f"non_trainable_{kind}"):
+        held = getattr(layer, f"_{store}")
+        for at, variable in enumerate(held):
+            if variable is old:
+                list.__setitem__(held, at, new)
+                if tracker is not None:
+                    tracker.stored_ids[store].discard(id(old))
+                    tracker.stored_ids[store].add(id(new))
+    locked = getattr(tracker, "locked", False)
+    if locked:
+        unlock_state(layer)
+    for name, value in list(vars(layer).items()):
+        if value is old:
+            setattr(layer, name, new)
+        elif isinstance(value, list) and name.lstrip("_") not in ("trainable_variables", "non_trainable_variables"):
+            for at, held in enumerate(value):
+                if held is old:
+                    value[at] = new
+        elif isinstance(value, dict):
+            for key in [key for key, held in value.items() if held is old]:
+                value[key] = new
+    if hasattr(layer, "_post_build"):
+        layer._post_build()
+    if tracker is not None and locked:
+        tracker.locked = True
+
+
+def has_default_build(layer: Any) -> bool:
+    """Whether a layer has no ``build`` of its own. ``_is_default`` on Keras's: 2.12 to nightly."""
+    return hasattr(layer.build, "_is_default")

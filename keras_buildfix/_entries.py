@@ -1,0 +1,64 @@
+"""A weight in a source, be it a file, a mapping or a layer: its name, shape and dtype at once, its value on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Array = Any  # numpy.ndarray; importing numpy here would slow the commands that need none
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A weight in a source.
+
+    Attributes:
+        name: Its name in the source, one of its own.
+        shape: Its sizes.
+        dtype: The name of its dtype, ``"bfloat16"`` too.
+        read: Reads its value; a new array each time, unless `borrowed`.
+        layer: In a legacy ``.h5``: the layer in whose group it lies; empty for the model's own.
+        layer_name: In a ``.weights.h5`` of newer Keras: what its layer was called.
+        variable: In a layer or model: the variable itself.
+        borrowed: Whether the array that `read` gives is somebody else's, who may change it.
+        check: Raises a ValueError if the value can't be read; None if that is sure.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    read: Callable[[], Array]
+    layer: str | None = None
+    layer_name: str | None = None
+    variable: Any = None
+    borrowed: bool = False
+    check: Callable[[], object] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that its value takes in memory."""
+        number = 1
+        for length in self.shape:
+            number *= length
+        return number * itemsize(self.dtype)
+
+
+Entries = Mapping[str, Entry]
+
+
+def itemsize(dtype: str) -> int:
+    """Bytes of one value: ``itemsize("bfloat16") == 2``.
+
+    Raises:
+        ValueError: If `dtype` is not the name of numbers or bools.
+    """
+    bits = _BITS.get(dtype)
+    if bits is None:
+        raise ValueError(f"weights of dtype {dtype!r} are not known here; known are {', '.join(sorted(_BITS))}.")
+    return bits // 8
+
+
+_BITS = {f"{kind}{bits}": bits for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
+_BITS |= {"float16": 16, "bfloat16": 16, "float32": 32, "float64": 64, "bool": 8, "complex64": 64, "complex128": 128}
+_BITS |= {"float8_e4m3fn": 8, "float8_e5m2": 8}

@@ -1,0 +1,77 @@
+"""What all formats need: bytes of a file as an array, and the limits of what is believed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import IO, Any
+
+Array = Any  # numpy.ndarray; importing numpy here would slow the commands that need none
+
+#: An array may be this many times as large as what a file stores of it (it was compressed), or this many bytes.
+EXPANSION, SMALL = 200, 64 << 20
+
+_CHUNK = 16 << 20
+
+
+class BadFileError(ValueError):
+    """A file that can't be read as weights, or that is not what it says."""
+
+
+def dtype_of(name: str) -> Any:
+    """The numpy dtype of a name; ``bfloat16`` and ``float8_...`` with ml_dtypes, which every Keras 3 brings."""
+    import numpy as np
+
+    if name.startswith(("bfloat", "float8")):
+        return np.dtype(getattr(importlib.import_module("ml_dtypes"), name))
+    return np.dtype(name)
+
+
+def from_bits(bits: Array, name: str) -> Array:
+    """Values of a dtype that numpy has no name for, from their bits; bfloat16 as float32 without ml_dtypes."""
+    try:
+        return bits.view(dtype_of(name))
+    except ModuleNotFoundError:
+        if name != "bfloat16":
+            raise BadFileError(
+                f"values of dtype {name} need the package ml_dtypes (`pip install ml_dtypes`)."
+            ) from None
+    return (bits.astype("uint32") << 16).view("float32")
+
+
+def is_plausible(size: int, stored: int) -> bool:
+    """Whether an array of `size` bytes may come out of `stored` bytes of a file."""
+    return size <= SMALL or size <= EXPANSION * stored
+
+
+def read_at(file: IO[bytes], offset: int, shape: tuple[int, ...], dtype: str) -> Array:
+    """An array that lies in a file as it is, little-endian and in C order. The file's position stays free."""
+    import numpy as np
+
+    bits = _BITS_OF.get(dtype)
+    array: Array = np.empty(shape, np.dtype(bits or dtype).newbyteorder("<"))
+    fill(array, file, offset)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return from_bits(array, dtype) if bits else array
+
+
+#: What numpy can read these as.
+_BITS_OF = {"bfloat16": "uint16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}
+
+
+def fill(array: Array, file: IO[bytes], offset: int) -> None:
+    """Fills an array with the bytes at an offset."""
+    target = memoryview(array.reshape(-1).view("uint8"))
+    while len(target):
+        data = _pread(file, min(len(target), _CHUNK), offset)
+        if not data:
+            raise BadFileError("the file ends before its data does.")
+        target[: len(data)] = data
+        target, offset = target[len(data) :], offset + len(data)
+
+
+def _pread(file: IO[bytes], size: int, offset: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(file.fileno(), size, offset)
+    file.seek(offset)
+    return file.read(size)

@@ -1,0 +1,290 @@
+"""HDF5 files of Keras: legacy ``.h5`` (layers, then named weights) and ``.weights.h5`` (groups and positions).
+
+Only what lies in the file itself is read: no link, external or virtual storage is followed, no filter
+plugin is loaded.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import IO, Any
+
+from keras_buildfix._entries import Array, Entry
+from keras_buildfix.formats._bytes import BadFileError, from_bits, is_plausible, read_at
+
+#: What HDF5 itself can undo: deflate, shuffle, checksum, and h5py's lzf.
+_FILTERS = (1, 2, 3, 32000)
+
+#: Attributes larger than this go into several: HDF5's limit for an object's header, as Keras has it.
+_LARGEST_ATTRIBUTE = 64512
+
+#: A name takes 16 bytes of an attribute at least; longer lists are in several.
+_MOST_NAMES = _LARGEST_ATTRIBUTE // 16
+
+#: Seen on 2.12 to tf_keras 2.21 and 3.0 to 3.2: the file that is left is of no use.
+_HALF_WRITTEN = " (Keras 2, and 3.0 to 3.2, stop half-way where two weights in a layer have one name)"
+
+_OWN_WEIGHTS = "top_level_model_weights"
+
+
+def read(file: IO[bytes], start: int = 0, size: int | None = None) -> tuple[dict[str, Entry], str, str]:
+    """The weights in a file, or in a part of it that is an HDF5 file.
+
+    Returns:
+        The entries, the layout (``"layers"``, ``"structure"`` or ``"names"``), and the Keras that wrote it,
+        where that is noted.
+    """
+    h5py = import_h5py()
+    size = os.fstat(file.fileno()).st_size if size is None else size
+    try:
+        opened = h5py.File(file.name if start == 0 else _Part(file, start, size), "r")
+        reader = _Reader(h5py, opened, file, start, size)
+        return reader.entries()
+    except BadFileError:
+        raise
+    except Exception as error:  # libhdf5 raises all sorts on broken input
+        raise BadFileError(f"it is no whole HDF5 file: {type(error).__name__}: {error}") from None
+
+
+def write_layers(path: str, groups: Mapping[str, Sequence[Entry]], version: str, backend: str) -> None:
+    """Writes a legacy ``.h5``: for each layer its weights, one in memory at a time; ``""`` for the model's own.
+
+    The names of the entries are those in the file, unique in their layer.
+    """
+    with import_h5py().File(path, "w") as file:
+        file.attrs["keras_version"], file.attrs["backend"] = version, backend
+        _write_names(file, "layer_names", [name for name in groups if name])
+        for layer in dict.fromkeys((*groups, "")):
+            group = file.create_group(layer or _OWN_WEIGHTS)
+            entries = groups.get(layer, ())
+            _write_names(group, "weight_names", [entry.name for entry in entries])
+            for entry in entries:
+                _write(group, entry.name, entry)
+
+
+def write_structure(path: str, entries: Iterable[Entry]) -> None:
+    """Writes entries under their names, as ``.weights.h5`` has them."""
+    with import_h5py().File(path, "w") as file:
+        for entry in entries:
+            _write(file, entry.name, entry)
+
+
+def import_h5py() -> Any:
+    """The package h5py, which every Keras brings; an error that says how to get it otherwise."""
+    try:
+        import h5py
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("HDF5 files (.h5, .keras) need h5py: `pip install keras-buildfix[files]`.") from None
+    return h5py
+
+
+class _Reader:
+    def __init__(self, h5py: Any, opened: Any, file: IO[bytes], start: int, size: int) -> None:
+        self.h5py, self.opened, self.file, self.start, self.size = h5py, opened, file, start, size
+        self.paths = self._paths()
+
+    def entries(self) -> tuple[dict[str, Entry], str, str]:
+        version = self._text(self.opened, "keras_version")
+        for top in ("", "model_weights"):
+            group = self.opened[top] if top and top in self.paths else self.opened if not top else None
+            if group is not None and ("layer_names" in group.attrs or "layer_names0" in group.attrs):
+                version = version or self._text(group, "keras_version")
+                return self._layers(group, f"{top}/" if top else ""), "layers", version
+        entries: dict[str, Entry] = {}
+        names: dict[str, str | None] = {}
+        for path in self.paths:
+            if path.startswith(("optimizer/", "_optimizer/")) or path.endswith("/vars") or path == "vars":
+                continue
+            found = self.opened[path]
+            if isinstance(found, self.h5py.Dataset):
+                home = path.rpartition("/")[0]
+                if home not in names:
+                    names[home] = self._text(self.opened[home], "name") or None if home else None
+                entries[path] = self._entry(path, path, layer_name=names[home])
+        structural = all("vars" in path.split("/")[:-1] for path in entries)
+        return entries, "structure" if structural and entries else "names", version
+
+    def _paths(self) -> list[str]:
+        """Every path in the file, each object once; a link that is none of the file's own is an error."""
+        paths: list[str] = []
+
+        def visit(name: bytes, info: Any) -> None:
+            if info.type != self.h5py.h5l.TYPE_HARD:
+                raise BadFileError(f"it has a link at {name.decode('utf8', 'replace')!r:.80}; links are not followed.")
+            paths.append(name.decode("utf8"))
+
+        self.opened.id.links.visit(visit, info=True)
+        return paths
+
+    def _layers(self, group: Any, start: str) -> dict[str, Entry]:
+        entries: dict[str, Entry] = {}
+        known = set(self.paths)
+        layers = self._names(group, "layer_names")
+        if len(set(layers)) != len(layers):
+            raise BadFileError("it has a layer twice.")
+        own = [_OWN_WEIGHTS] if start + _OWN_WEIGHTS in known else []
+        for layer in layers + own:
+            if start + layer not in known:
+                raise BadFileError(f"it lists a layer {layer!r:.80} that is not there{_HALF_WRITTEN}.")
+            for weight in self._names(self.opened[start + layer], "weight_names"):
+                path = f"{start}{layer}/{weight}"
+                if path not in known:
+                    raise BadFileError(f"it lists a weight {path!r:.120} that is not there{_HALF_WRITTEN}.")
+                own_weight = layer == _OWN_WEIGHTS
+                name = weight[:-2] if weight.endswith(":0") else weight
+                if not own_weight:  # Keras repeats the layer's name, and on 3.3 and later those above it
+                    parts = name.split("/")
+                    start_at = parts.index(layer) + 1 if layer in parts[:-1] else 0
+                    name = "/".join((layer, *parts[start_at:]))
+                if name in entries:
+                    raise BadFileError(f"it has two weights of the name {name!r:.120}{_HALF_WRITTEN}.")
+                entries[name] = self._entry(name, path, layer="" if own_weight else layer)
+        return entries
+
+    def _entry(self, name: str, path: str, layer: str | None = None, layer_name: str | None = None) -> Entry:
+        dataset = self.opened[path]
+        if not isinstance(dataset, self.h5py.Dataset):
+            raise BadFileError(f"{path!r:.120} is no array.")
+        dtype = self._dtype(dataset, path)
+        plist, shape = dataset.id.get_create_plist(), tuple(dataset.shape or ())
+        stored, layout = dataset.id.get_storage_size(), plist.get_layout()
+        if plist.get_external_count() or layout == self.h5py.h5d.VIRTUAL:
+            raise BadFileError(f"{path!r:.120} lies in another file; that is not followed.")
+        for at in range(plist.get_nfilters()):
+            if plist.get_filter(at)[0] not in _FILTERS:
+                raise BadFileError(
+                    f"{path!r:.120} needs the HDF5 filter {plist.get_filter(at)[0]}, which is not loaded."
+                )
+        offset = dataset.id.get_offset()
+        plain = layout == self.h5py.h5d.CONTIGUOUS and offset is not None
+        read = functools.partial(self._read, dataset, dtype, offset if plain else None)
+        # What is not there as it is can only be known to be whole by reading it.
+        entry = Entry(name, shape, dtype, read, layer, layer_name, check=None if plain else read)
+        if dataset.shape is None or (entry.size and not stored):
+            raise BadFileError(f"{path!r:.120} has no data.")
+        if plain and (stored < entry.size or offset + entry.size > self.size):
+            raise BadFileError(f"{path!r:.120} claims {entry.size:,} bytes that the file does not have.")
+        if not is_plausible(entry.size, stored) or stored > self.size:
+            raise BadFileError(
+                f"{path!r:.120} claims {entry.size:,} bytes, of which the file stores {stored:,}: not believed."
+            )
+        return entry
+
+    def _dtype(self, dataset: Any, path: str) -> str:
+        dtype = dataset.dtype
+        if (
+            dtype.kind == "V"
+            and dtype.names is None
+            and dtype.itemsize == 2
+            and self._text(dataset, "dtype") in ("bfloat16", "")
+        ):
+            return "bfloat16"
+        if (
+            dtype.kind not in "biufc"
+            or dtype.metadata
+            or dtype.itemsize > 16
+            or dtype.name in ("float128", "longdouble")
+        ):
+            raise BadFileError(f"{path!r:.120} holds {str(dtype)!r:.40}, which is no weight.")
+        return str(dtype.newbyteorder("=").name)
+
+    def _read(self, dataset: Any, dtype: str, offset: int | None) -> Array:
+        import numpy as np
+
+        try:
+            if offset is not None and dataset.dtype.byteorder in "<|=" and dataset.dtype.kind in "iufV":
+                return read_at(self.file, self.start + offset, tuple(dataset.shape), dtype)
+            if dtype == "bfloat16":
+                return from_bits(np.asarray(dataset[()]).view("uint16"), dtype)
+            array = np.empty(dataset.shape, dtype)
+            if dataset.shape == ():
+                array[()] = dataset[()]
+            elif array.size:
+                dataset.read_direct(array)
+            return array
+        except BadFileError:
+            raise
+        except Exception as error:
+            raise BadFileError(f"{dataset.name!r:.120} is broken: {type(error).__name__}: {error}") from None
+
+    def _names(self, group: Any, name: str) -> list[str]:
+        """A list of names in an attribute, or in several: ``name0``, ``name1``, ..."""
+        if name in group.attrs:
+            return list(self._attribute(group, name))
+        found: list[str] = []
+        number = 0
+        while f"{name}{number}" in group.attrs:
+            found += self._attribute(group, f"{name}{number}")
+            number += 1
+        return found
+
+    def _attribute(self, group: Any, name: str) -> Iterator[str]:
+        attribute = group.attrs.get_id(name)
+        if attribute.shape and attribute.get_type().get_class() != self.h5py.h5t.STRING and 0 not in attribute.shape:
+            raise BadFileError(f"its {name} are no text.")
+        if len(attribute.shape) > 1 or any(length > _MOST_NAMES for length in attribute.shape):
+            raise BadFileError(
+                f"its {name} are {attribute.shape} in one attribute; Keras writes {_MOST_NAMES} at most."
+            )
+        value = group.attrs[name]
+        for each in () if value.size == 0 else value.reshape(-1):
+            yield each.decode("utf8") if isinstance(each, bytes) else str(each)
+
+    def _text(self, found: Any, name: str) -> str:
+        if name not in found.attrs or found.attrs.get_id(name).shape != ():
+            return ""
+        value = found.attrs[name]
+        return value.decode("utf8", "replace") if isinstance(value, bytes) else value if isinstance(value, str) else ""
+
+
+class _Part:
+    """A part of a file, for h5py to read as a file."""
+
+    def __init__(self, file: IO[bytes], start: int, size: int) -> None:
+        self.file, self.start, self.size, self.at = file, start, size, 0
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self.at = offset + (0, self.at, self.size)[whence]
+        return self.at
+
+    def tell(self) -> int:
+        return self.at
+
+    def readinto(self, target: Any) -> int:
+        self.file.seek(self.start + self.at)
+        data = self.file.read(max(0, min(len(target), self.size - self.at)))
+        target[: len(data)] = data
+        self.at += len(data)
+        return len(data)
+
+    def read(self, size: int = -1) -> bytes:
+        data = bytearray(self.size - self.at if size < 0 else size)
+        return bytes(data[: self.readinto(data)])
+
+    def flush(self) -> None:
+        """Nothing to write."""
+
+
+def _write(group: Any, name: str, entry: Entry) -> None:
+    import numpy as np
+
+    value = np.asarray(entry.read())
+    if entry.dtype == "bfloat16":
+        group.create_dataset(name, data=value.view("V2")).attrs["dtype"] = "bfloat16"
+    else:
+        group.create_dataset(name, data=value)
+
+
+def _write_names(group: Any, name: str, names: list[str]) -> None:
+    import numpy as np
+
+    encoded = [each.encode("utf8") for each in names]
+    at_once = max(1, _LARGEST_ATTRIBUTE // max(map(len, encoded), default=1))
+    parts = [encoded[at : at + at_once] for at in range(0, len(encoded), at_once)] or [[]]
+    if len(parts) == 1:
+        group.attrs[name] = np.asarray(encoded)
+    else:
+        for number, part in enumerate(parts):
+            group.attrs[f"{name}{number}"] = np.asarray(part)

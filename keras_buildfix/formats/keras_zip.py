@@ -1,0 +1,61 @@
+"""``.keras`` of Keras 2.13 and later: a zip with an HDF5 file of weights in it. Nothing else in it is looked at."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import zipfile
+from typing import IO
+
+from keras_buildfix.formats._bytes import BadFileError, is_plausible
+
+_WEIGHTS = "model.weights.h5"
+_CHUNK = 1 << 20
+
+
+def is_model(file: IO[bytes]) -> bool:
+    """Whether a zip is a Keras model: it has a config (or weights) at its top."""
+    try:
+        names = zipfile.ZipFile(file).namelist()
+    except Exception:  # whatever is wrong with it is said when it is read
+        return False
+    return _WEIGHTS in names or "config.json" in names
+
+
+def weights_in(file: IO[bytes]) -> tuple[IO[bytes], int, int]:
+    """The HDF5 file in a model: a file, where in it, and how long. Compressed ones are unpacked to a temporary file."""
+    size = os.fstat(file.fileno()).st_size
+    try:
+        archive = zipfile.ZipFile(file)
+        members = [info for info in archive.infolist() if info.filename == _WEIGHTS]
+        if len(members) != 1:
+            raise BadFileError(f"it has {len(members)} members {_WEIGHTS}; a model has one.")
+        (info,) = members
+        if info.flag_bits & 1:
+            raise BadFileError(f"its {_WEIGHTS} is encrypted.")
+        if info.compress_size > size or not is_plausible(info.file_size, info.compress_size):
+            raise BadFileError(
+                f"its {_WEIGHTS} claims {info.file_size:,} bytes, and stores {info.compress_size:,}: not believed."
+            )
+        with archive.open(info) as member:  # compares the names and sizes in both of the zip's headers
+            if info.compress_type == zipfile.ZIP_STORED:
+                return file, _start(file, info), info.file_size
+            unpacked = tempfile.NamedTemporaryFile(suffix=".h5")  # noqa: SIM115 - the reader keeps it
+            shutil.copyfileobj(member, unpacked, _CHUNK)
+            unpacked.flush()
+            return unpacked, 0, info.file_size
+    except BadFileError:
+        raise
+    except Exception as error:  # zipfile raises all sorts on broken input
+        raise BadFileError(f"it is no whole zip: {type(error).__name__}: {error}") from None
+
+
+def _start(file: IO[bytes], info: zipfile.ZipInfo) -> int:
+    """Where the bytes of a member begin: behind its own header, whose last two sizes vary."""
+    file.seek(info.header_offset + 26)
+    lengths = file.read(4)
+    start = info.header_offset + 30 + int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
+    if info.file_size != info.compress_size or start + info.file_size > os.fstat(file.fileno()).st_size:
+        raise BadFileError(f"its {_WEIGHTS} does not lie in it as a whole.")
+    return start

@@ -1,0 +1,129 @@
+"""``.npz``: a zip of arrays, as ``numpy.savez`` writes it. Pickled objects are never loaded."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterable
+from typing import IO, Any
+
+from keras_buildfix._entries import Array, Entry
+from keras_buildfix.formats._bytes import BadFileError, from_bits, is_plausible
+
+_CHUNK = 16 << 20
+
+
+def read(file: IO[bytes]) -> dict[str, Entry]:
+    """The arrays in a file."""
+    try:
+        archive = zipfile.ZipFile(file)
+        entries: dict[str, Entry] = {}
+        for info in archive.infolist():
+            name = info.filename[:-4] if info.filename.endswith(".npy") else info.filename
+            if name in entries:
+                raise BadFileError(f"it has {name!r} twice.")
+            entries[name] = _entry(archive, info, name, file)
+        return entries
+    except BadFileError:
+        raise
+    except Exception as error:  # zipfile and numpy raise all sorts on broken input
+        raise BadFileError(f"it is no whole zip of arrays: {type(error).__name__}: {error}") from None
+
+
+def write(file: IO[bytes], entries: Iterable[Entry]) -> None:
+    """Writes weights, uncompressed, one in memory at a time. bfloat16 as numpy has it: two bytes without a type."""
+    import numpy as np
+
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for entry in entries:
+            # A fixed date: the same weights are the same file.
+            info = zipfile.ZipInfo(f"{entry.name}.npy")
+            with archive.open(info, "w", force_zip64=True) as member:
+                value = np.asarray(entry.read())
+                np.lib.format.write_array(
+                    member, value.view("V2") if entry.dtype == "bfloat16" else value, allow_pickle=False
+                )
+
+
+def _entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, file: IO[bytes]) -> Entry:
+    parts = name.replace("\\", "/").split("/")
+    if ".." in parts or name.startswith("/") or not info.filename.endswith(".npy"):
+        raise BadFileError(f"its member {info.filename!r:.80} is no array of weights.")
+    if info.flag_bits & 1:
+        raise BadFileError(f"its member {info.filename!r:.80} is encrypted.")
+    with archive.open(info) as member:
+        shape, fortran, dtype = _header(member, name)
+        start = member.tell()
+    size = dtype.itemsize
+    for length in shape:
+        size *= length
+    if info.file_size - start != size:
+        raise BadFileError(f"{name!r} claims {size:,} bytes; its member has {info.file_size - start:,}.")
+    if info.compress_size > os.fstat(file.fileno()).st_size or not is_plausible(size, info.compress_size):
+        raise BadFileError(
+            f"{name!r} claims {size:,} bytes, of which the file stores {info.compress_size:,}: not believed."
+        )
+    known = "bfloat16" if dtype.kind == "V" else dtype.newbyteorder("=").name
+
+    def read_array() -> Array:
+        return _read(archive, info, start, shape, fortran, dtype, known)
+
+    # The zip has a checksum: reading it once tells whether it is whole.
+    return Entry(name, shape, known, read_array, check=read_array)
+
+
+def _header(member: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, Any]:
+    import numpy as np
+
+    version = np.lib.format.read_magic(member)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise BadFileError(f"{name!r} is an array of the unknown version {version}.")
+    shape, fortran, dtype = readers[version](member)
+    if (
+        dtype.hasobject
+        or dtype.names
+        or dtype.subdtype
+        or dtype.kind not in "biufcV"
+        or (dtype.kind == "V" and dtype.itemsize != 2)
+    ):
+        raise BadFileError(
+            f"{name!r} holds {'pickled objects' if dtype.hasobject else str(dtype)!r}, which is not read."
+        )
+    if not all(type(length) is int and 0 <= length < 1 << 62 for length in shape) or len(shape) > 32:
+        raise BadFileError(f"{name!r} has a shape that is none.")
+    return tuple(shape), bool(fortran), dtype
+
+
+def _read(
+    archive: zipfile.ZipFile,
+    info: zipfile.ZipInfo,
+    start: int,
+    shape: tuple[int, ...],
+    fortran: bool,
+    dtype: Any,
+    known: str,
+) -> Array:
+    import numpy as np
+
+    array: Array = np.empty(shape[::-1] if fortran else shape, "uint16" if dtype.kind == "V" else dtype)
+    target = memoryview(array.reshape(-1).view("uint8"))
+    try:
+        with archive.open(info) as member:
+            member.read(start)
+            while len(target):
+                data = member.read(min(len(target), _CHUNK))
+                if not data:
+                    raise BadFileError(f"{info.filename!r} ends before its data does.")
+                target[: len(data)] = data
+                target = target[len(data) :]
+            if member.read(1):  # the checksum is looked at when the end is reached
+                raise BadFileError(f"{info.filename!r} goes on after its data.")
+    except BadFileError:
+        raise
+    except Exception as error:
+        raise BadFileError(f"{info.filename!r} is broken: {type(error).__name__}: {error}") from None
+    array = array.T if fortran else array
+    if dtype.kind == "V":
+        return from_bits(array, known)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)

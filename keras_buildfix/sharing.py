@@ -1,0 +1,107 @@
+"""One layer uses the weights of another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras_buildfix import _keras, _private, _variables
+from keras_buildfix.info import keras_info
+from keras_buildfix.waiting_weights import AfterBuild, layers_to_build
+from keras_buildfix.weight_names import weight_tree
+from keras_buildfix.weight_report import SkippedWeight, WeightReport, nearest_names
+
+
+def share_weights(source: Any, target: Any, *, strict: bool = True) -> WeightReport:
+    """Has a layer use the variables of another: both train the same weights, counted once.
+
+    For tied embeddings and Siamese towers. Weights are matched by their names in the two layers
+    (``named_weights``). What is not built yet is shared the moment its ``build`` ends.
+
+    Args:
+        source: The layer or model whose variables are used.
+        target: The layer or model that uses them from now on; its own are dropped. A model that was
+            compiled with it has to be compiled again.
+        strict: Whether a weight of the target that has no counterpart of its shape and dtype is an error;
+            otherwise it keeps its own.
+
+    Returns:
+        A report: ``assigned`` are the shared ones.
+
+    Raises:
+        TypeError: If one is no Keras layer.
+        ValueError: If they do not fit, or belong to different Keras or backends; nothing has changed then.
+
+    A file has the value for both layers, and both get it when it is loaded. The sharing itself is in no
+    file: a model made anew from its config (``load_model``) shares if its own code calls this.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import share_weights
+        >>> one, other = keras.layers.Dense(2), keras.layers.Dense(2)
+        >>> one.build((None, 3))
+        >>> report = share_weights(one, other)  # waits
+        >>> other.build((None, 3))
+        >>> one.kernel is other.kernel
+        True
+
+    Source: ``kernel`` has no setter on Keras 3.0.3 to nightly.
+    """
+    _keras.layer_instance(source, "share_weights")
+    _keras.layer_instance(target, "share_weights")
+    if source is target:
+        raise ValueError(f"share_weights: {source.name!r} can't share with itself.")
+    unbuilt = [*layers_to_build(source), *layers_to_build(target)]
+    if not unbuilt:
+        return _share(source, target, strict)
+    waiting = {id(layer) for layer in unbuilt}
+
+    def built(layer: Any) -> None:
+        waiting.discard(id(layer))
+        if not waiting:
+            _share(source, target, strict)
+
+    for layer in unbuilt:
+        AfterBuild(layer, built)
+    return WeightReport(waiting=tuple(layer.name for layer in unbuilt))
+
+
+def _share(source: Any, target: Any, strict: bool) -> WeightReport:
+    tree = weight_tree(target)
+    given, wanted = weight_tree(source).weights(), tree.weights()
+    skipped = [
+        SkippedWeight(name, f"{_described(variable)} here, {_described(given[name])} in {source.name!r}")
+        for name, variable in wanted.items()
+        if name in given and not _alike(variable, given[name])
+    ]
+    unfit = {each.name for each in skipped}
+    missing = [name for name in wanted if name not in given]
+    shared = {id(variable): given[name] for name, variable in wanted.items() if name in given and name not in unfit}
+    report = WeightReport(
+        assigned=tuple(name for name in wanted if name in given and name not in unfit),
+        missing=tuple(missing),
+        skipped=tuple(skipped),
+        nearest=nearest_names(missing, given),
+    )
+    if strict and not report.complete:
+        raise ValueError(
+            f"share_weights: {target.name!r} ({keras_info(target)}) can't use all weights of {source.name!r}; "
+            f"nothing was changed.\n{report}\nstrict=False lets it keep its own where they do not fit."
+        )
+    for node in tree.nodes():
+        for _, variable in node.own:
+            if id(variable) in shared and shared[id(variable)] is not variable:
+                _private.replace_weight(node.layer, variable, shared[id(variable)])
+    return report
+
+
+def _alike(one: Any, other: Any) -> bool:
+    return (
+        type(one) is type(other)
+        and _variables.shape_of(one) == _variables.shape_of(other)
+        and _variables.dtype_of(one) == _variables.dtype_of(other)
+    )
+
+
+def _described(variable: Any) -> str:
+    kind = type(variable)
+    return f"{_variables.dtype_of(variable)}{list(_variables.shape_of(variable))} ({kind.__module__}.{kind.__name__})"

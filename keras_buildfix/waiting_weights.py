@@ -1,0 +1,185 @@
+"""Weights that come before the layer is built: built for them, or waiting until ``build`` ends."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from keras_buildfix import _keras, _private
+from keras_buildfix._entries import Entry
+from keras_buildfix.weight_assigning import Assignment, assign_all
+from keras_buildfix.weight_names import weight_tree
+from keras_buildfix.weight_report import WeightReport
+from keras_buildfix.weight_setting import Options, Source, check, find, place_matched
+
+#: Built-ins whose weights tell their input's shape: the weight, which of its axes, and how many axes the input has.
+#: Measured by ``tests/test_waiting_weights.py`` on every Keras.
+_INPUT_FROM = {
+    "Dense": ("kernel", 0, 2),
+    "Embedding": ("embeddings", None, 2),
+    "BatchNormalization": ("gamma", 0, 2),
+    "LayerNormalization": ("gamma", 0, 2),
+    "Conv1D": ("kernel", 1, 3),
+    "Conv2D": ("kernel", 2, 4),
+    "Conv3D": ("kernel", 3, 5),
+    "Conv1DTranspose": ("kernel", 2, 3),
+    "Conv2DTranspose": ("kernel", 3, 4),
+    "Conv3DTranspose": ("kernel", 4, 5),
+    "SimpleRNN": ("kernel", 0, 3),
+    "LSTM": ("kernel", 0, 3),
+    "GRU": ("kernel", 0, 3),
+}
+
+
+def layers_to_build(layer: Any) -> list[Any]:
+    """The layers in a layer, itself too, that are not built and have a ``build`` that may make weights."""
+    return [node.layer for node in weight_tree(layer).nodes() if _is_to_build(node.layer)]
+
+
+def build_for(layer: Any, entries: Sequence[Entry]) -> bool:
+    """Builds a layer whose input's shape its weights tell; whether it is one."""
+    known = next((_INPUT_FROM[b.__name__] for b in type(layer).__mro__ if _is_known(b, type(layer))), None)
+    if known is None or layer.built:
+        return False
+    name, axis, rank = known
+    by_name = {entry.name.partition(":")[0].rpartition("/")[2]: entry.shape for entry in entries}
+    shape = by_name.get(name, entries[0].shape if entries and entries[0].name == "weight 0" else None)
+    last = getattr(layer, "axis", -1) in (-1, [-1], (-1,)) and getattr(layer, "groups", 1) == 1
+    if shape is None or not last or getattr(layer, "data_format", None) == "channels_first":
+        return False
+    if axis is not None and axis >= len(shape):
+        return False
+    layer.build((None,) * rank if axis is None else (*(None,) * (rank - 1), shape[axis]))
+    return True
+
+
+def _is_to_build(layer: Any) -> bool:
+    return not getattr(layer, "built", True) and not _private.has_default_build(layer)
+
+
+def _is_known(base: type, cls: type) -> bool:
+    """Whether a class is a built-in of the table, and its ``build`` that of the layer."""
+    return (
+        base.__name__ in _INPUT_FROM
+        and _keras.belongs_to_keras(base)
+        and getattr(cls, "build", None) is getattr(base, "build", None)
+    )
+
+
+class WaitingWeights:
+    """Values for a layer that is not built yet: each is set the moment the ``build`` ends that makes its weight."""
+
+    def __init__(self, layer: Any, source: Source, options: Options, wanted_by: str) -> None:
+        self.layer, self.source, self.options, self.wanted_by = layer, source, options, wanted_by
+        self.remaining = {name: _held(entry) for name, entry in source.entries.items()}
+        self.hooks: dict[int, AfterBuild] = {}
+
+    def start(self) -> WeightReport:
+        """Sets what is there already, and has the rest wait."""
+        tree = weight_tree(self.layer)
+        here = tree.weights() if self.source.layout == "names" else {}
+        assigned = [Assignment(name, v, self.remaining[name]) for name, v in here.items() if name in self.remaining]
+        if self.options.strict and (missing := [name for name in here if name not in self.remaining]):
+            raise ValueError(
+                f"{self.wanted_by}: {self.source.described} has no {', '.join(missing[:20])} for {self.layer.name!r}; "
+                "nothing was changed. strict=False leaves out what has no counterpart."
+            )
+        self._assign(assigned)
+        if self.remaining:
+            self._hook(tree)
+        return WeightReport(assigned=tuple(each.name for each in assigned), waiting=tuple(self.remaining))
+
+    def _hook(self, tree: Any) -> None:
+        for node in tree.nodes():
+            if _is_to_build(node.layer) and id(node.layer) not in self.hooks:
+                then = functools.partial(self._built, path=node.path)
+                self.hooks[id(node.layer)] = AfterBuild(node.layer, then)
+
+    def _built(self, layer: Any, path: tuple[str, ...]) -> None:
+        self.hooks.pop(id(layer), None)
+        tree = weight_tree(layer, path)
+        self._hook(tree)
+        if self.source.layout == "names":
+            start = "/".join(path) + "/" if path else ""
+            here = {start + name: variable for name, variable in tree.weights().items()}
+            self._assign([Assignment(n, v, self.remaining[n]) for n, v in here.items() if n in self.remaining])
+        if self.remaining and (layer is self.layer or not self.hooks):
+            self._settle()
+        if not self.remaining:
+            for hook in self.hooks.values():
+                hook.remove()
+            self.hooks.clear()
+
+    def _assign(self, assignments: list[Assignment]) -> None:
+        fitting, skipped = check(assignments, self.options)
+        if skipped and (self.options.strict or self.options.on_mismatch == "error"):
+            self._give_up([str(each) for each in skipped])
+        assign_all(fitting)
+        for each in assignments:
+            self.remaining.pop(each.name, None)
+
+    def _settle(self) -> None:
+        """All that can be built is: find the rest, whatever it is called by."""
+        source = Source(self.remaining, self.source.layout, self.source.canonical, self.source.described)
+        tree = weight_tree(self.layer)
+        if source.layout == "positions" and len(tree.weights()) < len(self.remaining) and self.hooks:
+            return
+        try:
+            match = find(source, tree)
+        except ValueError as error:
+            self._give_up([str(error)])
+        if match.unexpected and self.hooks:
+            return
+        # What is missing has its value already, or was known to be missing when the call was made.
+        allowed = Options(False, self.options.on_mismatch, self.options.casting)
+        if match.unexpected and self.options.strict:
+            self._give_up([f"unexpected  {name}" for name in match.unexpected])
+        self.remaining = {}
+        place_matched(self.layer, source, match, allowed, self.wanted_by)
+
+    def _give_up(self, reasons: list[str]) -> None:
+        for hook in self.hooks.values():
+            hook.remove()
+        self.remaining = {}
+        lines = "\n  ".join(reasons[:20])
+        raise ValueError(
+            f"{self.wanted_by}: values that waited for {self.layer.name!r} to be built do not fit it:\n  {lines}"
+        )
+
+
+def _held(entry: Entry) -> Entry:
+    """An entry whose value is in memory: its file, or the layer it comes from, may be gone by then."""
+    value = entry.read().copy()
+    return Entry(entry.name, entry.shape, entry.dtype, lambda: value, borrowed=True)
+
+
+class AfterBuild:
+    """Stands in for one layer's ``build``: builds, takes itself away, and goes on with `then`."""
+
+    def __init__(self, layer: Any, then: Callable[[Any], None]) -> None:
+        self.layer, self.then = layer, then
+        self.build = layer.build
+        self.was_own = "build" in vars(layer)
+        functools.update_wrapper(self, self.build)  # Keras reads the names of build's arguments
+        vars(layer)["build"] = self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Builds the layer."""
+        result = self.build(*args, **kwargs)
+        self.remove()
+        self.then(self.layer)
+        return result
+
+    def remove(self) -> None:
+        """The layer has its own ``build`` again, as far as this is the one in front."""
+        if vars(self.layer).get("build") is self:
+            if self.was_own:
+                vars(self.layer)["build"] = self.build
+            else:
+                del vars(self.layer)["build"]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """A copied layer waits for nothing: it has a ``build`` of its own."""
+        return copy.deepcopy(self.build, memo)

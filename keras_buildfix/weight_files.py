@@ -1,0 +1,275 @@
+"""Weights in files: read from every format of every Keras, without a Keras; written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import IO, Union
+
+from keras_buildfix._entries import Array, Entry
+from keras_buildfix.formats import hdf5, keras_zip, npz, safetensors
+from keras_buildfix.formats._bytes import BadFileError
+from keras_buildfix.formats._replacing import replacing
+
+#: What names of files end in, and the format that is written then. Reading goes by content.
+ENDINGS = {
+    ".safetensors": "safetensors",
+    ".npz": "npz",
+    ".weights.h5": "weights.h5",
+    ".h5": "h5",
+    ".hdf5": "h5",
+    ".keras": "keras",
+}
+
+Rename = Union[Mapping[str, str], Sequence[tuple[str, str]], Callable[[str], str]]  # Python 3.9
+
+
+class WeightFile(Mapping[str, Array]):
+    """The weights in a file by name: names, shapes and dtypes at once, arrays on demand.
+
+    Attributes:
+        path: The file.
+        format: ``"safetensors"``, ``"npz"``, ``"h5"`` (legacy), ``"weights.h5"`` or ``"keras"``.
+        layout: What the names are: ``"names"``; ``"layers"``, names in layers (legacy ``.h5``); or
+            ``"structure"``, places in the model with positions (``layers/dense_1/vars/0``).
+        writer: The version of Keras that wrote it, where the file says so.
+        entries: Name -> its shape, dtype, size in bytes, and ``read()``.
+    """
+
+    def __init__(
+        self, path: str, form: str, entries: dict[str, Entry], layout: str, writer: str, files: Sequence[IO[bytes]]
+    ) -> None:
+        self.path, self.format, self.entries, self.layout, self.writer = path, form, entries, layout, writer
+        self._files = files
+
+    def __getitem__(self, name: str) -> Array:
+        try:
+            return self.entries[name].read()
+        except BadFileError as error:
+            raise BadFileError(f"{self.path}: {error}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name -> shape."""
+        return {name: entry.shape for name, entry in self.entries.items()}
+
+    @property
+    def dtypes(self) -> dict[str, str]:
+        """Name -> name of the dtype."""
+        return {name: entry.dtype for name, entry in self.entries.items()}
+
+    def close(self) -> None:
+        """Closes the file; arrays can't be read any more."""
+        for file in self._files:
+            file.close()
+
+    def __enter__(self) -> WeightFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_weights(path: str | os.PathLike[str]) -> WeightFile:
+    """Opens a file of weights: names, shapes and dtypes at once, arrays on demand. No Keras is needed.
+
+    What the file is, is told by its content: ``.safetensors``, ``.npz``, legacy ``.h5`` (of weights or of a
+    whole model), ``.weights.h5`` of Keras 2.12 and later, ``.keras`` of Keras 2 and 3.
+
+    Args:
+        path: The file; or a folder that is a ``.keras`` not zipped.
+
+    Returns:
+        A mapping of names to arrays, to be closed (or used in ``with``).
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is broken, of no known format, or is not believed: it has links or external
+            data, pickled objects, or arrays that are out of proportion to it. Nothing in it is executed,
+            nothing outside it is read, and an array takes at most 200 times what the file stores of it (or
+            64 MiB).
+
+    Example:
+        >>> import numpy, tempfile, os
+        >>> from keras_buildfix import read_weights
+        >>> path = os.path.join(tempfile.mkdtemp(), "w.npz")
+        >>> numpy.savez(path, kernel=numpy.ones((2, 3), "float32"))
+        >>> with read_weights(path) as weights:
+        ...     print(weights.shapes, weights["kernel"].sum())
+        {'kernel': (2, 3)} 6.0
+    """
+    path = os.fspath(path)
+    if os.path.isdir(path) and os.path.isfile(os.path.join(path, "model.weights.h5")):
+        path = os.path.join(path, "model.weights.h5")
+    _refuse_others(path)
+    file = open(path, "rb")  # noqa: SIM115 - the WeightFile keeps it
+    try:
+        return _read(path, file)
+    except BadFileError as error:
+        file.close()
+        raise BadFileError(f"{path}: {error}") from None
+    except BaseException:
+        file.close()
+        raise
+
+
+def write_weights(path: str, entries: Iterable[Entry], form: str) -> None:
+    """Writes named weights as ``.safetensors``, ``.npz``, ``.h5`` (by layer) or ``.weights.h5`` (structural names)."""
+    entries = list(entries)
+    with replacing(path) as beside:
+        if form in ("h5", "weights.h5"):
+            _write_hdf5(beside, entries, form)
+            return
+        with open(beside, "xb") as file:
+            if form == "npz":
+                npz.write(file, entries)
+            else:
+                safetensors.write(file, entries, {"format": "keras-buildfix"})
+
+
+def convert_weights(
+    path: str | os.PathLike[str], to: str | os.PathLike[str], *, rename: Rename | None = None
+) -> list[str]:
+    """Writes the weights of a file to another of any format. No Keras is needed.
+
+    Args:
+        path: A file that ``read_weights`` reads.
+        to: The new file; its ending says the format.
+        rename: Old name -> new name; or pairs of a regular expression and its replacement; or a function.
+
+    Returns:
+        The names in the new file.
+
+    Raises:
+        ValueError: If the format can't hold the names: positions do not become names without the model
+            (``load_weights`` and ``save_weights`` do that), nor names positions.
+    """
+    with read_weights(path) as source:
+        form = format_for(os.fspath(to))
+        if form == "keras" or (form == "h5" and source.layout == "structure"):
+            raise ValueError(_no_way(source, os.fspath(to)))
+        entries = renamed(source.entries, rename)
+        if form == "weights.h5" and not all("vars" in name.split("/")[:-1] for name in entries):
+            raise ValueError(_no_way(source, os.fspath(to)))
+        write_weights(os.fspath(to), [_under(name, entry) for name, entry in entries.items()], form)
+        return list(entries)
+
+
+def format_for(path: str) -> str:
+    """The format that a name of a file asks for: by its ending; ``safetensors`` without one.
+
+    Raises:
+        ValueError: For an ending that is none of a format of weights.
+    """
+    for ending, form in ENDINGS.items():
+        if path.endswith(ending):
+            return form
+    if not os.path.splitext(path)[1]:
+        return "safetensors"
+    raise ValueError(f"{path}: weights are saved as {', '.join(ENDINGS)}; the ending of the name says which.")
+
+
+def renamed(entries: Mapping[str, Entry], rename: Rename | None) -> dict[str, Entry]:
+    """The entries under their new names.
+
+    Raises:
+        ValueError: If two get the same name.
+    """
+    if rename is None:
+        return dict(entries)
+    new = _renaming(rename)
+    found: dict[str, Entry] = {}
+    for name, entry in entries.items():
+        if (to := new(name)) in found:
+            raise ValueError(f"rename makes {to!r} of both {found[to].name!r} and {name!r}.")
+        found[to] = entry
+    return found
+
+
+def _renaming(rename: Rename) -> Callable[[str], str]:
+    if callable(rename):
+        return rename
+    if isinstance(rename, Mapping):
+        names = dict(rename)
+        return lambda name: names.get(name, name)
+    pairs = [(re.compile(pattern), replacement) for pattern, replacement in rename]
+
+    def by_patterns(name: str) -> str:
+        for pattern, replacement in pairs:
+            name = pattern.sub(replacement, name)
+        return name
+
+    return by_patterns
+
+
+def _under(name: str, entry: Entry) -> Entry:
+    """An entry under another name."""
+    return Entry(name, entry.shape, entry.dtype, entry.read, check=entry.check)
+
+
+def _read(path: str, file: IO[bytes]) -> WeightFile:
+    start, size = file.read(9), os.fstat(file.fileno()).st_size
+    file.seek(0)
+    files, form = [file], "keras" if path.endswith(".keras") else ""
+    if start[:2] == b"PK":
+        if not keras_zip.is_model(file):
+            return WeightFile(path, "npz", npz.read(file), "names", "", files)
+        form = "keras"
+        inner, at, length = keras_zip.weights_in(file)
+        entries, layout, writer = hdf5.read(inner, at, length)
+        files.append(inner)
+    elif start[:4] == b"\x89HDF":
+        entries, layout, writer = hdf5.read(file)
+        form = form or ("weights.h5" if layout == "structure" else "h5")
+    elif safetensors.looks_like(start, size):
+        entries, _ = safetensors.read(file)
+        layout = "structure" if entries and all("vars" in name.split("/")[:-1] for name in entries) else "names"
+        form, writer = "safetensors", ""
+    else:
+        raise BadFileError(
+            f"it begins as no .safetensors, .npz, .h5 or .keras does: {start[:8]!r}, and {size} bytes in all."
+        )
+    return WeightFile(path, form, entries, layout, writer, files)
+
+
+def _refuse_others(path: str) -> None:
+    """What looks like weights but is another thing, with the way out."""
+    if path.endswith(".weights.json"):
+        raise ValueError(
+            f"{path}: weights in several files (Keras 3.10's max_shard_size) are not read; load them with "
+            "model.load_weights on that Keras and save them as .safetensors with keras_buildfix.save_weights."
+        )
+    if path.endswith(".index") or os.path.exists(f"{path}.index"):
+        raise ValueError(
+            f"{path}: this is a TensorFlow checkpoint, not a file of weights; load it with model.load_weights "
+            "on Keras 2 and save it as .safetensors with keras_buildfix.save_weights."
+        )
+    if os.path.isdir(path):
+        raise ValueError(f"{path}: this is a folder, not a file of weights.")
+
+
+def _write_hdf5(path: str, entries: Sequence[Entry], form: str) -> None:
+    if form == "weights.h5":
+        hdf5.write_structure(path, entries)
+        return
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        layer, _, name = entry.name.partition("/")
+        layer = entry.layer if entry.layer is not None else layer if name else ""
+        groups.setdefault(layer, []).append(entry)
+    hdf5.write_layers(path, groups, "3.0.0", "tensorflow")
+
+
+def _no_way(source: WeightFile, to: str) -> str:
+    kind = "positions" if source.layout == "structure" else "names"
+    return (
+        f"{source.path} has {kind}, which {to} can't hold without the model: load it into the model with "
+        "keras_buildfix.load_weights, and save that. (.safetensors and .npz hold both.)"
+    )

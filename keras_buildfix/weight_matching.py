@@ -1,0 +1,263 @@
+"""Which weight of a layer each entry of a source is meant for: by name, and never by luck."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from keras_buildfix._entries import Entries, Entry
+from keras_buildfix.weight_names import LayerNode, counted, own_name, weight_tree
+
+Parts = tuple[str, ...]
+
+
+@dataclass
+class Match:
+    """What was found: pairs by the variable's id, entries that belong nowhere, and those that could be several."""
+
+    pairs: dict[int, tuple[Any, Entry]] = field(default_factory=dict)
+    unexpected: list[str] = field(default_factory=list)
+    ambiguous: dict[str, list[str]] = field(default_factory=dict)
+
+    def pair(self, variable: Any, entry: Entry) -> None:
+        """Notes a pair. The first counts: a shared layer is in a legacy file once for each place it is used."""
+        self.pairs.setdefault(id(variable), (variable, entry))
+
+
+def match_names(entries: Entries, root: LayerNode, *, canonical: bool = True) -> Match:
+    """Finds the weights of `root` that named entries are meant for.
+
+    Canonical names count, and the layer's own (``dense_7/kernel:0``, ``sequential/dense_7/kernel``). Names
+    that Keras made up match by their order among their siblings where there are equally many on both sides.
+
+    Args:
+        entries: By name.
+        root: The layer or model.
+        canonical: Whether a made-up name in the source may be a canonical one.
+    """
+    match = Match()
+    weights, own = root.weights(), _keras_names(root)
+    keys = {key: key.partition(":")[0] for key in entries}
+    as_canonical = {key: weights[name] for key, name in keys.items() if canonical and name in weights}
+    as_own = {key: own[name] for key, name in keys.items() if name in own}
+    whole = [found for found in (as_canonical, as_own) if len(found) == len(keys)]
+    if len(whole) == 2 and any(as_canonical[key] is not as_own[key] for key in keys):
+        _note_two_meanings(match, as_canonical, as_own, root)
+    elif whole:
+        for key, variable in whole[0].items():
+            match.pair(variable, entries[key])
+    else:
+        parts = {tuple(name.split("/")): entries[key] for key, name in keys.items()}
+        _Descent(match, canonical).descend(_without_root(parts, root), root)
+    return match
+
+
+def match_layer_groups(entries: Entries, root: LayerNode) -> Match:
+    """The same for a legacy ``.h5``: layers first, then the weights in each."""
+    match, groups = Match(), _groups(entries)
+    match_into(match, match_names(groups.pop("", {}), _only_own(root), canonical=False))
+    pairs, unpaired = pair_siblings(groups, root.children, canonical=False, match=None)
+    children = [child for child in root.children if has_weights(child) and child not in pairs.values()]
+    for name, child in _by_shapes({name: groups[name] for name in unpaired}, children).items():
+        pairs[name] = child
+    for name, group in groups.items():
+        if name in pairs:
+            match_into(match, _match_group(name, group, pairs[name].layer))
+        elif len(children) > 1 and len(unpaired) > 1:
+            match.ambiguous |= {key: [child.name for child in children] for key in group}
+        else:
+            match.unexpected += group
+    return match
+
+
+def match_into(match: Match, other: Match) -> None:
+    """Adds what another search found."""
+    for variable, entry in other.pairs.values():
+        match.pair(variable, entry)
+    match.unexpected += other.unexpected
+    match.ambiguous |= other.ambiguous
+
+
+def pair_siblings(
+    names: Iterable[str], children: Sequence[LayerNode], *, canonical: bool, match: Match | None
+) -> tuple[dict[str, LayerNode], list[str]]:
+    """Pairs the names of layers in a source with the layers next to each other in a model.
+
+    A name that somebody gave must be the same. Those that Keras made up, of one kind: as they are if that is
+    right for all of them, else by their order, if both sides have equally many.
+
+    Returns:
+        Name -> layer, and the names that found none.
+    """
+    given = {child.layer.name: child for child in children if not child.made_up}
+    pairs = {name: given[name] for name in names if name in given}
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        if name not in pairs:
+            kinds.setdefault(_kind(name), []).append(name)
+    here: dict[str, list[LayerNode]] = {}
+    for child in children:
+        if child.made_up and has_weights(child):
+            here.setdefault(_kind(child.name), []).append(child)
+    unpaired: list[str] = []
+    for kind, alike in kinds.items():
+        found = _pair_made_up(alike, here.get(kind, []), canonical)
+        pairs |= found
+        unpaired += [name for name in alike if name not in found]
+        if match is not None and not found and kind in here:
+            match.ambiguous |= {name: [child.name for child in here[kind]] for name in alike}
+    return pairs, unpaired
+
+
+def has_weights(node: LayerNode) -> bool:
+    """Whether a layer or one below it has weights."""
+    return any(each.own for each in node.nodes())
+
+
+class _Descent:
+    """Walks down the names of a source and the layers of a model together."""
+
+    def __init__(self, match: Match, canonical: bool) -> None:
+        self.match, self.canonical = match, canonical
+
+    def descend(self, parts: Mapping[Parts, Entry], node: LayerNode) -> None:
+        leaves = {path[0]: entry for path, entry in parts.items() if len(path) == 1}
+        groups: dict[str, dict[Parts, Entry]] = {}
+        for path, entry in parts.items():
+            if len(path) > 1:
+                groups.setdefault(path[0], {})[path[1:]] = entry
+        candidates = Match()
+        pairs, unpaired = pair_siblings(groups, node.children, canonical=self.canonical, match=candidates)
+        for name, child in pairs.items():
+            self.descend(groups[name], child)
+        for name in unpaired:
+            for entry in groups[name].values():
+                if name in candidates.ambiguous:
+                    self.match.ambiguous[entry.name] = ["/".join(c.path) for c in node.children if has_weights(c)]
+                else:
+                    self.match.unexpected.append(entry.name)
+        self.leaves(leaves, node)
+
+    def leaves(self, leaves: Mapping[str, Entry], node: LayerNode) -> None:
+        own = dict(node.own)
+        rest = {}
+        for name, entry in leaves.items():
+            known = own_name(node.layer, name)
+            if known in own and known != "variable":
+                self.match.pair(own[known], entry)
+            else:
+                rest[name] = entry
+        unnamed = [variable for name, variable in node.own if counted(name)[0] == "variable"]
+        nameless = sorted((name for name in rest if re.fullmatch(r"[Vv]ariable(_\d+)?", name)), key=_number)
+        if len(unnamed) == len(nameless):
+            for name, variable in zip(nameless, unnamed):
+                self.match.pair(variable, rest.pop(name))
+        for name, entry in rest.items():
+            below = [(each, variable) for each in node.nodes() for own, variable in each.own if own == name]
+            free = [(each, variable) for each, variable in below if id(variable) not in self.match.pairs]
+            if len(free) == 1:  # Keras 2 leaves the names of layers out that are built by hand
+                self.match.pair(free[0][1], entry)
+            elif free:
+                self.match.ambiguous[entry.name] = ["/".join((*each.path, name)) for each, _ in free]
+            else:
+                self.match.unexpected.append(entry.name)
+
+
+def _pair_made_up(names: list[str], children: list[LayerNode], canonical: bool) -> dict[str, LayerNode]:
+    ours = {child.name: child for child in children} if canonical else {}
+    keras = {child.layer.name: child for child in children}
+    readings = [known for known in (ours, keras) if known and set(names) <= set(known)]
+    if len(names) == len(children):
+        in_order = sorted(children, key=lambda child: _number(child.name))
+        return dict(zip(sorted(names, key=_number), in_order))
+    if not readings or any(readings[0][name] is not known[name] for known in readings for name in names):
+        return {}
+    return {name: readings[0][name] for name in names} if canonical else {}
+
+
+def _match_group(name: str, group: Entries, layer: Any) -> Match:
+    """The weights of one layer of a legacy file: by name; by order where names don't tell."""
+    tree = weight_tree(layer)
+    parts = {tuple(key[len(name) + 1 :].partition(":")[0].split("/")): entry for key, entry in group.items()}
+    match = Match()
+    if len(parts) == len(group):
+        _Descent(match, canonical=False).descend(parts, tree)
+    in_order = _trainable_first(tree)
+    clean = len(parts) == len(group) and not match.unexpected and not match.ambiguous
+    if clean or [entry.shape for entry in group.values()] != [tuple(v.shape) for v in in_order]:
+        return match
+    leaves = [entry.name.partition(":")[0].rpartition("/")[2] for entry in group.values()]
+    if leaves != [own_name(layer, str(variable.name)) for variable in in_order]:
+        return match
+    return Match({id(variable): (variable, entry) for variable, entry in zip(in_order, group.values())})
+
+
+def _trainable_first(tree: LayerNode) -> list[Any]:
+    """The order in which a legacy file has the weights of a layer when nothing is frozen."""
+    own = {id(v) for node in tree.nodes() for _, v in node.trainable}
+    weights = list(tree.weights().values())
+    return [v for v in weights if id(v) in own] + [v for v in weights if id(v) not in own]
+
+
+def _by_shapes(groups: Mapping[str, Entries], children: list[LayerNode]) -> dict[str, LayerNode]:
+    """Layers that were renamed: paired by the shapes in them where these tell them all apart."""
+    there = {name: sorted(entry.shape for entry in group.values()) for name, group in groups.items()}
+    here = [sorted(tuple(v.shape) for v in weight_tree(child.layer).weights().values()) for child in children]
+    for shapes in (here, list(there.values())):
+        if len({str(each) for each in shapes}) != len(shapes):
+            return {}
+    return {name: children[here.index(shapes)] for name, shapes in there.items() if shapes in here}
+
+
+def _groups(entries: Entries) -> dict[str, dict[str, Entry]]:
+    groups: dict[str, dict[str, Entry]] = {}
+    for key, entry in entries.items():
+        groups.setdefault(entry.layer or "", {})[key] = entry
+    return groups
+
+
+def _only_own(root: LayerNode) -> LayerNode:
+    return LayerNode(root.layer, root.path, root.made_up, root.trainable, root.non_trainable)
+
+
+def _keras_names(root: LayerNode) -> dict[str, Any]:
+    """The names that Keras itself gives, those that are one weight's only; with and without the top layer's."""
+    found: dict[str, Any] = {}
+    twice: set[str] = set()
+    start = f"{root.layer.name}/"
+    for variable in root.weights().values():
+        name = str(getattr(variable, "path", variable.name)).partition(":")[0]
+        for known in {name, name[len(start) :] if name.startswith(start) else name}:
+            if found.setdefault(known, variable) is not variable:
+                twice.add(known)
+    return {name: variable for name, variable in found.items() if name not in twice}
+
+
+def _without_root(parts: dict[Parts, Entry], root: LayerNode) -> dict[Parts, Entry]:
+    """The paths without the name of the source's own top layer, if all begin with one that is no layer here."""
+    first = {path[0] for path in parts if len(path) > 1}
+    if len(first) != 1 or any(len(path) == 1 for path in parts):
+        return parts
+    names = {name for child in root.children for name in (child.name, child.layer.name)}
+    kinds = {_kind(child.name) for child in root.children if child.made_up}
+    (name,) = first
+    return parts if name in names or _kind(name) in kinds else {path[1:]: entry for path, entry in parts.items()}
+
+
+def _note_two_meanings(match: Match, one: Mapping[str, Any], other: Mapping[str, Any], root: LayerNode) -> None:
+    names = {id(variable): name for name, variable in root.weights().items()}
+    for key, variable in one.items():
+        if variable is not other[key]:
+            match.ambiguous[key] = [names[id(variable)], names[id(other[key])]]
+
+
+def _kind(name: str) -> str:
+    """What is equal in names that Keras 2 and 3 make up for layers of one class."""
+    base = counted(name)[0].replace("_", "")
+    return "functional" if base == "model" else base
+
+
+def _number(name: str) -> int:
+    return counted(name)[1]

@@ -1,0 +1,224 @@
+"""One name per weight: the same on every Keras, backend and way of building."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from keras_buildfix import _keras, _private
+
+#: A name that Keras made up, in two parts: what a wrapper put before it, and the number behind it.
+_COUNTED = re.compile(r"(?P<prefix>(?:forward_|backward_)?)(?P<base>.*?)(?:_(?P<number>\d+))?")
+
+#: Weights that a built-in of Keras 2 names otherwise than Keras 3, whose names these are.
+#: Measured on 2.12 to tf_keras 2.21 against 3.0 to nightly by ``tests/test_weight_names.py``.
+_NAMES_SINCE_KERAS_3 = {
+    "DepthwiseConv1D": {"depthwise_kernel": "kernel"},
+    "DepthwiseConv2D": {"depthwise_kernel": "kernel"},
+}
+
+
+def named_weights(layer: Any) -> dict[str, Any]:
+    """The weights of a layer or model by name: one name each, the same on every Keras.
+
+    A name is the names of the layers on the way to the weight and its own: ``encoder/block_1/dense/kernel``,
+    ``bn/moving_mean``. A layer's name that Keras made up is counted anew among its siblings, in the order
+    in which they were made (``dense_7`` is ``dense`` if it is the first), since Keras counts through the
+    whole process. The name of `layer` itself is not part of it, nor is ``:0``. A weight that can be reached
+    on several ways (a shared layer) has the name of the shortest.
+
+    Args:
+        layer: A layer or model. What is not built yet has no weights, and is not there.
+
+    Returns:
+        Name -> variable, in Keras's own order (that of ``layer.weights``), as it was when nothing was
+        frozen. Random seeds, metrics and the optimizer's state are not weights.
+
+    Raises:
+        TypeError: If `layer` is no Keras layer.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import named_weights
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(2, name="top")])
+        >>> list(named_weights(model))
+        ['dense/kernel', 'dense/bias', 'top/kernel', 'top/bias']
+
+    Source: ``dense/kernel:0`` on Keras 2; ``kernel``, and ``sequential/dense/kernel`` as its path, on Keras 3.
+    """
+    return weight_tree(_keras.layer_instance(layer, "named_weights")).weights()
+
+
+@dataclass(eq=False)
+class LayerNode:
+    """A layer in its place: its path, whether Keras made its name up, its own weights, the layers it holds."""
+
+    layer: Any
+    path: tuple[str, ...]
+    made_up: bool
+    trainable: list[tuple[str, Any]]
+    non_trainable: list[tuple[str, Any]]
+    children: list[LayerNode] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Its name among its siblings; empty for the top."""
+        return self.path[-1] if self.path else ""
+
+    @property
+    def own(self) -> list[tuple[str, Any]]:
+        """Its own weights by name, in the order in which Keras files them."""
+        return [*self.trainable, *self.non_trainable]
+
+    def weights(self) -> dict[str, Any]:
+        """Name -> variable for it and all below it, in Keras's own order."""
+        name_of: dict[int, str] = {}
+        taken: set[str] = set()
+        for node in self.nodes():
+            for own_name, variable in node.own:
+                if id(variable) not in name_of:
+                    name_of[id(variable)] = unique("/".join((*node.path[len(self.path) :], own_name)), taken)
+        return {name_of[id(variable)]: variable for variable in _own_order(self)}
+
+    def nodes(self) -> Iterator[LayerNode]:
+        """It and all nodes below it, nearest first."""
+        waiting = deque([self])
+        while waiting:
+            node = waiting.popleft()
+            yield node
+            waiting.extend(node.children)
+
+
+def weight_tree(layer: Any, path: tuple[str, ...] = ()) -> LayerNode:
+    """The layers in a layer, each once, where it is nearest to the top."""
+    root = _node(layer, path)
+    waiting, seen = deque([root]), {id(layer)}
+    while waiting:
+        node = waiting.popleft()
+        children = _private.direct_sublayers(node.layer)
+        for child, name in zip(children, sibling_names(children)):
+            if id(child) not in seen:
+                seen.add(id(child))
+                node.children.append(_node(child, (*node.path, name)))
+        waiting.extend(node.children)
+    return root
+
+
+def sibling_names(layers: Sequence[Any]) -> list[str]:
+    """The names of layers next to each other: those that Keras made up counted anew, each one once."""
+    split = [_made_up(layer) for layer in layers]
+    order: dict[str, list[int]] = {}
+    for at, (base, number) in enumerate(split):
+        if number is not None:
+            order.setdefault(base, []).append(at)
+    names: dict[int, str] = {}
+    taken: set[str] = set()
+    for at, (base, number) in enumerate(split):
+        if number is None:
+            names[at] = unique(base, taken)
+    for base, places in order.items():
+        for at in sorted(places, key=lambda at: split[at][1] or 0):
+            names[at] = unique(base, taken)
+    return [names[at] for at in range(len(layers))]
+
+
+def unique(name: str, taken: set[str]) -> str:
+    """`name`, or with the first number behind it that is free; it is taken then."""
+    number, free = 0, name
+    while free in taken:
+        number += 1
+        free = f"{name}_{number}"
+    taken.add(free)
+    return free
+
+
+def counted(name: str) -> tuple[str, int]:
+    """A name without the number behind it, and the number: ``("dense", 7)``; 0 if there is none."""
+    found = _COUNTED.fullmatch(name)
+    assert found is not None  # it matches everything
+    return found["prefix"] + found["base"], int(found["number"] or 0)
+
+
+def snake_case(name: str) -> str:
+    """A class's name as Keras 3 makes a layer's name of it."""
+    return _snake_case(name, "[a-z]")
+
+
+def own_name(layer: Any, keras_name: str) -> str:
+    """What a layer calls a weight of its own: the last part of Keras's name for it, without ``:0``."""
+    name = keras_name.partition(":")[0].rpartition("/")[2]
+    if re.fullmatch(r"[Vv]ariable(_\d+)?", name):
+        return "variable"
+    for base in type(layer).__mro__:
+        renamed = _NAMES_SINCE_KERAS_3.get(base.__name__, {}).get(name)
+        if renamed is not None and _keras.belongs_to_keras(base):
+            return renamed
+    return name
+
+
+def _node(layer: Any, path: tuple[str, ...]) -> LayerNode:
+    taken: set[str] = set()
+    trainable, non_trainable = (
+        [(unique(own_name(layer, str(variable.name)), taken), variable) for variable in variables]
+        for variables in _private.own_weights(layer)
+    )
+    return LayerNode(layer, path, _made_up(layer)[1] is not None, trainable, non_trainable)
+
+
+def _own_order(root: LayerNode) -> list[Any]:
+    """The variables in the order of ``layer.weights`` when nothing is frozen."""
+    order = _order_of_keras_3 if _private.wraps_build(type(root.layer)) else _order_of_keras_2
+    return list({id(variable): variable for variable in order(root)}.values())
+
+
+def _order_of_keras_3(node: LayerNode) -> list[Any]:
+    found = [variable for _, variable in node.own]
+    for child in node.children:
+        found += _order_of_keras_3(child)
+    return found
+
+
+def _order_of_keras_2(node: LayerNode) -> list[Any]:
+    """A layer: all that is trainable, then the rest. A model: layer by layer, then its own."""
+    if not _keras.is_model(node.layer):
+        trainable, rest = _halves_of_keras_2(node)
+        return trainable + rest
+    found: list[Any] = []
+    for child in node.children:
+        found += _order_of_keras_2(child)
+    return found + [variable for _, variable in node.own]
+
+
+def _halves_of_keras_2(node: LayerNode) -> tuple[list[Any], list[Any]]:
+    own = [variable for _, variable in node.trainable], [variable for _, variable in node.non_trainable]
+    below: tuple[list[Any], list[Any]] = ([], [])
+    for child in node.children:
+        for half, part in zip(below, _halves_of_keras_2(child)):
+            half.extend(part)
+    if _keras.is_model(node.layer):
+        return below[0] + own[0], below[1] + own[1]
+    return own[0] + below[0], own[1] + below[1]
+
+
+def _made_up(layer: Any) -> tuple[str, int | None]:
+    """A layer's name without the number, and the number, if Keras made the name up; else name and None."""
+    name, kind = str(layer.name), type(layer).__name__
+    found = _COUNTED.fullmatch(name)
+    assert found is not None  # it matches everything
+    ours = snake_case(kind)
+    known = {ours, _snake_case(kind, "[a-z0-9]")}  # Keras 2: conv_lst_m2d
+    if _keras.is_functional(layer):
+        known |= {"model", "functional"}
+        ours = "functional" if kind in ("Functional", "Model") else ours
+    if found["base"] not in known:
+        return name, None
+    return found["prefix"] + ours, int(found["number"] or 0)
+
+
+def _snake_case(name: str, small: str) -> str:
+    name = re.sub(r"\W+", "", name)
+    name = re.sub(f"(.)([A-Z]{small}+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()

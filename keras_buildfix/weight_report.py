@@ -1,0 +1,97 @@
+"""What became of each weight: a report to print, or one error that lists all that went wrong."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+#: An error shows this many lines of a kind, and says how many more there are.
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class SkippedWeight:
+    """A weight that was found but does not fit.
+
+    Attributes:
+        name: The weight's canonical name.
+        reason: Why, with both shapes or both dtypes.
+    """
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class WeightReport:
+    """What became of each weight. Prints as a table.
+
+    Attributes:
+        assigned: Names of the weights that have their new value.
+        waiting: Names (or ``"weight 0"``, ... where only positions are known) that are set once the
+            layer is built.
+        missing: Names of the target's weights that the source has no value for.
+        unexpected: Names in the source that the target has no weight for.
+        skipped: Those found that do not fit, each with the reason.
+        not_finite: Name -> how many of its new values are NaN or infinite, where the values were read on
+            the host; such values are accepted.
+        nearest: A missing or unexpected name -> the names on the other side that look most like it.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import set_weights
+        >>> layer = keras.layers.Dense(1, use_bias=False)
+        >>> report = set_weights(layer, {"kernel": [[1.0], [2.0]]})
+        >>> print(report)
+        1 assigned
+        >>> report.assigned
+        ('kernel',)
+    """
+
+    assigned: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    skipped: tuple[SkippedWeight, ...] = ()
+    not_finite: dict[str, int] = field(default_factory=dict)
+    nearest: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing, unexpected or skipped."""
+        return not (self.missing or self.unexpected or self.skipped)
+
+    def __str__(self) -> str:
+        kinds = ("assigned", "waiting", "missing", "unexpected", "skipped")
+        counts = ", ".join(f"{len(getattr(self, kind))} {kind}" for kind in kinds if getattr(self, kind))
+        return "\n".join([counts or "no weights", *self.lines()])
+
+    def lines(self) -> list[str]:
+        """A line for each weight that did not simply get its value."""
+        lines = _some(f"  missing     {name}{self._like(name)}" for name in self.missing)
+        lines += _some(f"  unexpected  {name}{self._like(name)}" for name in self.unexpected)
+        lines += _some(f"  skipped     {each}" for each in self.skipped)
+        lines += _some(f"  waiting     {name}" for name in self.waiting)
+        return lines + _some(f"  not finite  {name}: {count} values" for name, count in self.not_finite.items())
+
+    def _like(self, name: str) -> str:
+        nearest = self.nearest.get(name)
+        return f"  (nearest: {', '.join(nearest)})" if nearest else ""
+
+
+def nearest_names(names: Iterable[str], others: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """For the first few names, the most similar ones on the other side."""
+    candidates = list(others)[:2000]  # comparing is slow; nobody reads more suggestions than that
+    found = {name: tuple(difflib.get_close_matches(name, candidates, 3, 0.5)) for name in list(names)[:_SHOWN]}
+    return {name: near for name, near in found.items() if near}
+
+
+def _some(lines: Iterable[str]) -> list[str]:
+    """The first lines, and how many more there are."""
+    every = list(lines)
+    more = [f"  ... and {len(every) - _SHOWN} more"] if len(every) > _SHOWN else []
+    return every[:_SHOWN] + more

@@ -1,0 +1,133 @@
+"""From a source to the weights of a layer: match, check all, assign all, report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from keras_buildfix._entries import Entries
+from keras_buildfix.info import keras_info
+from keras_buildfix.weight_assigning import Assignment, assign_all, check_values, why_not
+from keras_buildfix.weight_matching import Match, match_layer_groups, match_names
+from keras_buildfix.weight_names import LayerNode, weight_tree
+from keras_buildfix.weight_report import SkippedWeight, WeightReport, nearest_names
+from keras_buildfix.weight_structure import match_structure
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where values come from.
+
+    Attributes:
+        entries: In the source's order, by name.
+        layout: ``"names"``, ``"layers"``, ``"structure"`` or ``"positions"``.
+        canonical: Whether a name that Keras made up may be a canonical one.
+        described: For messages: ``"the file w.h5"``.
+    """
+
+    entries: Entries
+    layout: str
+    canonical: bool
+    described: str
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a user wants it done; see ``set_weights``."""
+
+    strict: bool = True
+    on_mismatch: str = "error"
+    casting: str = "same_kind"
+
+
+def place(layer: Any, source: Source, options: Options, wanted_by: str) -> WeightReport:
+    """Sets the weights of a layer that is built.
+
+    Raises:
+        ValueError: If something is wrong that `options` do not allow; no weight has changed then.
+    """
+    return place_matched(layer, source, find(source, weight_tree(layer)), options, wanted_by)
+
+
+def find(source: Source, root: LayerNode) -> Match:
+    """Which weight each entry is meant for."""
+    if source.layout == "positions":
+        return _by_position(source.entries, root)
+    if source.layout == "layers":
+        return match_layer_groups(source.entries, root)
+    if source.layout == "structure":
+        return match_structure(source.entries, root)
+    return match_names(source.entries, root, canonical=source.canonical)
+
+
+def place_matched(layer: Any, source: Source, match: Match, options: Options, wanted_by: str) -> WeightReport:
+    """The same for what has been found already."""
+    weights = weight_tree(layer).weights()
+    by_id = {id(variable): name for name, variable in weights.items()}
+    if match.ambiguous:
+        raise ValueError(_headline(layer, source, wanted_by, "could be meant for several weights") + _lines(match))
+    fitting, skipped = check(
+        [Assignment(by_id.get(key, entry.name), variable, entry) for key, (variable, entry) in match.pairs.items()],
+        options,
+    )
+    missing = [name for name, variable in weights.items() if id(variable) not in match.pairs]
+    report = WeightReport(
+        assigned=tuple(each.name for each in fitting),
+        missing=tuple(missing),
+        unexpected=tuple(match.unexpected),
+        skipped=tuple(skipped),
+        nearest=nearest_names(missing, source.entries) | nearest_names(match.unexpected, weights),
+    )
+    if (options.strict and not report.complete) or (options.on_mismatch == "error" and skipped):
+        raise ValueError(_headline(layer, source, wanted_by, "does not fit") + _way_out(layer, report, options))
+    not_finite = assign_all(fitting)
+    report.not_finite.update(not_finite)
+    return report
+
+
+def check(assignments: Iterable[Assignment], options: Options) -> tuple[list[Assignment], list[SkippedWeight]]:
+    """Which of these can be done, and why not the others."""
+    fitting, skipped = [], []
+    for each in assignments:
+        reason = why_not(each, options.casting)
+        if reason is None:
+            fitting.append(each)
+        else:
+            skipped.append(SkippedWeight(each.name, reason))
+    too_large = check_values(fitting)
+    names = {each.name for each in too_large}
+    return [each for each in fitting if each.name not in names], skipped + too_large
+
+
+def _by_position(entries: Entries, root: LayerNode) -> Match:
+    match, weights = Match(), root.weights()
+    given = list(entries.values())
+    if len(given) != len(weights):
+        shapes = ", ".join(f"{name} {tuple(v.shape)}" for name, v in list(weights.items())[:8])
+        raise ValueError(
+            f"{root.layer.name!r} has {len(weights)} weights, the sequence {len(given)} values; they go by position: "
+            f"{shapes}{', ...' if len(weights) > 8 else ''}. A mapping by name (see named_weights) may have fewer."
+        )
+    for variable, entry in zip(weights.values(), given):
+        match.pair(variable, entry)
+    return match
+
+
+def _headline(layer: Any, source: Source, wanted_by: str, what: str) -> str:
+    return f"{wanted_by}: {source.described} {what} for {layer.name!r} ({keras_info(layer)}); nothing was changed.\n"
+
+
+def _lines(match: Match) -> str:
+    shown = [f"  ambiguous   {name}  (could be: {', '.join(map(str, c[:4]))})" for name, c in match.ambiguous.items()]
+    more = [f"  ... and {len(shown) - 20} more"] if len(shown) > 20 else []
+    return "\n".join([*shown[:20], *more, "Say which with rename=, to the names that named_weights() gives."])
+
+
+def _way_out(layer: Any, report: WeightReport, options: Options) -> str:
+    hints = []
+    if report.missing or report.unexpected:
+        hints.append("rename= maps names, strict=False leaves out what has no counterpart")
+    if report.skipped:
+        hints.append("strict=False with on_mismatch='skip' leaves out what does not fit")
+    return f"{report}\n{'; '.join(hints)}."

@@ -1,0 +1,354 @@
+"""Weights of a layer or model: read, set, moved to another, loaded and saved, the same on every Keras."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from keras_buildfix import _keras, _variables
+from keras_buildfix._entries import Array, Entry
+from keras_buildfix.formats import hdf5
+from keras_buildfix.formats._replacing import replacing
+from keras_buildfix.info import keras_info
+from keras_buildfix.waiting_weights import WaitingWeights, build_for, layers_to_build
+from keras_buildfix.weight_assigning import CASTINGS
+from keras_buildfix.weight_files import Rename, WeightFile, format_for, read_weights, renamed, write_weights
+from keras_buildfix.weight_names import named_weights, weight_tree
+from keras_buildfix.weight_report import WeightReport
+from keras_buildfix.weight_setting import Options, Source, find, place_matched
+from keras_buildfix.weight_structure import is_structural
+
+
+def get_weights(obj: Any) -> dict[str, Array]:
+    """The values of the weights of a layer or model, by the names that ``named_weights`` gives.
+
+    Args:
+        obj: A layer or model.
+
+    Returns:
+        Name -> numpy array of its own, in the weight's dtype (bfloat16 as ml_dtypes has it), in Keras's own order.
+
+    Raises:
+        TypeError: If `obj` is no Keras layer.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import get_weights
+        >>> layer = keras.layers.Dense(2)
+        >>> layer.build((None, 3))
+        >>> get_weights(layer)["kernel"].shape
+        (3, 2)
+    """
+    _keras.layer_instance(obj, "get_weights")
+    return {name: _variables.read(variable) for name, variable in named_weights(obj).items()}
+
+
+def set_weights(
+    obj: Any,
+    weights: Any,
+    *,
+    input_shape: Any = None,
+    strict: bool = True,
+    on_mismatch: str = "error",
+    casting: str = "same_kind",
+) -> WeightReport:
+    """Sets the weights of a layer or model: all of them, or none if anything is wrong.
+
+    Args:
+        obj: A layer or model, built or not.
+        weights: A mapping of names to arrays (the names of ``named_weights``, or those that the layer's own
+            Keras gives); a sequence of arrays in Keras's own order, that of ``obj.weights`` when nothing is
+            frozen; or the path of a file.
+        input_shape: What an unbuilt layer is built with first, as for ``build``. Without it Dense, Embedding,
+            BatchNormalization, LayerNormalization, the Conv and ConvTranspose layers, SimpleRNN, LSTM and GRU
+            are built for the shape that the weights tell (``channels_last``, ``axis=-1``, one group, and
+            ``build`` not overridden). For all others the values wait, each until the ``build`` ends that
+            makes its weight; for a sequence, until all is built.
+        strict: Whether a weight without a value, a value without a weight, and a value that does not fit
+            are errors. Otherwise they are in the report only.
+        on_mismatch: With ``strict=False``: ``"error"``, or ``"skip"`` for a value of another shape or dtype.
+        casting: ``"same_kind"``: floats go into floats of any width, whole numbers into whole numbers that
+            hold them all, bools into bools. ``"unsafe"``: numbers and bools into any of them.
+
+    Returns:
+        What became of each weight; prints as a table.
+
+    Raises:
+        TypeError: If `obj` is no Keras layer, or `weights` none of these.
+        ValueError: If anything is wrong, with all that is, or if a name could mean several weights. No
+            weight has changed then.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import set_weights
+        >>> layer = keras.layers.Dense(2)
+        >>> print(set_weights(layer, [[[1.0, 2.0]], [0.0, 0.0]]))  # not built: for Dense the kernel tells the shape
+        2 assigned
+
+    Source: plain ``set_weights`` before ``build`` expects 0 weights on every Keras; on Keras 3 a wrong shape
+    leaves a layer half set; on Keras 2 the order depends on what is frozen (FACTS, "Weights").
+    """
+    _keras.layer_instance(obj, "set_weights")
+    options = _options(strict, on_mismatch, casting)
+    if isinstance(weights, (str, os.PathLike)):
+        return _load(obj, weights, None, options, input_shape, "set_weights")
+    return _set(obj, _source(weights, "set_weights"), options, input_shape, "set_weights")
+
+
+def transfer_weights(
+    source: Any,
+    target: Any,
+    *,
+    rename: Rename | None = None,
+    strict: bool = True,
+    on_mismatch: str = "error",
+    casting: str = "same_kind",
+) -> WeightReport:
+    """Gives a layer or model the weights of another, of any Keras in this process, or of a mapping or file.
+
+    On one backend values do not go through the host's memory. The two are independent afterwards:
+    training, freezing or deleting one never changes the other.
+
+    Args:
+        source: A layer or model; a mapping of names to arrays; or the path of a file.
+        target: A layer or model, built or not.
+        rename: For the names in the source: old name -> new name; or pairs of a regular expression and its
+            replacement, applied one after the other; or a function.
+        strict: See ``set_weights``.
+        on_mismatch: See ``set_weights``.
+        casting: See ``set_weights``.
+
+    Returns:
+        What became of each weight; prints as a table.
+
+    Raises:
+        TypeError: If `target` is no Keras layer, or `source` none of these.
+        ValueError: As ``set_weights``; or if `source` is a layer that has no weights yet.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import transfer_weights
+        >>> old = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="fc")])
+        >>> new = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="head")])
+        >>> print(transfer_weights(old, new, rename=[("^fc/", "head/")]))
+        2 assigned
+    """
+    _keras.layer_instance(target, "transfer_weights")
+    options = _options(strict, on_mismatch, casting)
+    if isinstance(source, (str, os.PathLike)):
+        return _load(target, source, rename, options, None, "transfer_weights")
+    if _keras.layer_base(type(source)) is None:
+        given = _source(source, "transfer_weights")
+    else:
+        weights = named_weights(source)
+        if not weights:
+            raise ValueError(f"transfer_weights: {source.name!r} has no weights; is it built?")
+        entries = {name: _of_variable(name, variable) for name, variable in weights.items()}
+        given = Source(entries, "names", True, f"the layer {source.name!r}")
+    given = Source(renamed(given.entries, rename), given.layout, given.canonical, given.described)
+    return _set(target, given, options, None, "transfer_weights")
+
+
+def load_weights(
+    obj: Any,
+    path: str | os.PathLike[str],
+    *,
+    rename: Rename | None = None,
+    strict: bool = True,
+    on_mismatch: str = "error",
+    casting: str = "same_kind",
+    input_shape: Any = None,
+) -> WeightReport:
+    """Loads the weights of a layer or model from a file that any Keras wrote, into the same model on this one.
+
+    Weights are found by name where the file has names (``.safetensors``, ``.npz``, legacy ``.h5``), and by
+    their place in the model where it has positions only (``.weights.h5``, ``.keras``), so the model's own
+    code should be the same. Names that Keras made up (``dense_7``) match by their order. What could be meant
+    for several weights is an error that names them.
+
+    Args:
+        obj: A layer or model. If it is not built: see `input_shape`.
+        path: A file that ``read_weights`` reads.
+        rename: See ``transfer_weights``; for the names that ``keras-buildfix weights show`` prints.
+        strict: See ``set_weights``.
+        on_mismatch: See ``set_weights``.
+        casting: See ``set_weights``.
+        input_shape: See ``set_weights``. Values of a file of names can wait (in memory); for other files
+            the layer has to be built.
+
+    Returns:
+        What became of each weight; prints as a table.
+
+    Raises:
+        TypeError: If `obj` is no Keras layer.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is broken or not believed (``read_weights``), or does not fit; no weight has
+            changed then.
+
+    Example:
+        >>> import keras, tempfile, os
+        >>> from keras_buildfix import load_weights, save_weights
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> path = os.path.join(tempfile.mkdtemp(), "model.safetensors")
+        >>> save_weights(model, path)
+        >>> print(load_weights(model, path))
+        2 assigned
+
+    Source: the layout of ``.weights.h5`` changed at 2.15, and no Keras reads all (FACTS, "Save and load").
+    """
+    _keras.layer_instance(obj, "load_weights")
+    return _load(obj, path, rename, _options(strict, on_mismatch, casting), input_shape, "load_weights")
+
+
+def save_weights(obj: Any, path: str | os.PathLike[str]) -> None:
+    """Saves the weights of a layer or model. The file at `path` is the old one until the new one is whole.
+
+    Args:
+        obj: A layer or model that is built.
+        path: Its ending says the format: ``.safetensors`` (also without an ending: safe, streamed, with the
+            names of ``named_weights``), ``.npz`` (the same names), ``.h5`` (legacy: plain Keras 2 and 3 read
+            it too); and, for models, ``.weights.h5`` and ``.keras``, which Keras itself writes.
+
+    Raises:
+        TypeError: If `obj` is no Keras layer.
+        ValueError: If `obj` has no weights, or the format is unknown or can't hold them.
+        OSError: If the file can't be written.
+
+    Example:
+        >>> import keras, tempfile, os
+        >>> from keras_buildfix import read_weights, save_weights
+        >>> layer = keras.layers.Dense(2, use_bias=False)
+        >>> layer.build((None, 3))
+        >>> path = os.path.join(tempfile.mkdtemp(), "layer.safetensors")
+        >>> save_weights(layer, path)
+        >>> with read_weights(path) as weights:
+        ...     print(weights.shapes)
+        {'kernel': (3, 2)}
+
+    Source: ``save_weights("w.h5")`` is refused by Keras 3; ``"w.npz"`` is a TensorFlow checkpoint on Keras 2.
+    """
+    _keras.layer_instance(obj, "save_weights")
+    path = os.fspath(path)
+    form = format_for(path)
+    weights = named_weights(obj)
+    if not weights:
+        raise ValueError(f"save_weights: {obj.name!r} has no weights; is it built?")
+    if form in ("weights.h5", "keras"):
+        if not _keras.is_model(obj):
+            raise ValueError(f"save_weights: {path}: {form} is for models; for a layer take .safetensors, .npz or .h5.")
+        with replacing(path) as beside:
+            obj.save(beside) if form == "keras" else obj.save_weights(beside)
+    elif form == "h5":
+        _save_legacy(obj, path)
+    else:
+        write_weights(path, [_of_variable(name, variable) for name, variable in weights.items()], form)
+
+
+def _set(obj: Any, source: Source, options: Options, input_shape: Any, wanted_by: str) -> WeightReport:
+    if layers_to_build(obj):
+        if input_shape is not None:
+            obj.build(input_shape)
+        else:
+            build_for(obj, list(source.entries.values()))
+    tree, left = weight_tree(obj), layers_to_build(obj)
+    if not left or source.layout != "positions" or len(source.entries) == len(tree.weights()):
+        match = find(source, tree)
+        if not left or not (match.unexpected or match.ambiguous):
+            return place_matched(obj, source, match, options, wanted_by)
+    if source.layout not in ("names", "positions"):
+        raise ValueError(
+            f"{wanted_by}: {source.described} has no names, and {obj.name!r} ({keras_info(obj)}) is not built yet "
+            f"(nor is {left[-1].name!r} in it): call it on data first, or give input_shape."
+        )
+    return WaitingWeights(obj, source, options, wanted_by).start()
+
+
+def _load(
+    obj: Any, path: str | os.PathLike[str], rename: Rename | None, options: Options, input_shape: Any, wanted_by: str
+) -> WeightReport:
+    with read_weights(path) as file:
+        entries = renamed(file.entries, rename)
+        source = Source(entries, _layout(file, entries), _is_ours(file), _described(file))
+        return _set(obj, source, options, input_shape, wanted_by)
+
+
+def _layout(file: WeightFile, entries: Mapping[str, Entry]) -> str:
+    """What the names of a file are, after they were renamed."""
+    if file.layout == "structure":
+        return "structure" if is_structural(entries) else "names"
+    if file.layout == "layers" and any(name != entry.name for name, entry in entries.items()):
+        return "names"
+    return file.layout
+
+
+def _is_ours(file: WeightFile) -> bool:
+    """Whether names in a file may be canonical: not in those that Keras writes."""
+    return file.format in ("safetensors", "npz")
+
+
+def _described(file: WeightFile) -> str:
+    return f"the file {file.path}" + (f" (written by Keras {file.writer})" if file.writer else "")
+
+
+def _options(strict: bool, on_mismatch: str, casting: str) -> Options:
+    if on_mismatch not in ("error", "skip"):
+        raise ValueError(f"on_mismatch is 'error' or 'skip', not {on_mismatch!r}.")
+    if casting not in CASTINGS:
+        raise ValueError(f"casting is {' or '.join(map(repr, CASTINGS))}, not {casting!r}.")
+    return Options(strict, on_mismatch, casting)
+
+
+def _source(weights: Any, wanted_by: str) -> Source:
+    """A mapping or sequence of values."""
+    if isinstance(weights, WeightFile):
+        return Source(weights.entries, _layout(weights, weights.entries), _is_ours(weights), _described(weights))
+    if isinstance(weights, Mapping):
+        entries = {str(name): _of_value(str(name), value) for name, value in weights.items()}
+        return Source(entries, "structure" if is_structural(entries) else "names", True, "the mapping")
+    if isinstance(weights, (list, tuple)):
+        named = [(f"weight {at}", value) for at, value in enumerate(weights)]
+        return Source({name: _of_value(name, value) for name, value in named}, "positions", True, "the sequence")
+    raise TypeError(
+        f"{wanted_by} expects a mapping of names to arrays, a sequence of arrays or the path of a file; "
+        f"got {_keras.describe(weights)}."
+    )
+
+
+def _of_value(name: str, value: Any) -> Entry:
+    import numpy as np
+
+    if _variables.is_variable(value):
+        return _of_variable(name, value)
+    if hasattr(value, "detach"):  # a torch tensor, which numpy can't take while it has a gradient
+        value = value.detach().cpu()
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name}: {type(value).__name__} is no array: {error}") from None
+    if not isinstance(value, np.ndarray) and array.dtype == np.float64:
+        array = array.astype("float32") if isinstance(value, (float, list, tuple)) else array
+    return Entry(name, tuple(array.shape), array.dtype.name, lambda: array, borrowed=True)
+
+
+def _of_variable(name: str, variable: Any) -> Entry:
+    shape = tuple(int(size or 0) for size in _variables.shape_of(variable))
+    return Entry(
+        name, shape, _variables.dtype_of(variable), lambda: _variables.view(variable), variable=variable, borrowed=True
+    )
+
+
+def _save_legacy(obj: Any, path: str) -> None:
+    """Layer by layer, as ``load_weights`` of plain Keras 2 and 3 wants it: trainable weights first."""
+    tree, info = weight_tree(obj), keras_info(obj)
+    groups: dict[str, list[Entry]] = {}
+    layers = obj.layers if _keras.is_model(obj) else [node.layer for node in tree.children]
+    for layer in layers:
+        weights = weight_tree(layer).weights()
+        if weights:
+            trainable = {id(v) for node in weight_tree(layer).nodes() for _, v in node.trainable}
+            names = sorted(weights, key=lambda name: id(weights[name]) not in trainable)
+            groups[layer.name] = [_of_variable(f"{layer.name}/{name}:0", weights[name]) for name in names]
+    groups[""] = [_of_variable(f"{name}:0", variable) for name, variable in tree.own]
+    with replacing(path) as beside:
+        hdf5.write_layers(beside, groups, info.version, info.backend)
