@@ -41,9 +41,10 @@ def view(variable: Any) -> Array:
 def assign(variable: Any, value: Array) -> None:
     """Gives a weight a value of its shape, cast to its dtype. `value` may be used by the weight from now on."""
     target = dtype_of(variable)
-    if str(value.dtype) != target:
-        # numpy knows bfloat16 by name only with ml_dtypes; float32 holds all its values, the backend rounds
-        value = value.astype("float32" if target in ("bfloat16", "float16") else target)
+    if target == "bfloat16":
+        value = value.astype("float32")  # whose bfloat16 it is differs between Kerases; float32 holds all its values
+    elif str(value.dtype) != target:
+        value = value.astype(target)
     if _private.is_initialized(variable):
         with _outside_graphs():
             variable.assign(value)

@@ -1,0 +1,174 @@
+"""One layer that uses another's variables: tied embeddings, Siamese towers."""
+
+import numpy as np
+import pytest
+import weight_zoo
+from conftest import INFO, KERAS
+
+from keras_buildfix import get_weights, load_weights, named_weights, save_weights, set_weights, share_weights
+
+L = KERAS.layers
+TRAINS = INFO.backend not in ("numpy", "openvino")
+
+
+def dense(units=3, size=3, build=True, **kwargs):
+    layer = L.Dense(units, **kwargs)
+    if build:
+        layer.build((None, size))
+    return layer
+
+
+def outputs_of(layer, inputs):
+    return weight_zoo.as_numpy(KERAS, layer(inputs))
+
+
+ONES = np.ones((2, 3), "float32")
+
+
+@pytest.mark.parametrize("built", ["both", "source", "target", "none"])
+def test_the_target_uses_the_sources_variables(built):
+    source = dense(build=built in ("both", "source"))
+    target = dense(build=built in ("both", "target"))
+    report = share_weights(source, target)
+    if built == "both":
+        assert report.assigned == ("kernel", "bias")
+    else:
+        assert report.waiting
+    for layer in (source, target):
+        if not layer.built:
+            layer.build((None, 3))
+    assert target.kernel is source.kernel
+    assert target.bias is source.bias
+    assert [id(w) for w in target.weights] == [id(w) for w in source.weights]
+    set_weights(source, {"kernel": 2 * np.eye(3), "bias": np.ones(3)})
+    np.testing.assert_array_equal(outputs_of(target, ONES), np.full((2, 3), 3.0))
+
+
+def siamese():
+    inputs = KERAS.Input((3,))
+    left, right = dense(build=False, name="left"), dense(build=False, name="right")
+    outputs = L.Add()([left(inputs), right(inputs)])
+    share_weights(left, right)
+    return KERAS.Model(inputs, outputs), left, right
+
+
+def test_a_shared_weight_is_counted_once():
+    model, _, _ = siamese()
+    assert len(model.weights) == 2
+    assert len(model.trainable_weights) == 2
+    assert model.count_params() == 12
+    assert list(named_weights(model)) == ["left/kernel", "left/bias"]
+
+
+@pytest.mark.skipif(not TRAINS, reason="a backend that only predicts")
+def test_both_layers_train_the_same_weights():
+    model, left, right = siamese()
+    before = get_weights(model)
+    model.compile(KERAS.optimizers.SGD(0.1), "mse")
+    model.fit(ONES, np.zeros((2, 3), "float32"), epochs=2, verbose=0)
+    assert not np.array_equal(get_weights(model)["left/kernel"], before["left/kernel"])
+    np.testing.assert_array_equal(get_weights(left)["kernel"], get_weights(right)["kernel"])
+    np.testing.assert_array_equal(outputs_of(left, ONES), outputs_of(right, ONES))
+
+
+@pytest.mark.skipif(not TRAINS, reason="a backend that only predicts")
+def test_a_shared_weight_gets_the_gradients_of_both():
+    """As one layer used twice: the same weights after the same step."""
+    inputs = KERAS.Input((3,))
+    twice = dense(build=False)
+    plain = KERAS.Model(inputs, L.Add()([twice(inputs), twice(inputs)]))
+    model, left, _ = siamese()
+    set_weights(left, [np.eye(3), np.zeros(3)])
+    set_weights(twice, [np.eye(3), np.zeros(3)])
+    for each in (plain, model):
+        each.compile(KERAS.optimizers.SGD(0.1), "mse")
+        each.fit(ONES, np.zeros((2, 3), "float32"), verbose=0)
+    np.testing.assert_allclose(get_weights(left)["kernel"], get_weights(twice)["kernel"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", [".safetensors", ".npz", ".weights.h5", ".h5"])
+def test_shared_weights_are_right_after_save_and_load(form, tmp_path):
+    model, left, _ = siamese()
+    set_weights(left, [2 * np.eye(3), np.ones(3)])
+    path = str(tmp_path / f"model{form}")
+    save_weights(model, path)
+    fresh, _, right = siamese()
+    load_weights(fresh, path)
+    np.testing.assert_array_equal(get_weights(right)["kernel"], 2 * np.eye(3))
+    np.testing.assert_array_equal(outputs_of(fresh, ONES), outputs_of(model, ONES))
+    assert len(fresh.weights) == 2
+
+
+@pytest.mark.parametrize("form", [".weights.h5", ".h5"])
+def test_plain_keras_loads_shared_weights_too(form, tmp_path):
+    if form == ".h5" and INFO.generation == 2:
+        pytest.skip("plain Keras 2 wants the names in both groups, see .weights.h5")
+    model, left, _ = siamese()
+    set_weights(left, [2 * np.eye(3), np.ones(3)])
+    path = str(tmp_path / f"model{form}")
+    save_weights(model, path)
+    fresh, _, right = siamese()
+    fresh.load_weights(path)
+    np.testing.assert_array_equal(get_weights(right)["kernel"], 2 * np.eye(3))
+
+
+def test_whole_towers_are_shared():
+    def tower():
+        return KERAS.Sequential([KERAS.Input((3,)), L.Dense(4), L.BatchNormalization(), L.Dense(2)])
+
+    source, target = tower(), tower()
+    report = share_weights(source, target)
+    assert len(report.assigned) == 8
+    assert all(one is other for one, other in zip(source.weights, target.weights))
+    set_weights(source, {n: weight_zoo.value_for(n, w.shape) for n, w in named_weights(source).items()})
+    np.testing.assert_array_equal(outputs_of(source, ONES), outputs_of(target, ONES))
+
+
+def test_weights_in_lists_and_dicts_are_shared():
+    class Held(L.Layer):
+        def build(self, input_shape):
+            self.several = [self.add_weight(shape=(3,), initializer="ones", name=f"w{n}") for n in range(2)]
+            self.by_name = {"z": self.add_weight(shape=(3,), initializer="ones", name="z")}
+            self.built = True
+
+        def call(self, inputs):
+            return inputs * self.several[0] * self.several[1] * self.by_name["z"]
+
+    source, target = Held(), Held()
+    source.build((None, 3))
+    target.build((None, 3))
+    share_weights(source, target)
+    set_weights(source, {"w0": [2.0] * 3, "w1": [3.0] * 3, "z": [5.0] * 3})
+    np.testing.assert_array_equal(outputs_of(target, ONES), np.full((2, 3), 30.0))
+
+
+def test_what_does_not_fit_is_one_error_and_nothing_changes():
+    source, target = dense(), dense(units=4, name="wide")
+    own = target.kernel
+    with pytest.raises(ValueError, match=r"(?s)'wide'.*nothing was changed.*kernel: float32\[3, 4\].*float32\[3, 3\]"):
+        share_weights(source, target)
+    assert target.kernel is own
+    bare = dense(use_bias=False)
+    with pytest.raises(ValueError, match="missing     bias"):
+        share_weights(bare, dense())
+    target = dense()
+    report = share_weights(bare, target, strict=False)
+    assert report.missing == ("bias",)
+    assert target.kernel is bare.kernel
+    assert [w.shape[-1] for w in target.weights] == [3, 3]
+
+
+def test_a_layer_can_not_share_with_itself_or_with_no_layer():
+    layer = dense(name="alone")
+    with pytest.raises(ValueError, match="'alone' can't share with itself"):
+        share_weights(layer, layer)
+    with pytest.raises(TypeError, match="share_weights expects a Keras layer"):
+        share_weights(layer, np.ones(3))
+
+
+def test_the_order_of_the_weights_stays():
+    source, target = dense(use_bias=False), dense()
+    order = [tuple(w.shape) for w in target.weights]
+    share_weights(source, target, strict=False)
+    assert [tuple(w.shape) for w in target.weights] == order
+    assert target.weights[0] is source.kernel
