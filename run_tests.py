@@ -4,6 +4,7 @@
     python run_tests.py all        lint, types and every environment of the matrix
     python run_tests.py NAME ...   these environments of tox.ini
 
+With ``all``, each environment of the matrix then reads the files of weights that all of them wrote.
 tox and uv are put into .tox/.runner. Prints a line for each environment, and fails if one of them
 failed, ran no test, or left no report.
 """
@@ -11,6 +12,7 @@ failed, ran no test, or left no report.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -20,6 +22,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 RUNNER = ROOT / ".tox" / ".runner"
 REPORTS = ROOT / ".tox" / "reports"
+FILES = ROOT / ".tox" / "weight_files"
+#: Reads what all environments wrote, once they have.
+SECOND_PASS = "tests/test_weight_files.py::test_it_is_read_whoever_wrote_it"
 #: Environments that run tools, not tests.
 NO_TESTS = ("lint",)
 
@@ -31,12 +36,24 @@ def main(wanted: list[str]) -> int:
     if wanted in ([], ["all"]):
         label = ["-m", "lint", "matrix", "downstream"] if wanted else ["-d"]
         names = subprocess.check_output([*tox, "list", "--no-desc", *label], text=True, cwd=ROOT).split()
-    for report in REPORTS.glob("*.xml"):
-        report.unlink()
-    # Two at a time: TensorFlow, JAX and torch use all cores for a while each.
-    command = [*tox, "run-parallel", "-p", "2", "--parallel-no-spinner", "-e", ",".join(names)]
-    result = subprocess.run(command, cwd=ROOT, env={**os.environ, "PATH": path_with_pyenv()})
-    return summary(names, result.returncode)
+    for folder in (REPORTS, FILES):
+        shutil.rmtree(folder, ignore_errors=True)
+    code = run(tox, names, REPORTS)
+    failed = summary(names, code, REPORTS)
+    if wanted == ["all"]:
+        matrix = subprocess.check_output([*tox, "list", "--no-desc", "-m", "matrix"], text=True, cwd=ROOT).split()
+        reports = REPORTS / "second"
+        os.environ["KERAS_BUILDFIX_READ"] = "all"
+        print("\nEach environment reads what all of them wrote:")
+        failed |= summary(matrix, run(tox, matrix, reports, "--skip-pkg-install", "--", SECOND_PASS), reports)
+    return failed
+
+
+def run(tox: list[str], names: list[str], reports: Path, *more: str) -> int:
+    """Runs environments; two at a time: TensorFlow, JAX and torch use all cores for a while each."""
+    command = [*tox, "run-parallel", "-p", "2", "--parallel-no-spinner", "-e", ",".join(names), *more]
+    environment = {**os.environ, "PATH": path_with_pyenv(), "KERAS_BUILDFIX_REPORTS": str(reports)}
+    return subprocess.run(command, cwd=ROOT, env=environment).returncode
 
 
 def installed_tox() -> Path:
@@ -54,14 +71,14 @@ def path_with_pyenv() -> str:
     return os.pathsep.join([os.environ.get("PATH", ""), *map(str, sorted(versions.glob("*/bin")))])
 
 
-def summary(names: list[str], code: int) -> int:
+def summary(names: list[str], code: int, reports: Path) -> int:
     """Prints a line for each environment and the totals; 1 if anything is not as it should be."""
     total = dict.fromkeys(("passed", "failed", "skipped", "xfailed"), 0)
     print(f"\n{'environment':34}{'passed':>8}{'failed':>8}{'skipped':>9}{'xfailed':>9}{'seconds':>9}")
     for name in names:
         if name in NO_TESTS:
             continue
-        counts, seconds = counted(name)
+        counts, seconds = counted(name, reports)
         if counts is None:
             print(f"{name:34}  no interpreter for it here, skipped")
             continue
@@ -77,9 +94,9 @@ def summary(names: list[str], code: int) -> int:
     return 1 if code or total["failed"] or not total["passed"] else 0
 
 
-def counted(name: str) -> tuple[dict[str, int] | None, float]:
+def counted(name: str, reports: Path) -> tuple[dict[str, int] | None, float]:
     """What an environment's report says; None if it was not run for want of its Python."""
-    report = REPORTS / f"{name}.xml"
+    report = reports / f"{name}.xml"
     if not report.exists():
         ran = (ROOT / ".tox" / name / "pyvenv.cfg").exists()
         return (dict.fromkeys(("passed", "failed", "skipped", "xfailed"), 0) if ran else None), 0.0

@@ -304,7 +304,9 @@ def test_these_are_built_for_their_weights(name, by):
     assert np.allclose(weight_zoo.as_numpy(KERAS, layer(inputs)), weight_zoo.as_numpy(KERAS, known(inputs)), atol=1e-6)
 
 
-register = getattr(KERAS, "saving", KERAS.utils).register_keras_serializable
+register = (
+    KERAS.utils if hasattr(KERAS.utils, "register_keras_serializable") else KERAS.saving
+).register_keras_serializable
 
 
 @register("test_weights")  # Keras 3.12 and later copies through its files

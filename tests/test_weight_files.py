@@ -1,0 +1,136 @@
+"""Each environment writes the zoo in every format; each reads what all others wrote, and compares by value.
+
+In the first pass of ``run_tests.py all`` an environment reads its own files, in the second everybody's.
+"""
+
+import json
+import logging
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import weight_zoo
+from conftest import ENVIRONMENT, INFO, KERAS
+
+from keras_buildfix import load_weights, named_weights, read_weights, save_weights
+
+FILES = Path(os.environ.get("KERAS_BUILDFIX_FILES") or tempfile.mkdtemp())
+OWN = FILES / (ENVIRONMENT or "here")
+ZOO = sorted(weight_zoo.models(KERAS))
+
+#: What Keras's own writers can't do, as the file or its absence says.
+NO_SUBCLASSED_MODEL = "Saving the model to HDF5 format requires the model to be a Functional model"
+SAME_NAMES = "name already exists"
+
+
+def is_known(error, form):
+    """Keras 2, and 3.0 to 3.2, call weights of sub-layers alike, and stop half-way in a legacy file."""
+    old = INFO.generation == 2 or INFO.version.startswith(("3.0.", "3.1.", "3.2."))
+    return old and form in (".h5", ".keras") and any(known in str(error) for known in (SAME_NAMES, NO_SUBCLASSED_MODEL))
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_it_is_written_in_every_format(name):
+    OWN.mkdir(parents=True, exist_ok=True)
+    model, inputs = weight_zoo.make(KERAS, name)
+    np.save(OWN / f"{name}.npy", weight_zoo.outputs_of(KERAS, model, inputs))
+    for form in weight_zoo.FORMATS:
+        path, error = OWN / f"{name}{form}", OWN / f"{name}{form}.error"
+        path.unlink(missing_ok=True)
+        error.unlink(missing_ok=True)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Keras calls its own format legacy
+                weight_zoo.write(KERAS, model, str(path), form)
+        except Exception as failed:
+            if not is_known(failed, form):
+                raise
+            error.write_text(f"{type(failed).__name__}: {failed}", "utf-8")
+
+
+def writers():
+    """The folders of those who wrote: our own, or everybody's."""
+    everybody = os.environ.get("KERAS_BUILDFIX_READ") == "all"
+    return sorted(path for path in FILES.iterdir() if path.is_dir()) if everybody else [OWN]
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_it_is_read_whoever_wrote_it(name):
+    reader, cells, wrong = weight_zoo.Reader(KERAS, name), {}, []
+    logging.disable(logging.CRITICAL)
+    for writer in writers():
+        expected = np.load(writer / f"{name}.npy")
+        for form in weight_zoo.FORMATS:
+            path = writer / f"{name}{form}"
+            cell = cells[f"{writer.name} {form}"] = read_cell(reader, path, expected)
+            if cell not in ("read", "half-written", "not written"):
+                wrong.append(f"{path}: {cell}")
+    logging.disable(logging.NOTSET)
+    assert cells
+    (FILES / f"{OWN.name}.{name}.json").write_text(json.dumps(cells), "utf-8")
+    assert not wrong, "\n".join(wrong[:10])
+
+
+def read_cell(reader, path, expected):
+    """What came of one file."""
+    writer_failed = path.with_name(f"{path.name}.error").exists()
+    if writer_failed and not path.exists():
+        return "not written"
+    try:
+        wrong = reader.read(str(path), expected)
+    except ValueError as error:
+        half = writer_failed and "stop half-way" in str(error)
+        return "half-written" if half else f"{type(error).__name__}: {error}"
+    return wrong or "read"
+
+
+@pytest.mark.parametrize("form", weight_zoo.FORMATS)
+def test_a_file_tells_its_names_shapes_and_dtypes_at_once(form, tmp_path):
+    model, _ = weight_zoo.make(KERAS, "cnn")
+    path = str(tmp_path / f"cnn{form}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        weight_zoo.write(KERAS, model, path, form)
+    with read_weights(path) as weights:
+        assert len(weights) == len(model.weights)
+        assert set(weights.dtypes.values()) == {"float32"}
+        assert sorted(weights.shapes.values()) == sorted(tuple(w.shape) for w in model.weights)
+        for name, array in weights.items():
+            assert array.shape == weights.shapes[name]
+        if form in (".safetensors", ".npz"):
+            assert list(weights) == list(named_weights(model))
+        if form == ".ours.h5":
+            assert weights.writer == INFO.version
+        with pytest.raises(KeyError):
+            weights["no such weight"]
+
+
+def test_plain_keras_reads_the_legacy_file_that_we_write(tmp_path):
+    """Layers with sub-layers too; Keras 3 reads it since 3.0, Keras 2 always did."""
+    for name in ZOO:
+        model, inputs = weight_zoo.make(KERAS, name)
+        path = str(tmp_path / f"{name}.h5")
+        save_weights(model, path)
+        fresh = weight_zoo.Reader(KERAS, name)
+        fresh.model.load_weights(path)
+        np.testing.assert_array_equal(
+            weight_zoo.outputs_of(KERAS, fresh.model, inputs), weight_zoo.outputs_of(KERAS, model, inputs)
+        )
+
+
+def test_a_layer_is_saved_and_loaded_as_a_model_is(tmp_path):
+    layer = KERAS.layers.Bidirectional(KERAS.layers.LSTM(2))
+    layer.build((None, 3, 4))
+    for form in (".safetensors", ".npz", ".h5"):
+        path = str(tmp_path / f"layer{form}")
+        save_weights(layer, path)
+        other = KERAS.layers.Bidirectional(KERAS.layers.LSTM(2))
+        other.build((None, 3, 4))
+        assert len(load_weights(other, path).assigned) == 6
+        for one, two in zip(layer.weights, other.weights):
+            np.testing.assert_array_equal(weight_zoo.as_numpy(KERAS, one), weight_zoo.as_numpy(KERAS, two))
+    with pytest.raises(ValueError, match=r"weights.h5 is for models"):
+        save_weights(layer, tmp_path / "layer.weights.h5")
