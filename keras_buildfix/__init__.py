@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from keras_buildfix.sharing import share_weights as share_weights
     from keras_buildfix.skipped import SkippedBuild as SkippedBuild
     from keras_buildfix.skipped import skipped_builds as skipped_builds
+    from keras_buildfix.weight_diff import WeightDiff as WeightDiff
+    from keras_buildfix.weight_diff import diff_weights as diff_weights
     from keras_buildfix.weight_files import WeightFile as WeightFile
     from keras_buildfix.weight_files import convert_weights as convert_weights
     from keras_buildfix.weight_files import read_weights as read_weights
@@ -39,11 +41,13 @@ _HOME = {
     "KerasInfo": "info",
     "SkippedBuild": "skipped",
     "SkippedWeight": "weight_report",
+    "WeightDiff": "weight_diff",
     "WeightFile": "weight_files",
     "WeightReport": "weight_report",
     "affected_layers": "affected",
     "convert_weights": "weight_files",
     "deferred_build": "build",
+    "diff_weights": "weight_diff",
     "get_weights": "weights",
     "install": "installing",
     "installed": "installing",

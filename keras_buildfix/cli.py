@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 import keras_buildfix
+from keras_buildfix.cli_weights import add_weights
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -16,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         return int(args.command(args))
-    except (ValueError, TypeError, ModuleNotFoundError) as error:
+    except (ValueError, TypeError, ModuleNotFoundError, OSError) as error:
         if args.command is _run and not isinstance(error, _UsageError):
             raise  # the program's own
         print(f"keras-buildfix: {error}", file=sys.stderr)
@@ -93,4 +94,5 @@ def _parser() -> argparse.ArgumentParser:
     affected = commands.add_parser("affected", help="the built-in layers whose subclasses lose their build()")
     affected.add_argument("version", nargs="?", help="a version of Keras; without it, the one at hand")
     affected.set_defaults(command=_affected)
+    add_weights(commands)
     return parser

@@ -135,7 +135,11 @@ def write_weights(path: str, entries: Iterable[Entry], form: str) -> None:
 
 
 def convert_weights(
-    path: str | os.PathLike[str], to: str | os.PathLike[str], *, rename: Rename | None = None
+    path: str | os.PathLike[str],
+    to: str | os.PathLike[str],
+    *,
+    rename: Rename | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[str]:
     """Writes the weights of a file to another of any format. No Keras is needed.
 
@@ -143,6 +147,7 @@ def convert_weights(
         path: A file that ``read_weights`` reads.
         to: The new file; its ending says the format.
         rename: Old name -> new name; or pairs of a regular expression and its replacement; or a function.
+        progress: Called with the bytes read so far and those in all.
 
     Returns:
         The names in the new file.
@@ -158,7 +163,8 @@ def convert_weights(
         entries = renamed(source.entries, rename)
         if form == "weights.h5" and not all("vars" in name.split("/")[:-1] for name in entries):
             raise ValueError(_no_way(source, os.fspath(to)))
-        write_weights(os.fspath(to), [_under(name, entry) for name, entry in entries.items()], form)
+        told = _Told(sum(entry.size for entry in entries.values()), progress)
+        write_weights(os.fspath(to), [told.entry(name, entry) for name, entry in entries.items()], form)
         return list(entries)
 
 
@@ -199,7 +205,12 @@ def _renaming(rename: Rename) -> Callable[[str], str]:
     if isinstance(rename, Mapping):
         names = dict(rename)
         return lambda name: names.get(name, name)
-    pairs = [(re.compile(pattern), replacement) for pattern, replacement in rename]
+    try:
+        pairs = [(re.compile(pattern), replacement) for pattern, replacement in rename]
+    except (re.error, TypeError, ValueError) as error:
+        raise ValueError(
+            f"rename is a mapping, a function, or pairs (pattern, replacement); got {rename!r}: {error}"
+        ) from None
 
     def by_patterns(name: str) -> str:
         for pattern, replacement in pairs:
@@ -209,9 +220,21 @@ def _renaming(rename: Rename) -> Callable[[str], str]:
     return by_patterns
 
 
-def _under(name: str, entry: Entry) -> Entry:
-    """An entry under another name."""
-    return Entry(name, entry.shape, entry.dtype, entry.read, check=entry.check)
+class _Told:
+    """Entries under other names, whose reading is told to `progress`."""
+
+    def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
+        self.total, self.progress, self.done = total, progress, 0
+
+    def entry(self, name: str, entry: Entry) -> Entry:
+        def read() -> Array:
+            value = entry.read()
+            self.done += entry.size
+            if self.progress is not None:
+                self.progress(self.done, self.total)
+            return value
+
+        return Entry(name, entry.shape, entry.dtype, read)
 
 
 def _read(path: str, file: IO[bytes]) -> WeightFile:

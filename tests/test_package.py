@@ -21,7 +21,8 @@ MODULES = sorted(m.name for m in pkgutil.walk_packages([str(PACKAGE)], "keras_bu
 FLOORS = [
     {"__main__"},
     {"cli", "plugins.pytest"},
-    {"testing.building", "skipped", "installing", "affected", "weights", "sharing"},
+    {"cli_weights"},
+    {"testing.building", "skipped", "installing", "affected", "weights", "sharing", "weight_diff"},
     {"waiting_weights"},
     {"weight_setting"},
     {"weight_assigning", "weight_structure"},

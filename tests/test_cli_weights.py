@@ -1,0 +1,155 @@
+"""The commands on files of weights: they need no Keras."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import weight_zoo
+from conftest import KERAS
+
+from keras_buildfix import convert_weights, diff_weights, read_weights, save_weights, weight_files
+from keras_buildfix.cli import main
+
+
+@pytest.fixture
+def cnn(tmp_path):
+    """A model's weights in a file, and where to put another."""
+    model, _ = weight_zoo.make(KERAS, "cnn")
+    path = str(tmp_path / "cnn.safetensors")
+    save_weights(model, path)
+    return model, path, str(tmp_path / "other.safetensors")
+
+
+def test_show_prints_a_line_for_each_weight(cnn, capsys):
+    model, path, _ = cnn
+    assert main(["weights", "show", path]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["conv2d/kernel", "float32[3,", "3,", "3,", "4]"]
+    assert len(lines) == len(model.weights) + 1
+    size = sum(int(np.prod(weight.shape)) * 4 for weight in model.weights)
+    assert lines[-1] == f"{len(model.weights)} weights, {size:,} bytes, safetensors (names)"
+
+
+def test_show_prints_json(cnn, capsys):
+    _, path, _ = cnn
+    assert main(["weights", "show", path, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["format"] == "safetensors"
+    assert shown["weights"][0] == {"name": "conv2d/kernel", "shape": [3, 3, 3, 4], "dtype": "float32", "bytes": 432}
+
+
+def test_diff_says_what_differs_and_exits_with_1(cnn, capsys):
+    model, path, other = cnn
+    save_weights(model, other)
+    assert main(["weights", "diff", path, other]) == 0
+    assert "0 different" in capsys.readouterr().out
+    kernel = model.layers[0].kernel
+    value = weight_zoo.as_numpy(KERAS, kernel).copy()
+    value[0, 0, 0, 0] += 0.5
+    kernel.assign(value)
+    save_weights(model, other)
+    assert main(["weights", "diff", path, other]) == 1
+    assert "! conv2d/kernel: 1 of 108 values, by up to 0.5" in capsys.readouterr().out
+    assert main(["weights", "diff", path, other, "--json"]) == 1
+    assert list(json.loads(capsys.readouterr().out)["changed"]) == ["conv2d/kernel"]
+
+
+def test_diff_knows_names_shapes_and_dtypes(tmp_path):
+    one, other = str(tmp_path / "one.npz"), str(tmp_path / "other.npz")
+    np.savez(one, a=np.zeros(2), b=np.zeros(2), c=np.array([np.nan, 1.0]), d=np.zeros(2))
+    np.savez(other, a=np.zeros(3), b=np.zeros(2, "float32"), c=np.array([np.nan, 1.0]), e=np.zeros(2))
+    found = diff_weights(one, other)
+    assert found.only_first == ("d",)
+    assert found.only_second == ("e",)
+    assert found.changed == {"a": "shape (2,) and (3,)", "b": "dtype float64 and float32"}
+    assert found.equal == 1
+    assert bool(found)
+
+
+@pytest.mark.parametrize("form", [".npz", ".h5", ".safetensors"])
+def test_convert_keeps_every_value(cnn, tmp_path, capsys, form):
+    model, path, _ = cnn
+    to, back = str(tmp_path / f"to{form}"), str(tmp_path / "back.safetensors")
+    assert main(["weights", "convert", path, to]) == 0
+    assert capsys.readouterr().out == f"{len(model.weights)} weights to {to}\n"
+    assert main(["weights", "convert", to, back]) == 0
+    assert not diff_weights(path, back)
+
+
+def test_convert_keeps_the_places_that_keras_files_by(tmp_path):
+    model, inputs = weight_zoo.make(KERAS, "nested")
+    path, to = str(tmp_path / "nested.weights.h5"), str(tmp_path / "nested.safetensors")
+    model.save_weights(path)
+    convert_weights(path, to)
+    reader = weight_zoo.Reader(KERAS, "nested")
+    assert reader.read(to, weight_zoo.outputs_of(KERAS, model, inputs)) is None
+    convert_weights(to, str(tmp_path / "back.weights.h5"))
+    assert not diff_weights(path, tmp_path / "back.weights.h5")
+
+
+def test_convert_renames(cnn, capsys):
+    _, path, other = cnn
+    command = ["weights", "convert", path, other, "--rename", "^conv2d/", "stem/", "--rename", "^dense", "head"]
+    assert main(command) == 0
+    with read_weights(other) as weights:
+        assert {"stem/kernel", "stem/bias", "head/kernel", "head/bias"} <= set(weights)
+        assert not any(name.startswith(("conv2d/", "dense")) for name in weights)
+
+
+def test_convert_says_what_a_format_can_not_hold(cnn, tmp_path, capsys):
+    model, path, _ = cnn
+    assert main(["weights", "convert", path, str(tmp_path / "new.weights.h5")]) == 2
+    assert "has names, which" in capsys.readouterr().err
+    filed = str(tmp_path / "filed.weights.h5")
+    model.save_weights(filed)
+    assert main(["weights", "convert", filed, str(tmp_path / "new.h5")]) == 2
+    assert "has positions, which" in capsys.readouterr().err
+    assert main(["weights", "convert", path, str(tmp_path / "new.txt")]) == 2
+    assert "weights are saved as .safetensors, .npz" in capsys.readouterr().err
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["cnn.safetensors", "filed.weights.h5"]
+
+
+@pytest.mark.parametrize("command", ["show", "diff", "convert"])
+def test_a_wrong_file_is_one_line_and_exit_code_2(command, tmp_path, capsys):
+    wrong = tmp_path / "wrong.h5"
+    wrong.write_text("not weights")
+    more = [] if command == "show" else [str(tmp_path / "out.npz")]
+    for path, message in ((str(wrong), "begins as no .safetensors"), (str(tmp_path / "no.h5"), "No such file")):
+        assert main(["weights", command, path, *more]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("keras-buildfix: ")
+        assert message in error
+        assert error.count("\n") == 1
+
+
+def test_the_commands_import_no_keras(cnn, tmp_path):
+    _, path, _ = cnn
+    kerases = ("keras", "tf_keras", "tensorflow", "jax", "torch")
+    code = (
+        "import sys; from keras_buildfix.cli import main;"
+        f"main(['weights', 'show', {path!r}]); main(['weights', 'convert', {path!r}, {str(tmp_path / 'to.h5')!r}]);"
+        f"main(['weights', 'show', {str(tmp_path / 'to.h5')!r}]); main(['weights', 'diff', {path!r}, {path!r}]);"
+        f"print(*(name for name in sys.modules if name.split('.')[0] in {kerases}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == ""
+
+
+def test_a_bar_is_drawn_for_long_files_on_a_terminal(cnn, monkeypatch, capsys):
+    from keras_buildfix import cli_weights
+
+    _, path, other = cnn
+    monkeypatch.setattr(cli_weights, "_LONG", 1)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert main(["weights", "convert", path, other]) == 0
+    assert capsys.readouterr().err.endswith(f"writing [{'#' * 40}] 100%\n")
+
+
+def test_what_rename_can_not_be_is_one_error(cnn):
+    _, path, other = cnn
+    for wrong in ([("(", "x")], 3, ["abc"]):
+        with pytest.raises(ValueError, match="rename is a mapping, a function, or pairs"):
+            convert_weights(path, other, rename=wrong)
+    assert weight_files.format_for("weights") == "safetensors"
