@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from conftest import INFO, KERAS
 
 import keras_buildfix
-from keras_buildfix import affected_layers
+from keras_buildfix import affected_layers, cli
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -20,7 +21,8 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 
-def test_python_blocks_run_in_order(monkeypatch, capsys):
+def test_python_blocks_run_in_order(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)  # they save files
     monkeypatch.setitem(sys.modules, "keras", KERAS)
     names = {"__name__": "readme"}
     monkeypatch.setitem(sys.modules, "readme", type(sys)("readme"))
@@ -31,6 +33,8 @@ def test_python_blocks_run_in_order(monkeypatch, capsys):
     finally:
         keras_buildfix.uninstall()
     printed = capsys.readouterr().out
+    for line in ("4 waiting\n", "4 assigned\n", "(2, 1)\n"):
+        assert line in printed
     assert ("readme.Soft: build() of readme.Soft is skipped" in printed) is ("Softmax" in affected_layers(INFO.version))
 
 
@@ -54,6 +58,8 @@ def test_the_table_is_the_measured_one():
 
 def test_commands_in_the_readme_are_there():
     shell = "\n".join(blocks("sh"))
+    for words in re.findall(r"^keras-buildfix (.*?)(?: +#.*)?$", shell, re.MULTILINE):
+        assert cli._parser().parse_args(shlex.split(words)).command
     for file in re.findall(r"python (\S+\.py)", shell):
         assert file == "script.py" or (ROOT / file).exists(), file
 

@@ -3,7 +3,9 @@
 Each environment writes each of them in every format, and reads what the others wrote.
 """
 
+import hashlib
 import zlib
+from pathlib import Path
 
 import numpy as np
 
@@ -178,9 +180,20 @@ class Reader:
         function, self.inputs = models(keras)[name]
         self.model = function()
         self.model(self.inputs)
+        self.known = {}
 
     def read(self, path, expected):
-        """Reads a file and compares each weight exactly and the outputs; what is wrong, or nothing."""
+        """Reads a file and compares each weight exactly, and the outputs; what is wrong, or nothing."""
+        content = hashlib.sha256(Path(path).read_bytes()).digest()
+        if content not in self.known:  # many environments write the very same bytes
+            self.known[content] = self.weights_wrong(path), outputs_of(self.keras, self.model, self.inputs)
+        wrong, outputs = self.known[content]
+        if wrong is None and not np.allclose(outputs, expected, rtol=1e-4, atol=1e-6):
+            return f"outputs differ by {np.abs(outputs - expected).max()}"
+        return wrong
+
+    def weights_wrong(self, path):
+        """Reads a file into weights that are all something else before."""
         for weight in self.model.weights:
             weight.assign(np.full(weight.shape, 0.125, "float32"))
         report = load_weights(self.model, path)
@@ -189,7 +202,4 @@ class Reader:
             value = as_numpy(self.keras, weight)
             if not np.array_equal(value, value_for(name, value.shape)):
                 return f"{name} differs"
-        outputs = outputs_of(self.keras, self.model, self.inputs)
-        if not np.allclose(outputs, expected, rtol=1e-4, atol=1e-6):
-            return f"outputs differ by {np.abs(outputs - expected).max()}"
         return None
