@@ -10,9 +10,9 @@ from typing import Any
 from keras_buildfix import _keras, _private
 from keras_buildfix._entries import Entry
 from keras_buildfix.weight_assigning import Assignment, assign_all
-from keras_buildfix.weight_names import weight_tree
+from keras_buildfix.weight_names import LayerNode, weight_tree
 from keras_buildfix.weight_report import WeightReport
-from keras_buildfix.weight_setting import Options, Source, check, find, place_matched
+from keras_buildfix.weight_setting import Options, Source, check, finalize, find, place_matched
 
 #: Built-ins whose weights tell their input's shape: the weight, which of its axes, and how many axes the input has.
 #: Measured by ``tests/test_waiting_weights.py`` on every Keras.
@@ -86,12 +86,12 @@ class WaitingWeights:
                 f"{self.wanted_by}: {self.source.described} has no {', '.join(missing[:20])} for {self.layer.name!r}; "
                 "nothing was changed. strict=False leaves out what has no counterpart."
             )
-        self._assign(assigned)
+        self._assign(assigned, tree)
         if self.remaining:
             self._hook(tree)
         return WeightReport(assigned=tuple(each.name for each in assigned), waiting=tuple(self.remaining))
 
-    def _hook(self, tree: Any) -> None:
+    def _hook(self, tree: LayerNode) -> None:
         for node in tree.nodes():
             if _is_to_build(node.layer) and id(node.layer) not in self.hooks:
                 then = functools.partial(self._built, path=node.path)
@@ -104,7 +104,7 @@ class WaitingWeights:
         if self.source.layout == "names":
             start = "/".join(path) + "/" if path else ""
             here = {start + name: variable for name, variable in tree.weights().items()}
-            self._assign([Assignment(n, v, self.remaining[n]) for n, v in here.items() if n in self.remaining])
+            self._assign([Assignment(n, v, self.remaining[n]) for n, v in here.items() if n in self.remaining], tree)
         if self.remaining and (layer is self.layer or not self.hooks):
             self._settle()
         if not self.remaining:
@@ -112,11 +112,12 @@ class WaitingWeights:
                 hook.remove()
             self.hooks.clear()
 
-    def _assign(self, assignments: list[Assignment]) -> None:
+    def _assign(self, assignments: list[Assignment], tree: LayerNode) -> None:
         fitting, skipped = check(assignments, self.options)
         if skipped and (self.options.strict or self.options.on_mismatch == "error"):
             self._give_up([str(each) for each in skipped])
         assign_all(fitting)
+        finalize(tree, fitting)
         for each in assignments:
             self.remaining.pop(each.name, None)
 

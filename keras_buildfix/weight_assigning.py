@@ -32,9 +32,9 @@ class Assignment:
 def why_not(assignment: Assignment, casting: str) -> str | None:
     """Why a value does not fit a weight, as far as its shape and dtype tell; None if it does.
 
-    The one rule for dtypes: floats go into floats of any width (rounded), whole numbers into whole numbers
-    that hold them all, bools into bools, complex into complex. ``casting="unsafe"`` lets numbers and bools
-    into anything else that is numeric.
+    The one rule for dtypes: floats go into floats of any width (rounded), whole numbers into whole numbers,
+    bools into bools, complex into complex; ``check_values`` looks whether they are too large.
+    ``casting="unsafe"`` lets numbers and bools into anything else that is numeric.
     """
     variable, entry = assignment.variable, assignment.entry
     shape, dtype = _variables.shape_of(variable), _variables.dtype_of(variable)
@@ -47,7 +47,7 @@ def why_not(assignment: Assignment, casting: str) -> str | None:
         return f"its dtype is {dtype}, the value's {entry.dtype}, which is no number"
     if casting == "unsafe":
         return None
-    if given != wanted or (given == "whole" and not _holds(dtype, entry.dtype)):
+    if given != wanted:
         return f"its dtype is {dtype}, the value's {entry.dtype}; casting='unsafe' casts it"
     return None
 
@@ -60,7 +60,7 @@ def check_values(assignments: Iterable[Assignment]) -> list[SkippedWeight]:
     """
     found = []
     for each in assignments:
-        narrower = each.entry.variable is None and _narrower(each)
+        narrower = _narrower(each)
         if each.entry.check is not None and not narrower:
             each.entry.check()
         if narrower and (lost := _overflowing(each)):
@@ -127,18 +127,24 @@ def count_not_finite(value: Array) -> int:
 
 
 def _narrower(each: Assignment) -> bool:
+    """Whether values of the entry may be too large for the weight."""
     given, wanted = each.entry.dtype, _variables.dtype_of(each.variable)
-    if _kind(given) != "float" or _kind(wanted) != "float" or given == wanted:
+    if given == wanted or _kind(given) != _kind(wanted) or _kind(given) not in ("float", "whole"):
         return False
+    if _kind(given) == "whole":
+        return not _holds(wanted, given)
     return wanted == "float16" or itemsize(wanted) < itemsize(given)
 
 
 def _overflowing(each: Assignment) -> int:
-    """How many finite values of an entry would become infinite."""
+    """How many finite values of an entry would become infinite, or another number."""
     import numpy as np
 
-    value = each.entry.read()
-    largest = _LARGEST[_variables.dtype_of(each.variable)]
+    value, dtype = each.entry.read(), _variables.dtype_of(each.variable)
+    if _kind(dtype) == "whole":
+        limits = np.iinfo(dtype)
+        return int(np.count_nonzero((value < limits.min) | (value > limits.max)))
+    largest = _LARGEST[dtype]
     with np.errstate(all="ignore"):
         return int(np.count_nonzero(np.isfinite(value) & (np.abs(value.astype("float64")) > largest)))
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from keras_buildfix import _keras
 from keras_buildfix._entries import Entries
 from keras_buildfix.info import keras_info
 from keras_buildfix.weight_assigning import Assignment, assign_all, check_values, why_not
@@ -63,7 +64,8 @@ def find(source: Source, root: LayerNode) -> Match:
 
 def place_matched(layer: Any, source: Source, match: Match, options: Options, wanted_by: str) -> WeightReport:
     """The same for what has been found already."""
-    weights = weight_tree(layer).weights()
+    tree = weight_tree(layer)
+    weights = tree.weights()
     by_id = {id(variable): name for name, variable in weights.items()}
     if match.ambiguous:
         raise ValueError(_headline(layer, source, wanted_by, "could be meant for several weights") + _lines(match))
@@ -80,10 +82,18 @@ def place_matched(layer: Any, source: Source, match: Match, options: Options, wa
         nearest=nearest_names(missing, source.entries) | nearest_names(match.unexpected, weights),
     )
     if (options.strict and not report.complete) or (options.on_mismatch == "error" and skipped):
-        raise ValueError(_headline(layer, source, wanted_by, "does not fit") + _way_out(layer, report, options))
-    not_finite = assign_all(fitting)
-    report.not_finite.update(not_finite)
+        raise ValueError(_headline(layer, source, wanted_by, "does not fit") + _way_out(layer, source, report))
+    report.not_finite.update(assign_all(fitting))
+    finalize(tree, fitting)
     return report
+
+
+def finalize(tree: LayerNode, assigned: Iterable[Assignment]) -> None:
+    """Has layers that compute something from their weights do so: Normalization, on both generations of Keras."""
+    variables = {id(each.variable) for each in assigned}
+    for node in tree.nodes():
+        if hasattr(node.layer, "finalize_state") and any(id(variable) in variables for _, variable in node.own):
+            node.layer.finalize_state()
 
 
 def check(assignments: Iterable[Assignment], options: Options) -> tuple[list[Assignment], list[SkippedWeight]]:
@@ -124,10 +134,30 @@ def _lines(match: Match) -> str:
     return "\n".join([*shown[:20], *more, "Say which with rename=, to the names that named_weights() gives."])
 
 
-def _way_out(layer: Any, report: WeightReport, options: Options) -> str:
+def _way_out(layer: Any, source: Source, report: WeightReport) -> str:
     hints = []
+    if source.layout == "structure" and (lost := _left_out_by_keras(layer, report.missing)):
+        hints.append(
+            f"Keras 3 leaves the weights out of .weights.h5 and .keras that a subclass adds to {lost}; "
+            "save_weights to .safetensors has them"
+        )
     if report.missing or report.unexpected:
         hints.append("rename= maps names, strict=False leaves out what has no counterpart")
     if report.skipped:
         hints.append("strict=False with on_mismatch='skip' leaves out what does not fit")
     return f"{report}\n{'; '.join(hints)}."
+
+
+def _left_out_by_keras(layer: Any, missing: Iterable[str]) -> str:
+    """The built-in that files only weights it made itself (FACTS, "Save and load"), if one is to blame."""
+    names = set(missing)
+    for node in weight_tree(layer).nodes():
+        if not any("/".join((*node.path, name)) in names for name, _ in node.own):
+            continue
+        for base in type(node.layer).__mro__:
+            if "save_own_variables" in vars(base):
+                own = _keras.belongs_to_keras(base) and base is not _keras.layer_base(type(node.layer))
+                if own and base is not type(node.layer):
+                    return base.__name__
+                break
+    return ""

@@ -68,8 +68,9 @@ def set_weights(
         strict: Whether a weight without a value, a value without a weight, and a value that does not fit
             are errors. Otherwise they are in the report only.
         on_mismatch: With ``strict=False``: ``"error"``, or ``"skip"`` for a value of another shape or dtype.
-        casting: ``"same_kind"``: floats go into floats of any width, whole numbers into whole numbers that
-            hold them all, bools into bools. ``"unsafe"``: numbers and bools into any of them.
+        casting: ``"same_kind"``: floats go into floats of any width, whole numbers into whole numbers, bools
+            into bools; what would be infinite or another number is an error. ``"unsafe"``: numbers and
+            bools into any of them.
 
     Returns:
         What became of each weight; prints as a table.

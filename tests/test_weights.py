@@ -11,6 +11,7 @@ from weight_zoo import value_for
 
 import keras_buildfix
 from keras_buildfix import get_weights, named_weights, set_weights, transfer_weights
+from keras_buildfix.testing import building
 
 L = KERAS.layers
 TRAINS = INFO.backend not in ("numpy", "openvino")
@@ -255,6 +256,57 @@ def test_whole_numbers_and_bools_go_into_floats_only_if_asked():
         set_weights(layer, given)
     set_weights(layer, given, casting="unsafe")
     assert values(layer) == {"kernel": [[0, 1], [2, 3], [4, 5]], "bias": [1, 0]}
+
+
+def test_whole_numbers_go_into_narrower_ones_if_they_fit():
+    class Counter(L.Layer):
+        def build(self, input_shape):
+            self.count = self.add_weight(shape=(2,), dtype="int32", initializer="zeros", trainable=False, name="count")
+            self.built = True
+
+        def call(self, inputs):
+            return inputs
+
+    layer = Counter()
+    layer.build((None, 1))
+    set_weights(layer, {"count": np.array([-3, 2**31 - 1], "int64")})
+    assert values(layer) == {"count": [-3, 2**31 - 1]}
+    with pytest.raises(ValueError, match="1 of its int64 values are too large for int32"):
+        set_weights(layer, {"count": np.array([0, 2**31], "int64")})
+    assert values(layer) == {"count": [-3, 2**31 - 1]}
+
+
+def test_layers_that_compute_from_their_weights_do_so():
+    layer = L.Normalization()
+    layer.build((None, 2))
+    given = {"mean": [1.0, 2.0], "variance": [4.0, 9.0], "count": np.int64(3)}
+    set_weights(layer, given)
+    outputs = weight_zoo.as_numpy(KERAS, layer(np.array([[3.0, 5.0]], "float32")))
+    np.testing.assert_allclose(outputs, [[1.0, 1.0]], rtol=1e-5)
+
+
+@pytest.mark.skipif(not TRAINS or INFO.backend == "torch", reason="a distribution on two CPU devices: TensorFlow, JAX")
+def test_weights_of_a_distributed_model_are_set_on_every_device():
+    if INFO.backend == "tensorflow":
+        scope = building.mirrored_strategy().scope
+    else:
+        scope = KERAS.distribution.DataParallel().scope
+    plain = stack("one", "two")
+    with scope():
+        model = stack("one", "two")
+    given = random_values(model)
+    set_weights(model, given)
+    transfer_weights(model, plain)
+    assert values(plain) == values(model) == {name: value.tolist() for name, value in given.items()}
+    for weight in plain.weights:
+        weight.assign(np.zeros(weight.shape, "float32"))
+    transfer_weights(plain, model)
+    assert values(plain) == values(model)
+    if INFO.backend == "tensorflow":
+        for weight in model.weights:
+            kept = weight.value if INFO.generation == 3 else weight
+            for one in building.mirrored_strategy().experimental_local_results(kept):
+                assert not np.any(one.numpy())
 
 
 def test_nan_is_accepted_and_counted():

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_buildfix import load_weights, named_weights, save_weights, set_weights
+from keras_buildfix import keras_info, load_weights, named_weights, save_weights, set_weights
 
-#: Endings of the files. Plain Keras writes the first three, this package the others.
-FORMATS = (".h5", ".weights.h5", ".keras", ".safetensors", ".npz", ".ours.h5")
+#: Endings of the files. Plain Keras writes the first four, this package the others.
+FORMATS = (".h5", ".w.h5", ".weights.h5", ".keras", ".safetensors", ".npz", ".ours.h5")
 
 
 def models(keras):
@@ -151,7 +151,9 @@ def make(keras, name):
 
 
 def outputs_of(keras, model, inputs):
-    """What a model gives, eagerly: some names of layers are none for TensorFlow's graphs."""
+    """What a model gives. Eagerly, since some names of layers are none for TensorFlow's graphs; JAX is slow so."""
+    if keras_info(keras).backend == "jax":
+        return np.asarray(model.predict_on_batch(inputs))
     return as_numpy(keras, model(inputs))
 
 
@@ -164,7 +166,7 @@ def write(keras, model, path, form):
     """Writes a model; plain Keras does where it has the format."""
     if form == ".keras":
         model.save(path)
-    elif form == ".weights.h5":
+    elif form in (".w.h5", ".weights.h5"):
         model.save_weights(path)
     elif form == ".h5":
         model.save(path)

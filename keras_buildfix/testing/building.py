@@ -307,7 +307,7 @@ def tf_saved_model(case: Case) -> list[Any]:
 
 def mirrored(case: Case) -> list[Any]:
     """Made and fitted inside ``tf.distribute.MirroredStrategy`` on all logical CPU devices (two or more)."""
-    with _mirrored_strategy().scope():
+    with mirrored_strategy().scope():
         return fitted(case)
 
 
@@ -360,7 +360,7 @@ _TENSORFLOW_ONLY = ("inside_tf_function", "exported", "tf_saved_model", "mirrore
 
 
 @functools.cache
-def _mirrored_strategy() -> Any:
+def mirrored_strategy() -> Any:
     """One for the process: the collectives of a second one clash with those of the first."""
     import tensorflow as tf
 
