@@ -212,5 +212,9 @@ def replace_weight(layer: Any, old: Any, new: Any) -> None:
 
 
 def has_default_build(layer: Any) -> bool:
-    """Whether a layer has no ``build`` of its own. ``_is_default`` on Keras's: 2.12 to nightly."""
-    return hasattr(layer.build, "_is_default")
+    """Whether a layer has no ``build`` that could make weights. ``_is_default`` on Keras's: 2.12 to nightly.
+
+    ``BaseRandomLayer.build`` makes a seed only: Dropout and the like on Keras 2, built when they are called.
+    """
+    build = layer.build
+    return hasattr(build, "_is_default") or getattr(build, "__qualname__", "") == "BaseRandomLayer.build"

@@ -154,9 +154,12 @@ class _Descent:
         if len(unnamed) == len(nameless):
             for name, variable in zip(nameless, unnamed):
                 self.match.pair(variable, rest.pop(name))
+        below: dict[str, list[tuple[LayerNode, Any]]] = {}
+        for each in node.nodes() if rest else ():
+            for name, variable in each.own:
+                below.setdefault(name, []).append((each, variable))
         for name, entry in rest.items():
-            below = [(each, variable) for each in node.nodes() for own, variable in each.own if own == name]
-            free = [(each, variable) for each, variable in below if id(variable) not in self.match.pairs]
+            free = [(each, variable) for each, variable in below.get(name, ()) if id(variable) not in self.match.pairs]
             if len(free) == 1:  # Keras 2 leaves the names of layers out that are built by hand
                 self.match.pair(free[0][1], entry)
             elif free:

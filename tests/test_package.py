@@ -103,6 +103,13 @@ def test_private_names_are_where_keras_room_says():
     assert len(_private.state_in_attributes(layer)) == 2
     release = tuple(int(part) for part in INFO.version.split(".")[:2])
     assert hasattr(KERAS.layers.Layer, "_build_at_init") is (release >= (3, 10))
+    assert {"trainable_variables", "non_trainable_variables"} <= set(layer._tracker.stored_ids)
+    assert layer._trainable_variables == layer.weights
+    assert layer._non_trainable_variables == []
+    assert layer.kernel._value is not None
+    assert "_initializer" in vars(layer.kernel)
+    assert _private.has_default_build(KERAS.layers.Dropout(0.5)) or release in ((3, 0), (3, 1), (3, 2))
+    assert not _private.has_default_build(layer)
 
 
 @pytest.mark.skipif(INFO.generation == 3, reason="private names of Keras 2")
@@ -113,6 +120,11 @@ def test_private_names_of_keras_2_are_where_keras_room_says():
     layer.build((None, 3))
     assert _private.build_has_run(layer)
     assert layer in _private.nested_layers(KERAS.Sequential([layer]))
+    assert layer._trainable_weights == layer.weights
+    assert layer._non_trainable_weights == []
+    assert list(KERAS.Sequential([layer])._flatten_modules(recursive=False, include_self=False)) == [layer]
+    assert _private.has_default_build(KERAS.layers.Dropout(0.5))
+    assert not _private.has_default_build(layer)
 
 
 def test_a_constructor_that_marks_in_a_new_way_is_noticed():

@@ -172,3 +172,25 @@ def test_the_order_of_the_weights_stays():
     share_weights(source, target, strict=False)
     assert [tuple(w.shape) for w in target.weights] == order
     assert target.weights[0] is source.kernel
+
+
+def test_layers_that_only_drop_are_not_waited_for():
+    class Dropping(L.Layer):
+        def __init__(self):
+            super().__init__()
+            self.dropout, self.dense = L.Dropout(0.5), L.Dense(3)
+
+        def build(self, input_shape):
+            self.dense.build(input_shape)
+            self.built = True
+
+        def call(self, inputs):
+            return self.dropout(self.dense(inputs))
+
+    source, target = Dropping(), Dropping()
+    share_weights(source, target)
+    source.build((None, 3))
+    target.build((None, 3))
+    assert target.dense.kernel is source.dense.kernel
+    report = set_weights(target, {"dense/kernel": np.eye(3), "dense/bias": np.ones(3)})
+    assert report.complete
