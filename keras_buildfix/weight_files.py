@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import IO, Union
+from dataclasses import replace
+from typing import IO, Any, Union
 
 from keras_buildfix._entries import Array, Entry
 from keras_buildfix.formats import hdf5, keras_zip, npz, safetensors
@@ -38,16 +39,14 @@ class WeightFile(Mapping[str, Array]):
     """
 
     def __init__(
-        self, path: str, form: str, entries: dict[str, Entry], layout: str, writer: str, files: Sequence[IO[bytes]]
+        self, path: str, form: str, entries: dict[str, Entry], layout: str, writer: str, files: Sequence[Any]
     ) -> None:
-        self.path, self.format, self.entries, self.layout, self.writer = path, form, entries, layout, writer
+        self.path, self.format, self.layout, self.writer = path, form, layout, writer
+        self.entries = {name: _with_path(path, entry) for name, entry in entries.items()}
         self._files = files
 
     def __getitem__(self, name: str) -> Array:
-        try:
-            return self.entries[name].read()
-        except BadFileError as error:
-            raise BadFileError(f"{self.path}: {error}") from None
+        return self.entries[name].read()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
@@ -109,6 +108,8 @@ def read_weights(path: str | os.PathLike[str]) -> WeightFile:
     if os.path.isdir(path) and os.path.isfile(os.path.join(path, "model.weights.h5")):
         path = os.path.join(path, "model.weights.h5")
     _refuse_others(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"{path}: this is no file.")
     file = open(path, "rb")  # noqa: SIM115 - the WeightFile keeps it
     try:
         return _read(path, file)
@@ -123,6 +124,8 @@ def read_weights(path: str | os.PathLike[str]) -> WeightFile:
 def write_weights(path: str, entries: Iterable[Entry], form: str) -> None:
     """Writes named weights as ``.safetensors``, ``.npz``, ``.h5`` (by layer) or ``.weights.h5`` (structural names)."""
     entries = list(entries)
+    for entry in entries:
+        _check_name(entry, form)
     with replacing(path) as beside:
         if form in ("h5", "weights.h5"):
             _write_hdf5(beside, entries, form)
@@ -240,16 +243,22 @@ class _Told:
 def _read(path: str, file: IO[bytes]) -> WeightFile:
     start, size = file.read(9), os.fstat(file.fileno()).st_size
     file.seek(0)
-    files, form = [file], "keras" if path.endswith(".keras") else ""
+    files: list[Any] = [file]
+    form = "keras" if path.endswith(".keras") else ""
     if start[:2] == b"PK":
         if not keras_zip.is_model(file):
             return WeightFile(path, "npz", npz.read(file), "names", "", files)
         form = "keras"
         inner, at, length = keras_zip.weights_in(file)
-        entries, layout, writer = hdf5.read(inner, at, length)
-        files.append(inner)
+        try:
+            entries, layout, writer, opened = hdf5.read(inner, at, length)
+        except BaseException:
+            inner.close()
+            raise
+        files = [opened, inner, file]
     elif start[:4] == b"\x89HDF":
-        entries, layout, writer = hdf5.read(file)
+        entries, layout, writer, opened = hdf5.read(file)
+        files = [opened, file]
         form = form or ("weights.h5" if layout == "structure" else "h5")
     elif safetensors.looks_like(start, size):
         entries, _ = safetensors.read(file)
@@ -260,6 +269,32 @@ def _read(path: str, file: IO[bytes]) -> WeightFile:
             f"it begins as no .safetensors, .npz, .h5 or .keras does: {start[:8]!r}, and {size} bytes in all."
         )
     return WeightFile(path, form, entries, layout, writer, files)
+
+
+def _with_path(path: str, entry: Entry) -> Entry:
+    """An entry whose errors begin with the file."""
+
+    def told(function: Callable[[], Any]) -> Callable[[], Any]:
+        def call() -> Any:
+            try:
+                return function()
+            except BadFileError as error:
+                raise BadFileError(f"{path}: {error}") from None
+
+        return call
+
+    return replace(entry, read=told(entry.read), check=told(entry.check) if entry.check is not None else None)
+
+
+def _check_name(entry: Entry, form: str) -> None:
+    """What can't be written so that it is read again."""
+    parts = entry.name.split("/")
+    if "\0" in entry.name or (form != "safetensors" and (not all(parts) or not {".", ".."}.isdisjoint(parts))):
+        raise ValueError(f"a weight of the name {entry.name!r} can't be saved to this format; rename it.")
+    if form == "h5" and entry.name.endswith(":0"):
+        raise ValueError(f"{entry.name!r}: a legacy .h5 puts ':0' behind every name by itself; rename it.")
+    if form != "safetensors" and entry.dtype.startswith("float8"):
+        raise ValueError(f"{entry.name}: {entry.dtype} can be saved to .safetensors only.")
 
 
 def _refuse_others(path: str) -> None:

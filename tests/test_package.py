@@ -29,7 +29,8 @@ FLOORS = [
     {"weight_matching", "_variables"},
     {"build", "info", "weight_names", "weight_files"},
     {"_keras", "facts", "formats.safetensors", "formats.npz", "formats.hdf5", "formats.keras_zip"},
-    {"_code", "_private", "formats._bytes", "formats._replacing", "weight_report"},
+    {"_code", "_private", "formats._hdf5_text", "formats._replacing", "weight_report"},
+    {"formats._bytes"},
     {"_entries"},
 ]
 

@@ -554,6 +554,18 @@ def test_a_source_without_weights_is_an_error():
         transfer_weights(L.Dense(2, name="empty"), dense())
 
 
+def test_a_transfer_on_one_backend_does_not_go_through_the_host(monkeypatch):
+    from keras_buildfix import _variables
+
+    source, target = stack("one", "two"), stack("one", "two")
+    set_weights(source, random_values(source))
+    with monkeypatch.context() as patch:
+        for name in ("read", "view", "assign"):
+            patch.setattr(_variables, name, lambda *_: pytest.fail("through the host"))
+        transfer_weights(source, target)
+    assert values(target) == values(source)
+
+
 def train(model, steps=3):
     random = np.random.default_rng(1)
     x, y = random.normal(size=(8, 3)).astype("float32"), random.normal(size=(8, 3)).astype("float32")

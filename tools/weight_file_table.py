@@ -31,13 +31,14 @@ def main() -> None:
             writer, form = key.split(" ")
             cells.setdefault(form, {}).setdefault(writer, {}).setdefault(reader, []).append(came)
     TARGET.write_text(page(cells, sorted(models)), "utf-8")
-    print(f"{TARGET}: {sum(len(each) for by in cells.values() for w in by.values() for each in w.values())} cells")
+    print(f"{TARGET}: {len(models)} models, {len(cells)} formats")
 
 
 def page(cells: dict[str, dict[str, dict[str, list[str]]]], models: list[str]) -> str:
     """The page's text."""
-    readers = sorted({reader for by in cells.values() for row in by.values() for reader in row}, key=order)
-    counts = Counter(came for by in cells.values() for row in by.values() for each in row.values() for came in each)
+    rows = [row for by_writer in cells.values() for row in by_writer.values()]
+    readers = sorted({reader for row in rows for reader in row}, key=order)
+    counts = Counter(came for row in rows for each in row.values() for came in each)
     lines = [
         "# Who reads whose files of weights",
         "",

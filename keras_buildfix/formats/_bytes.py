@@ -6,6 +6,8 @@ import importlib
 import os
 from typing import IO, Any
 
+from keras_buildfix._entries import Entry, itemsize
+
 Array = Any  # numpy.ndarray; importing numpy here would slow the commands that need none
 
 #: An array may be this many times as large as what a file stores of it (it was compressed), or this many bytes.
@@ -37,6 +39,34 @@ def from_bits(bits: Array, name: str) -> Array:
                 f"values of dtype {name} need the package ml_dtypes (`pip install ml_dtypes`)."
             ) from None
     return (bits.astype("uint32") << 16).view("float32")
+
+
+def are_lengths(numbers: list[Any]) -> bool:
+    """Whether these are whole numbers that a shape, or an array's bytes, can be."""
+    return all(type(number) is int and 0 <= number < 1 << 48 for number in numbers)
+
+
+def shape_size(shape: list[Any]) -> Any:
+    """How many values a shape has without its zeros, which numpy counts too; no number if it is no shape."""
+    size = 1
+    for length in shape:
+        size *= length if type(length) is int and length else 1
+    return size
+
+
+def to_bits(entry: Entry) -> Array:
+    """The value of an entry, to be written: of its shape and dtype for sure, bfloat16 as ``uint16``."""
+    import numpy as np
+
+    value = np.asarray(entry.read())
+    if entry.dtype == "bfloat16":
+        # float32 is how it is read where ml_dtypes is missing; its upper half is all there is to it
+        value = (value.view("uint32") >> 16).astype("uint16") if value.dtype == "float32" else value.view("uint16")
+    if value.dtype.byteorder == ">":
+        value = value.astype(value.dtype.newbyteorder("<"))
+    if value.shape != entry.shape or value.dtype.itemsize != itemsize(entry.dtype):
+        raise ValueError(f"{entry.name} changed while it was saved.")
+    return value
 
 
 def is_plausible(size: int, stored: int) -> bool:

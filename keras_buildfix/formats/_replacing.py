@@ -21,7 +21,7 @@ def replacing(path: str) -> Iterator[str]:
         raise IsADirectoryError(f"{path!r} is a folder; weights are saved to a file.")
     if not os.path.isdir(parent):
         raise FileNotFoundError(f"there is no folder {parent!r} to save {name!r} in.")
-    folder = tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=parent)
+    folder = tempfile.mkdtemp(prefix=f".{name[:50]}.", suffix=".tmp", dir=parent)
     try:
         written = os.path.join(folder, name)
         yield written

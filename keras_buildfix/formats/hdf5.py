@@ -6,22 +6,25 @@ plugin is loaded.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from keras_buildfix._entries import Array, Entry
-from keras_buildfix.formats._bytes import BadFileError, from_bits, is_plausible, read_at
+from keras_buildfix.formats._bytes import BadFileError, from_bits, is_plausible, read_at, to_bits
+from keras_buildfix.formats._hdf5_text import Texts
 
-#: What HDF5 itself can undo: deflate, shuffle, checksum, and h5py's lzf.
-_FILTERS = (1, 2, 3, 32000)
+#: What is undone here: deflate, shuffle, a checksum that is not looked at.
+_DEFLATE, _SHUFFLE, _CHECKSUM = 1, 2, 3
+
+#: libhdf5 goes down groups by calling itself, and keeps every path.
+_DEEPEST, _MOST_PATHS = 100, 100_000
 
 #: Attributes larger than this go into several: HDF5's limit for an object's header, as Keras has it.
 _LARGEST_ATTRIBUTE = 64512
-
-#: A name takes 16 bytes of an attribute at least; longer lists are in several.
-_MOST_NAMES = _LARGEST_ATTRIBUTE // 16
 
 #: Seen on 2.12 to tf_keras 2.21 and 3.0 to 3.2: the file that is left is of no use.
 _HALF_WRITTEN = " (Keras 2, and 3.0 to 3.2, stop half-way where two weights in a layer have one name)"
@@ -29,22 +32,25 @@ _HALF_WRITTEN = " (Keras 2, and 3.0 to 3.2, stop half-way where two weights in a
 _OWN_WEIGHTS = "top_level_model_weights"
 
 
-def read(file: IO[bytes], start: int = 0, size: int | None = None) -> tuple[dict[str, Entry], str, str]:
+def read(file: IO[bytes], start: int = 0, size: int | None = None) -> tuple[dict[str, Entry], str, str, Any]:
     """The weights in a file, or in a part of it that is an HDF5 file.
 
     Returns:
-        The entries, the layout (``"layers"``, ``"structure"`` or ``"names"``), and the Keras that wrote it,
-        where that is noted.
+        The entries, the layout (``"layers"``, ``"structure"`` or ``"names"``), the Keras that wrote it,
+        where that is noted, and what is to be closed after the last array was read.
     """
     h5py = import_h5py()
     size = os.fstat(file.fileno()).st_size if size is None else size
+    opened = None
     try:
         opened = h5py.File(file.name if start == 0 else _Part(file, start, size), "r")
-        reader = _Reader(h5py, opened, file, start, size)
-        return reader.entries()
-    except BadFileError:
-        raise
+        entries, layout, writer = _Reader(h5py, opened, file, start, size).entries()
+        return entries, layout, writer, opened
     except Exception as error:  # libhdf5 raises all sorts on broken input
+        if opened is not None:
+            opened.close()
+        if isinstance(error, BadFileError):
+            raise
         raise BadFileError(f"it is no whole HDF5 file: {type(error).__name__}: {error}") from None
 
 
@@ -53,7 +59,7 @@ def write_layers(path: str, groups: Mapping[str, Sequence[Entry]], version: str,
 
     The names of the entries are those in the file, unique in their layer.
     """
-    with import_h5py().File(path, "w") as file:
+    with _new(path) as file:
         file.attrs["keras_version"], file.attrs["backend"] = version, backend
         _write_names(file, "layer_names", [name for name in groups if name])
         for layer in dict.fromkeys((*groups, "")):
@@ -66,7 +72,7 @@ def write_layers(path: str, groups: Mapping[str, Sequence[Entry]], version: str,
 
 def write_structure(path: str, entries: Iterable[Entry]) -> None:
     """Writes entries under their names, as ``.weights.h5`` has them."""
-    with import_h5py().File(path, "w") as file:
+    with _new(path) as file:
         for entry in entries:
             _write(file, entry.name, entry)
 
@@ -83,13 +89,17 @@ def import_h5py() -> Any:
 class _Reader:
     def __init__(self, h5py: Any, opened: Any, file: IO[bytes], start: int, size: int) -> None:
         self.h5py, self.opened, self.file, self.start, self.size = h5py, opened, file, start, size
+        self.texts = Texts(file, start, size)
+        plist = opened.id.get_create_plist()
+        if plist.get_sizes() != (8, 8) or plist.get_userblock():
+            raise BadFileError("it is an HDF5 file of a kind that no Keras writes.")
         self.paths = self._paths()
 
     def entries(self) -> tuple[dict[str, Entry], str, str]:
         version = self._text(self.opened, "keras_version")
         for top in ("", "model_weights"):
             group = self.opened[top] if top and top in self.paths else self.opened if not top else None
-            if group is not None and ("layer_names" in group.attrs or "layer_names0" in group.attrs):
+            if group is not None and any(self._attribute(group, f"layer_names{n}") is not None for n in ("", "0")):
                 version = version or self._text(group, "keras_version")
                 return self._layers(group, f"{top}/" if top else ""), "layers", version
         entries: dict[str, Entry] = {}
@@ -113,6 +123,8 @@ class _Reader:
         def visit(name: bytes, info: Any) -> None:
             if info.type != self.h5py.h5l.TYPE_HARD:
                 raise BadFileError(f"it has a link at {name.decode('utf8', 'replace')!r:.80}; links are not followed.")
+            if name.count(b"/") > _DEEPEST or len(paths) >= _MOST_PATHS:
+                raise BadFileError(f"it has more than {_DEEPEST} groups in each other, or {_MOST_PATHS:,} in all.")
             paths.append(name.decode("utf8"))
 
         self.opened.id.links.visit(visit, info=True)
@@ -152,11 +164,9 @@ class _Reader:
         stored, layout = dataset.id.get_storage_size(), plist.get_layout()
         if plist.get_external_count() or layout == self.h5py.h5d.VIRTUAL:
             raise BadFileError(f"{path!r:.120} lies in another file; that is not followed.")
-        for at in range(plist.get_nfilters()):
-            if plist.get_filter(at)[0] not in _FILTERS:
-                raise BadFileError(
-                    f"{path!r:.120} needs the HDF5 filter {plist.get_filter(at)[0]}, which is not loaded."
-                )
+        filters = [plist.get_filter(at)[0] for at in range(plist.get_nfilters())]
+        if not {*filters} <= {_DEFLATE, _SHUFFLE, _CHECKSUM} or len({*filters}) != len(filters):
+            raise BadFileError(f"{path!r:.120} needs the HDF5 filters {filters}, which are not loaded.")
         offset = dataset.id.get_offset()
         plain = layout == self.h5py.h5d.CONTIGUOUS and offset is not None
         read = functools.partial(self._read, dataset, dtype, offset if plain else None)
@@ -196,47 +206,77 @@ class _Reader:
         try:
             if offset is not None and dataset.dtype.byteorder in "<|=" and dataset.dtype.kind in "iufV":
                 return read_at(self.file, self.start + offset, tuple(dataset.shape), dtype)
+            if dataset.id.get_create_plist().get_layout() == self.h5py.h5d.CHUNKED:
+                array = self._read_chunks(dataset)
+            else:
+                array = np.asarray(dataset[()])
             if dtype == "bfloat16":
-                return from_bits(np.asarray(dataset[()]).view("uint16"), dtype)
-            array = np.empty(dataset.shape, dtype)
-            if dataset.shape == ():
-                array[()] = dataset[()]
-            elif array.size:
-                dataset.read_direct(array)
-            return array
+                return from_bits(array.view("uint16"), dtype)
+            return array.astype(dtype, copy=False)
         except BadFileError:
             raise
         except Exception as error:
             raise BadFileError(f"{dataset.name!r:.120} is broken: {type(error).__name__}: {error}") from None
 
+    def _read_chunks(self, dataset: Any) -> Array:
+        """Each chunk from its bytes: libhdf5 would inflate whatever comes."""
+        import numpy as np
+
+        array = np.zeros(dataset.shape, dataset.dtype)
+        chunks, plist = dataset.chunks, dataset.id.get_create_plist()
+        filters = [plist.get_filter(at)[0] for at in range(plist.get_nfilters())]
+        size = dataset.dtype.itemsize
+        for length in chunks:
+            size *= length
+        whole = 1
+        for length, chunk in zip(dataset.shape, chunks):
+            whole *= -(-length // chunk)
+        if dataset.id.get_num_chunks() != whole or not is_plausible(size, dataset.id.get_storage_size()):
+            raise BadFileError(f"{dataset.name!r:.120} has {dataset.id.get_num_chunks()} of {whole} pieces.")
+        for number in range(whole):
+            at = dataset.id.get_chunk_info(number).chunk_offset
+            mask, data = dataset.id.read_direct_chunk(at)
+            for place in reversed(range(len(filters))):
+                if not mask >> place & 1:
+                    data = _undone(filters[place], data, size, dataset.dtype.itemsize)
+            if len(data) != size:
+                raise BadFileError(f"{dataset.name!r:.120} has a piece of {len(data):,} bytes; {size:,} are right.")
+            region = tuple(slice(begin, begin + chunk) for begin, chunk in zip(at, chunks))
+            part = array[region]
+            piece = np.frombuffer(data, dataset.dtype).reshape(chunks)
+            part[...] = piece[tuple(slice(length) for length in part.shape)]
+        return array
+
     def _names(self, group: Any, name: str) -> list[str]:
         """A list of names in an attribute, or in several: ``name0``, ``name1``, ..."""
-        if name in group.attrs:
-            return list(self._attribute(group, name))
-        found: list[str] = []
+        found = self._attribute(group, name)
         number = 0
-        while f"{name}{number}" in group.attrs:
-            found += self._attribute(group, f"{name}{number}")
-            number += 1
-        return found
-
-    def _attribute(self, group: Any, name: str) -> Iterator[str]:
-        attribute = group.attrs.get_id(name)
-        if attribute.shape and attribute.get_type().get_class() != self.h5py.h5t.STRING and 0 not in attribute.shape:
-            raise BadFileError(f"its {name} are no text.")
-        if len(attribute.shape) > 1 or any(length > _MOST_NAMES for length in attribute.shape):
-            raise BadFileError(
-                f"its {name} are {attribute.shape} in one attribute; Keras writes {_MOST_NAMES} at most."
-            )
-        value = group.attrs[name]
-        for each in () if value.size == 0 else value.reshape(-1):
-            yield each.decode("utf8") if isinstance(each, bytes) else str(each)
+        while found is None or number:
+            more = self._attribute(group, f"{name}{number}")
+            if more is None:
+                break
+            found, number = (found or []) + more, number + 1
+        return found or []
 
     def _text(self, found: Any, name: str) -> str:
-        if name not in found.attrs or found.attrs.get_id(name).shape != ():
-            return ""
-        value = found.attrs[name]
-        return value.decode("utf8", "replace") if isinstance(value, bytes) else value if isinstance(value, str) else ""
+        return next(iter(self._attribute(found, name) or ()), "")
+
+    def _attribute(self, found: Any, name: str) -> list[str] | None:
+        texts = self.texts.of(self.h5py.h5o.get_info(found.id).addr, name)
+        if texts is None and name in found.attrs:
+            raise BadFileError(f"it has the attribute {name} in a form that no Keras writes.")
+        return texts
+
+
+def _undone(number: int, data: bytes, size: int, itemsize: int) -> bytes:
+    """What a chunk was before a filter: never more than it should be."""
+    import numpy as np
+
+    if number == _DEFLATE:
+        return zlib.decompressobj().decompress(data, size + itemsize + 4)
+    if number == _CHECKSUM:
+        return data[:-4]
+    return bytes(np.frombuffer(data, "uint8").reshape(itemsize, -1).T.tobytes())
 
 
 class _Part:
@@ -268,13 +308,21 @@ class _Part:
 
 
 def _write(group: Any, name: str, entry: Entry) -> None:
-    import numpy as np
-
-    value = np.asarray(entry.read())
+    value = to_bits(entry)
     if entry.dtype == "bfloat16":
         group.create_dataset(name, data=value.view("V2")).attrs["dtype"] = "bfloat16"
     else:
         group.create_dataset(name, data=value)
+
+
+@contextlib.contextmanager
+def _new(path: str) -> Iterator[Any]:
+    """A new file; h5py says RuntimeError where the disk is full."""
+    try:
+        with import_h5py().File(path, "w") as file:
+            yield file
+    except RuntimeError as error:
+        raise OSError(f"{path} can't be written: {error}") from error
 
 
 def _write_names(group: Any, name: str, names: list[str]) -> None:

@@ -38,6 +38,8 @@ def weights_in(file: IO[bytes]) -> tuple[IO[bytes], int, int]:
             raise BadFileError(
                 f"its {_WEIGHTS} claims {info.file_size:,} bytes, and stores {info.compress_size:,}: not believed."
             )
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # the others inflate without limit
+            raise BadFileError(f"its {_WEIGHTS} is compressed in a way that is not read.")
         with archive.open(info) as member:  # compares the names and sizes in both of the zip's headers
             if info.compress_type == zipfile.ZIP_STORED:
                 return file, _start(file, info), info.file_size

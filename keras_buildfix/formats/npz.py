@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
+import warnings
 import zipfile
 from collections.abc import Iterable
 from typing import IO, Any
 
 from keras_buildfix._entries import Array, Entry
-from keras_buildfix.formats._bytes import BadFileError, from_bits, is_plausible
+from keras_buildfix.formats._bytes import BadFileError, are_lengths, from_bits, is_plausible, shape_size, to_bits
 
 _CHUNK = 16 << 20
+
+#: The beginning of a member that has its header: numpy's own limit, and its size before it.
+_LONGEST_HEADER = 10_012
+
+
+_COMPLEX = ("complex64", "complex128")
 
 
 def read(file: IO[bytes]) -> dict[str, Entry]:
@@ -39,10 +47,9 @@ def write(file: IO[bytes], entries: Iterable[Entry]) -> None:
             # A fixed date: the same weights are the same file.
             info = zipfile.ZipInfo(f"{entry.name}.npy")
             with archive.open(info, "w", force_zip64=True) as member:
-                value = np.asarray(entry.read())
-                np.lib.format.write_array(
-                    member, value.view("V2") if entry.dtype == "bfloat16" else value, allow_pickle=False
-                )
+                value = to_bits(entry)
+                value = value.view("V2") if entry.dtype == "bfloat16" else value
+                np.lib.format.write_array(member, value, allow_pickle=False)
 
 
 def _entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, file: IO[bytes]) -> Entry:
@@ -51,9 +58,12 @@ def _entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, file: IO[
         raise BadFileError(f"its member {info.filename!r:.80} is no array of weights.")
     if info.flag_bits & 1:
         raise BadFileError(f"its member {info.filename!r:.80} is encrypted.")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # the others inflate without limit
+        raise BadFileError(f"its member {info.filename!r:.80} is compressed in a way that is not read.")
     with archive.open(info) as member:
-        shape, fortran, dtype = _header(member, name)
-        start = member.tell()
+        beginning = io.BytesIO(member.read(_LONGEST_HEADER))  # numpy would read as much as the header says it is long
+    shape, fortran, dtype = _header(beginning, name)
+    start = beginning.tell()
     size = dtype.itemsize
     for length in shape:
         size *= length
@@ -79,7 +89,9 @@ def _header(member: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, Any]:
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
         raise BadFileError(f"{name!r} is an array of the unknown version {version}.")
-    shape, fortran, dtype = readers[version](member)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # headers of Python 2
+        shape, fortran, dtype = readers[version](member)
     if (
         dtype.hasobject
         or dtype.names
@@ -90,8 +102,10 @@ def _header(member: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, Any]:
         raise BadFileError(
             f"{name!r} holds {'pickled objects' if dtype.hasobject else str(dtype)!r}, which is not read."
         )
-    if not all(type(length) is int and 0 <= length < 1 << 62 for length in shape) or len(shape) > 32:
+    if not are_lengths([*shape, shape_size(list(shape))]) or len(shape) > 32:
         raise BadFileError(f"{name!r} has a shape that is none.")
+    if dtype.kind in "fc" and dtype.newbyteorder("=").name not in ("float16", "float32", "float64", *_COMPLEX):
+        raise BadFileError(f"{name!r} holds {str(dtype)!r:.40}, which is not known here.")
     return tuple(shape), bool(fortran), dtype
 
 

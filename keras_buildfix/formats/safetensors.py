@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import IO, Any
 
 from keras_buildfix._entries import Entry, itemsize
-from keras_buildfix.formats._bytes import BadFileError, read_at
+from keras_buildfix.formats._bytes import BadFileError, are_lengths, read_at, shape_size, to_bits
 
 #: The longest header that is believed; about 100,000 weights. (The format's own limit is 100 MB.)
 _LONGEST_HEADER = 16 << 20
@@ -97,11 +97,7 @@ def write(file: IO[bytes], entries: Iterable[Entry], notes: dict[str, str]) -> N
     file.write(len(text).to_bytes(8, "little"))
     file.write(text)
     for entry in entries:
-        value = np.asarray(entry.read())
-        if value.dtype.byteorder == ">":
-            value = value.astype(value.dtype.newbyteorder("<"))
-        if value.dtype.itemsize * value.size != entry.size:
-            raise ValueError(f"{entry.name} changed while it was saved.")
+        value = to_bits(entry)
         file.write(memoryview(np.ascontiguousarray(value).reshape(-1).view("uint8")))
 
 
@@ -128,8 +124,10 @@ def _described(name: str, value: Any) -> tuple[str, tuple[int, ...], tuple[int, 
         raise BadFileError(f"{name!r} is not described by dtype, shape and data_offsets.")
     shape, offsets = value["shape"], value["data_offsets"]
     whole = isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2 and len(shape) <= 32
-    if not whole or not all(type(number) is int and 0 <= number < 1 << 62 for number in (*shape, *offsets)):
+    if not whole or not are_lengths([*shape, *offsets]) or not are_lengths([shape_size(shape)]):
         raise BadFileError(f"{name!r} has a shape or offsets that are none.")
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        raise BadFileError(f"it has a name that is no text: {name!r}.")
     if not isinstance(value["dtype"], str) or value["dtype"] not in _DTYPES:
         raise BadFileError(f"{name!r} has the dtype {value['dtype']!r:.40}; known are {', '.join(_DTYPES)}.")
     return _DTYPES[value["dtype"]], tuple(shape), (offsets[0], offsets[1])
