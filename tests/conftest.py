@@ -16,6 +16,8 @@ from keras_buildfix import keras_info
 from keras_buildfix.testing import building
 
 ENVIRONMENT = os.environ.get("KERAS_BUILDFIX_ENV", "")
+#: What depends on Python, numpy and h5py only is tried at length on the oldest, the newest and one between.
+THOROUGH = ENVIRONMENT in ("", "py39-keras2.12-tensorflow", "keras3.9-torch", "newest-numpy", "py313-newest-tensorflow")
 
 
 def _import_keras():
