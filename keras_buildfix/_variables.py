@@ -47,7 +47,7 @@ def assign(variable: Any, value: Array) -> None:
         value = value.astype(target)
     if _private.is_initialized(variable):
         with _outside_graphs():
-            variable.assign(value)
+            variable.assign(_handed_over(variable, value))
     else:
         _private.set_initial_value(variable, value)
 
@@ -65,9 +65,10 @@ def copy(target: Any, source: Any) -> None:
             target.assign(value if same else sys.modules["tensorflow"].cast(value, dtype_of(target)))
         elif dtype_of(target) != dtype_of(source):
             target.assign(ops.cast(value, dtype_of(target)))
-        else:
-            # JAX and numpy would keep the very array; TensorFlow copies when one side is written to, torch at once
-            target.assign(ops.copy(value) if backend_of(target) in ("jax", "numpy") else value)
+        elif backend_of(target) in ("jax", "numpy"):  # which would keep the very array
+            target.assign(_copied_on_cpu(value) if _is_on_one_cpu(value) else ops.copy(value))
+        else:  # TensorFlow copies when one of the two is written to, torch at once
+            target.assign(value)
 
 
 def same_backend(first: Any, second: Any) -> bool:
@@ -98,6 +99,40 @@ def restore(variable: Any, value: Any) -> None:
     if value is not None:
         with _outside_graphs():
             variable.assign(value)
+
+
+def _handed_over(variable: Any, value: Array) -> Any:
+    """A large array as a tensor of its memory, since Keras would copy it once or twice more."""
+    backend = backend_of(variable)
+    fits = str(value.dtype) in ("float16", "float32", "float64") and str(value.dtype) == dtype_of(variable)
+    if value.nbytes < _LARGE or not fits or not value.flags.writeable or value.ctypes.data % 64:
+        return value
+    if backend == "torch":
+        return sys.modules["torch"].from_numpy(value)
+    if backend == "tensorflow" and hasattr(value, "__dlpack__"):
+        return sys.modules["tensorflow"].experimental.dlpack.from_dlpack(value.__dlpack__())
+    return value
+
+
+#: Bytes from which a copy costs more than doing without.
+_LARGE = 1 << 20
+
+
+def _is_on_one_cpu(value: Any) -> bool:
+    """Whether an array of JAX lies in the memory of this machine as a whole."""
+    devices = list(value.devices()) if hasattr(value, "devices") else []
+    return len(devices) == 1 and getattr(devices[0], "platform", "") == "cpu"
+
+
+def _copied_on_cpu(value: Any) -> Array:
+    """A copy that JAX takes over as it is; its own copy is several times slower on large arrays."""
+    import numpy as np
+
+    from keras_buildfix.formats._bytes import empty
+
+    array = empty(tuple(value.shape), np.asarray(value).dtype)
+    np.copyto(array, np.asarray(value))
+    return array
 
 
 def _host(variable: Any) -> Array:

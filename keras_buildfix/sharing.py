@@ -50,7 +50,7 @@ def share_weights(source: Any, target: Any, *, strict: bool = True) -> WeightRep
     _keras.layer_instance(target, "share_weights")
     if source is target:
         raise ValueError(f"share_weights: {source.name!r} can't share with itself.")
-    unbuilt = [*layers_to_build(source), *layers_to_build(target)]
+    unbuilt = [*layers_to_build(weight_tree(source)), *layers_to_build(weight_tree(target))]
     if not unbuilt:
         return _share(source, target, strict)
     waiting = {id(layer) for layer in unbuilt}

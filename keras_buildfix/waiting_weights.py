@@ -33,9 +33,9 @@ _INPUT_FROM = {
 }
 
 
-def layers_to_build(layer: Any) -> list[Any]:
+def layers_to_build(tree: LayerNode) -> list[Any]:
     """The layers in a layer, itself too, that are not built and have a ``build`` that may make weights."""
-    return [node.layer for node in weight_tree(layer).nodes() if _is_to_build(node.layer)]
+    return [node.layer for node in tree.nodes() if _is_to_build(node.layer)]
 
 
 def build_for(layer: Any, entries: Sequence[Entry]) -> bool:
@@ -138,7 +138,7 @@ class WaitingWeights:
         if match.unexpected and self.options.strict:
             self._give_up([f"unexpected  {name}" for name in match.unexpected])
         self.remaining = {}
-        place_matched(self.layer, source, match, allowed, self.wanted_by)
+        place_matched(tree, source, match, allowed, self.wanted_by)
 
     def _give_up(self, reasons: list[str]) -> None:
         for hook in self.hooks.values():

@@ -13,8 +13,8 @@ from keras_buildfix import _variables
 from keras_buildfix._entries import Array, Entry, itemsize
 from keras_buildfix.weight_report import SkippedWeight
 
-#: Up to this size the old values are kept until all new ones are in place. Above it, for a file, what is
-#: checked beforehand has to do: else loading a model would take its memory twice.
+#: Up to this size the old values are kept until all new ones are in place. Above it what is checked beforehand
+#: has to do, but on TensorFlow for what is in memory, where keeping is free: else it would take the memory twice.
 UNDO_BYTES = 256 << 20
 
 CASTINGS = ("same_kind", "unsafe")
@@ -75,9 +75,8 @@ def assign_all(assignments: Sequence[Assignment]) -> dict[str, int]:
     Returns:
         Name -> how many NaN and infinite values it got, of the values that came through the host.
     """
-    in_memory = all(each.entry.variable is not None for each in assignments)
     size = sum(each.entry.size for each in assignments)
-    undo: list[tuple[Any, Any]] | None = [] if in_memory or size <= UNDO_BYTES else None
+    undo: list[tuple[Any, Any]] | None = [] if size <= UNDO_BYTES or _is_free_to_keep(assignments) else None
     not_finite: dict[str, int] = {}
     targets = {id(each.variable) for each in assignments}
     # A model whose weights change places with each other: read before any of them is written.
@@ -97,12 +96,19 @@ def assign_all(assignments: Sequence[Assignment]) -> dict[str, int]:
     return not_finite
 
 
+def _is_free_to_keep(assignments: Sequence[Assignment]) -> bool:
+    """Whether old values cost nothing to keep: TensorFlow's, replaced by another model's, which share memory."""
+    return all(
+        each.entry.variable is not None and _variables.backend_of(each.variable) == "tensorflow" for each in assignments
+    )
+
+
 def _assign(each: Assignment, moved: Array, undo: list[tuple[Any, Any]] | None, not_finite: dict[str, int]) -> None:
     variable, entry = each.variable, each.entry
     if entry.variable is variable:
         return
     if entry.variable is not None and moved is None and _variables.same_backend(variable, entry.variable):
-        if undo is not None and _variables.backend_of(variable) != "torch":  # which can't fail here, and would pay
+        if undo is not None:
             undo.append((variable, _variables.snapshot(variable)))
         _variables.copy(variable, entry.variable)
         return

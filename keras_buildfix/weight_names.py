@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -76,7 +77,7 @@ class LayerNode:
     def weights(self) -> dict[str, Any]:
         """Name -> variable for it and all below it, in Keras's own order."""
         name_of: dict[int, str] = {}
-        taken: set[str] = set()
+        taken: dict[str, int] = {}
         for node in self.nodes():
             for own_name, variable in node.own:
                 if id(variable) not in name_of:
@@ -115,7 +116,7 @@ def sibling_names(layers: Sequence[Any]) -> list[str]:
         if number is not None:
             order.setdefault(base, []).append(at)
     names: dict[int, str] = {}
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     for at, (base, number) in enumerate(split):
         if number is None:
             names[at] = unique(base, taken)
@@ -125,13 +126,17 @@ def sibling_names(layers: Sequence[Any]) -> list[str]:
     return [names[at] for at in range(len(layers))]
 
 
-def unique(name: str, taken: set[str]) -> str:
-    """`name`, or with the first number behind it that is free; it is taken then."""
-    number, free = 0, name
+def unique(name: str, taken: dict[str, int]) -> str:
+    """`name`, or with the first number behind it that is free; it is taken then.
+
+    `taken` has for each name the last number that was tried behind it: a thousand equal names cost a
+    thousand steps.
+    """
+    free, number = name, taken.get(name, 0)
     while free in taken:
         number += 1
         free = f"{name}_{number}"
-    taken.add(free)
+    taken[name], taken[free] = number, 0 if free != name else number
     return free
 
 
@@ -160,7 +165,7 @@ def own_name(layer: Any, keras_name: str) -> str:
 
 
 def _node(layer: Any, path: tuple[str, ...]) -> LayerNode:
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     trainable, non_trainable = (
         [(unique(own_name(layer, str(variable.name)), taken), variable) for variable in variables]
         for variables in _private.own_weights(layer)
@@ -218,6 +223,7 @@ def _made_up(layer: Any) -> tuple[str, int | None]:
     return found["prefix"] + ours, int(found["number"] or 0)
 
 
+@functools.lru_cache(maxsize=1024)
 def _snake_case(name: str, small: str) -> str:
     name = re.sub(r"\W+", "", name)
     name = re.sub(f"(.)([A-Z]{small}+)", r"\1_\2", name)

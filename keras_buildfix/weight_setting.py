@@ -42,15 +42,6 @@ class Options:
     casting: str = "same_kind"
 
 
-def place(layer: Any, source: Source, options: Options, wanted_by: str) -> WeightReport:
-    """Sets the weights of a layer that is built.
-
-    Raises:
-        ValueError: If something is wrong that `options` do not allow; no weight has changed then.
-    """
-    return place_matched(layer, source, find(source, weight_tree(layer)), options, wanted_by)
-
-
 def find(source: Source, root: LayerNode) -> Match:
     """Which weight each entry is meant for."""
     if source.layout == "positions":
@@ -62,10 +53,13 @@ def find(source: Source, root: LayerNode) -> Match:
     return match_names(source.entries, root, canonical=source.canonical)
 
 
-def place_matched(layer: Any, source: Source, match: Match, options: Options, wanted_by: str) -> WeightReport:
-    """The same for what has been found already."""
-    tree = weight_tree(layer)
-    weights = tree.weights()
+def place_matched(tree: LayerNode, source: Source, match: Match, options: Options, wanted_by: str) -> WeightReport:
+    """Sets the weights of a layer that is built.
+
+    Raises:
+        ValueError: If something is wrong that `options` do not allow; no weight has changed then.
+    """
+    layer, weights = tree.layer, tree.weights()
     by_id = {id(variable): name for name, variable in weights.items()}
     if match.ambiguous:
         raise ValueError(_headline(layer, source, wanted_by, "could be meant for several weights") + _lines(match))

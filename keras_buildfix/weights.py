@@ -247,16 +247,18 @@ def save_weights(obj: Any, path: str | os.PathLike[str]) -> None:
 
 
 def _set(obj: Any, source: Source, options: Options, input_shape: Any, wanted_by: str) -> WeightReport:
-    if layers_to_build(obj):
+    tree = weight_tree(obj)
+    if left := layers_to_build(tree):
         if input_shape is not None:
             obj.build(input_shape)
         else:
             build_for(obj, list(source.entries.values()))
-    tree, left = weight_tree(obj), layers_to_build(obj)
+        tree = weight_tree(obj)
+        left = layers_to_build(tree)
     if not left or source.layout != "positions" or len(source.entries) == len(tree.weights()):
         match = find(source, tree)
         if not left or not (match.unexpected or match.ambiguous):
-            return place_matched(obj, source, match, options, wanted_by)
+            return place_matched(tree, source, match, options, wanted_by)
     if source.layout not in ("names", "positions"):
         raise ValueError(
             f"{wanted_by}: {source.described} has no names, and {obj.name!r} ({keras_info(obj)}) is not built yet "

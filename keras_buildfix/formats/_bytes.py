@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
+import zipfile
 from typing import IO, Any
 
 from keras_buildfix._entries import Entry, itemsize
@@ -12,8 +14,6 @@ Array = Any  # numpy.ndarray; importing numpy here would slow the commands that 
 
 #: An array may be this many times as large as what a file stores of it (it was compressed), or this many bytes.
 EXPANSION, SMALL = 200, 64 << 20
-
-_CHUNK = 16 << 20
 
 
 class BadFileError(ValueError):
@@ -79,7 +79,7 @@ def read_at(file: IO[bytes], offset: int, shape: tuple[int, ...], dtype: str) ->
     import numpy as np
 
     bits = _BITS_OF.get(dtype)
-    array: Array = np.empty(shape, np.dtype(bits or dtype).newbyteorder("<"))
+    array = empty(shape, np.dtype(bits or dtype).newbyteorder("<"))
     fill(array, file, offset)
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     return from_bits(array, dtype) if bits else array
@@ -89,19 +89,44 @@ def read_at(file: IO[bytes], offset: int, shape: tuple[int, ...], dtype: str) ->
 _BITS_OF = {"bfloat16": "uint16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}
 
 
+def empty(shape: tuple[int, ...], dtype: Any) -> Array:
+    """An array to be filled, at an address from which JAX and TensorFlow take it over without a copy."""
+    import numpy as np
+
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    buffer = np.empty(size + _ALIGNED, "uint8")
+    start = -buffer.ctypes.data % _ALIGNED
+    return buffer[start : start + size].view(dtype).reshape(shape)
+
+
+_ALIGNED = 64
+
+
 def fill(array: Array, file: IO[bytes], offset: int) -> None:
     """Fills an array with the bytes at an offset."""
     target = memoryview(array.reshape(-1).view("uint8"))
     while len(target):
-        data = _pread(file, min(len(target), _CHUNK), offset)
-        if not data:
-            raise BadFileError("the file ends before its data does.")
-        target[: len(data)] = data
-        target, offset = target[len(data) :], offset + len(data)
+        count = read_into(target, file, offset)
+        target, offset = target[count:], offset + count
 
 
-def _pread(file: IO[bytes], size: int, offset: int) -> bytes:
-    if hasattr(os, "pread"):
-        return os.pread(file.fileno(), size, offset)
-    file.seek(offset)
-    return file.read(size)
+def start_of_member(file: IO[bytes], info: zipfile.ZipInfo) -> int:
+    """Where the bytes of a stored member of a zip begin: behind its own header, whose last two sizes vary."""
+    file.seek(info.header_offset + 26)
+    lengths = file.read(4)
+    start = info.header_offset + 30 + int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
+    if info.file_size != info.compress_size or start + info.file_size > os.fstat(file.fileno()).st_size:
+        raise BadFileError(f"its member {info.filename!r:.80} does not lie in it as a whole.")
+    return start
+
+
+def read_into(target: memoryview, file: IO[bytes], offset: int) -> int:
+    """Reads what the system gives at once; how many bytes that was."""
+    if hasattr(os, "preadv"):
+        count = os.preadv(file.fileno(), [target], offset)
+    else:
+        file.seek(offset)
+        count = file.readinto(target)  # type: ignore[attr-defined]
+    if not count:
+        raise BadFileError("the file ends before its data does.")
+    return int(count)

@@ -8,7 +8,7 @@ import tempfile
 import zipfile
 from typing import IO
 
-from keras_buildfix.formats._bytes import BadFileError, is_plausible
+from keras_buildfix.formats._bytes import BadFileError, is_plausible, start_of_member
 
 _WEIGHTS = "model.weights.h5"
 _CHUNK = 1 << 20
@@ -42,7 +42,7 @@ def weights_in(file: IO[bytes]) -> tuple[IO[bytes], int, int]:
             raise BadFileError(f"its {_WEIGHTS} is compressed in a way that is not read.")
         with archive.open(info) as member:  # compares the names and sizes in both of the zip's headers
             if info.compress_type == zipfile.ZIP_STORED:
-                return file, _start(file, info), info.file_size
+                return file, start_of_member(file, info), info.file_size
             unpacked = tempfile.NamedTemporaryFile(suffix=".h5")  # noqa: SIM115 - the reader keeps it
             shutil.copyfileobj(member, unpacked, _CHUNK)
             unpacked.flush()
@@ -51,13 +51,3 @@ def weights_in(file: IO[bytes]) -> tuple[IO[bytes], int, int]:
         raise
     except Exception as error:  # zipfile raises all sorts on broken input
         raise BadFileError(f"it is no whole zip: {type(error).__name__}: {error}") from None
-
-
-def _start(file: IO[bytes], info: zipfile.ZipInfo) -> int:
-    """Where the bytes of a member begin: behind its own header, whose last two sizes vary."""
-    file.seek(info.header_offset + 26)
-    lengths = file.read(4)
-    start = info.header_offset + 30 + int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
-    if info.file_size != info.compress_size or start + info.file_size > os.fstat(file.fileno()).st_size:
-        raise BadFileError(f"its {_WEIGHTS} does not lie in it as a whole.")
-    return start
