@@ -47,7 +47,11 @@ def match_names(entries: Entries, root: LayerNode, *, canonical: bool = True) ->
         _note_two_meanings(match, as_canonical, as_own, root)
     elif whole:
         for key, variable in whole[0].items():
+            if id(variable) in match.pairs:
+                match.ambiguous[key] = [f"the same weight as {match.pairs[id(variable)][1].name}"]
             match.pair(variable, entries[key])
+    elif len(set(keys.values())) < len(keys):
+        match.ambiguous |= {key: [name] for key, name in keys.items() if key != name and name in keys}
     else:
         parts = {tuple(name.split("/")): entries[key] for key, name in keys.items()}
         _Descent(match, canonical).descend(_without_root(parts, root), root)

@@ -96,10 +96,11 @@ class _Search:
             if id(layer) in self.unclaimed:
                 here.setdefault(_kind(snake_case(type(layer).__name__)), []).append(layer)
         there: dict[str, list[str]] = {}
-        for name, filed in group.groups.items():
-            if not _is_state(name, filed):
-                there.setdefault(_kind(name), []).append(name)
+        for name in group.groups:
+            there.setdefault(_kind(name), []).append(name)
         for kind, names in there.items():
+            if len(names) != len(here.get(kind, ())):
+                names = [name for name in names if not _is_state(name, group.groups[name])]
             names.sort(key=lambda name: counted(name)[1])
             filed_groups = [group.groups[name] for name in names]
             if kind == "container" and len(inner) == len(names):

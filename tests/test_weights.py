@@ -137,6 +137,15 @@ def test_a_name_that_could_mean_two_weights_is_an_error():
     assert np.all(get_weights(model)["dense/kernel"] == 1)
 
 
+@pytest.mark.parametrize("twice", [("kernel", "kernel:0"), ("kernel", "twice/kernel")])
+def test_a_weight_that_is_named_twice_is_an_error(twice):
+    layer = dense(name="twice", use_bias=False)
+    before = values(layer)
+    with pytest.raises(ValueError, match=r"could be meant for several weights|1 unexpected"):
+        set_weights(layer, {name: np.ones((3, 2)) for name in twice})
+    assert values(layer) == before
+
+
 def test_one_error_lists_all_that_is_wrong_and_nothing_changes():
     model = stack("one", "two")
     before = values(model)
