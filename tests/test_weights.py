@@ -476,7 +476,11 @@ def test_values_that_wait_in_vain_are_an_error_when_build_ends():
 def test_a_copy_of_a_layer_that_waits_builds_itself():
     layer = Own()
     plain = Own()
-    copy.deepcopy(plain).build((None, 2))
+    try:
+        copy.deepcopy(plain).build((None, 2))
+    except Exception as error:
+        assert INFO.version.startswith(("3.0.", "3.1.", "3.2."))
+        pytest.skip(f"plain Keras can't copy layers here: {type(error).__name__}")
     if plain.built:
         pytest.skip("plain Keras's copy builds the original here")
     set_weights(layer, OWN)
