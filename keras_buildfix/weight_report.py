@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -85,9 +86,17 @@ class WeightReport:
 
 def nearest_names(names: Iterable[str], others: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """For the first few names, the most similar ones on the other side."""
-    candidates = list(others)[:2000]  # comparing is slow; nobody reads more suggestions than that
-    found = {name: tuple(difflib.get_close_matches(name, candidates, 3, 0.5)) for name in list(names)[:_SHOWN]}
-    return {name: near for name, near in found.items() if near}
+    candidates = [(other, set(other.split("/"))) for other in others]
+    found = {}
+    for name in list(names)[:_SHOWN]:
+        parts, letters = set(name.split("/")), set(name)
+        # comparing letter by letter is slow: only those with most in common are compared
+        common = [(len(parts & theirs), len(letters & set(other)), other) for other, theirs in candidates]
+        likely = [other for _, _, other in heapq.nlargest(50, common)]
+        near = difflib.get_close_matches(name, likely, 3, 0.5)
+        if near:
+            found[name] = tuple(near)
+    return found
 
 
 def _some(lines: Iterable[str]) -> list[str]:
