@@ -176,6 +176,39 @@ def set_initial_value(variable: Any, value: Any) -> None:
     variable._initializer = initializer
 
 
+#: Keras's own lists of a layer's weights.
+_OWN_LISTS = ("trainable_variables", "non_trainable_variables", "trainable_weights", "non_trainable_weights")
+
+
+def is_held(layer: Any, variable: Any) -> bool:
+    """Whether an attribute of a layer holds a variable, in lists, tuples and dicts too."""
+    waiting = [value for name, value in vars(layer).items() if name.lstrip("_") not in _OWN_LISTS]
+    while waiting:
+        held = waiting.pop()
+        if held is variable:
+            return True
+        if isinstance(held, (list, tuple, dict)):
+            waiting.extend(held.values() if isinstance(held, dict) else held)
+    return False
+
+
+def _replaced(held: Any, old: Any, new: Any) -> Any:
+    """A structure with one variable in the place of another: lists and dicts are changed, tuples made anew."""
+    if held is old:
+        return new
+    if isinstance(held, tuple):
+        items = [_replaced(item, old, new) for item in held]
+        if all(item is before for item, before in zip(items, held)):
+            return held
+        return type(held)(*items) if hasattr(held, "_fields") else tuple(items)
+    if isinstance(held, (list, dict)):
+        for key in list(held) if isinstance(held, dict) else range(len(held)):
+            item = _replaced(held[key], old, new)
+            if item is not held[key]:
+                held[key] = item
+    return held
+
+
 def replace_weight(layer: Any, old: Any, new: Any) -> None:
     """Have a layer use another variable in the place of one of its own.
 
@@ -196,15 +229,8 @@ def replace_weight(layer: Any, old: Any, new: Any) -> None:
     if locked:
         unlock_state(layer)
     for name, value in list(vars(layer).items()):
-        if value is old:
-            setattr(layer, name, new)
-        elif isinstance(value, list) and name.lstrip("_") not in ("trainable_variables", "non_trainable_variables"):
-            for at, held in enumerate(value):
-                if held is old:
-                    value[at] = new
-        elif isinstance(value, dict):
-            for key in [key for key, held in value.items() if held is old]:
-                value[key] = new
+        if name.lstrip("_") not in _OWN_LISTS and (changed := _replaced(value, old, new)) is not value:
+            setattr(layer, name, changed)
     if hasattr(layer, "_post_build"):
         layer._post_build()
     if tracker is not None and locked:

@@ -31,8 +31,11 @@ def share_weights(source: Any, target: Any, *, strict: bool = True) -> WeightRep
         TypeError: If one is no Keras layer.
         ValueError: If they do not fit, or belong to different Keras or backends; nothing has changed then.
 
-    A file has the value for both layers, and both get it when it is loaded. The sharing itself is in no
-    file: a model made anew from its config (``load_model``) shares if its own code calls this.
+    ``.safetensors`` and ``.npz`` have a shared weight once, under its first name; the other formats for both
+    layers. The sharing itself is in no file, nor in a copy: a model made anew (``load_model``, ``deepcopy``)
+    shares if its own code calls this. What ran before (``predict``, ``fit``, a ``tf.function``) goes on
+    with the old variables on TensorFlow until it is compiled again. An Embedding's weight is that of a
+    Dense transposed, so the two can't share: read ``embedding.embeddings`` in your ``call``.
 
     Example:
         >>> import keras
@@ -87,6 +90,13 @@ def _share(source: Any, target: Any, strict: bool) -> WeightReport:
             f"share_weights: {target.name!r} ({keras_info(target)}) can't use all weights of {source.name!r}; "
             f"nothing was changed.\n{report}\nstrict=False lets it keep its own where they do not fit."
         )
+    for node in tree.nodes():
+        for name, variable in node.own:
+            if id(variable) in shared and not _private.is_held(node.layer, variable):
+                raise ValueError(
+                    f"share_weights: no attribute of {node.layer.name!r} holds its weight {name!r}, so it can't "
+                    "be replaced; keep it as an attribute, or in a list, tuple or dict. Nothing was changed."
+                )
     for node in tree.nodes():
         for _, variable in node.own:
             if id(variable) in shared and shared[id(variable)] is not variable:

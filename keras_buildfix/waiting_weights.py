@@ -27,9 +27,9 @@ _INPUT_FROM = {
     "Conv1DTranspose": ("kernel", 2, 3),
     "Conv2DTranspose": ("kernel", 3, 4),
     "Conv3DTranspose": ("kernel", 4, 5),
-    "SimpleRNN": ("kernel", 0, 3),
-    "LSTM": ("kernel", 0, 3),
-    "GRU": ("kernel", 0, 3),
+    "SimpleRNN": ("simple_rnn_cell/kernel", 0, 3),
+    "LSTM": ("lstm_cell/kernel", 0, 3),
+    "GRU": ("gru_cell/kernel", 0, 3),
 }
 
 
@@ -44,8 +44,11 @@ def build_for(layer: Any, entries: Sequence[Entry]) -> bool:
     if known is None or layer.built:
         return False
     name, axis, rank = known
-    by_name = {entry.name.partition(":")[0].rpartition("/")[2]: entry.shape for entry in entries}
-    shape = by_name.get(name, entries[0].shape if entries and entries[0].name == "weight 0" else None)
+    by_name = {entry.name.partition(":")[0]: entry.shape for entry in entries}
+    first = (
+        entries[0].shape if entries and entries[0].name == "weight 0" and _keras.belongs_to_keras(type(layer)) else None
+    )
+    shape = by_name.get(name, by_name.get(f"{layer.name}/{name}", first))
     last = getattr(layer, "axis", -1) in (-1, [-1], (-1,)) and getattr(layer, "groups", 1) == 1
     if shape is None or not last or getattr(layer, "data_format", None) == "channels_first":
         return False
@@ -56,7 +59,10 @@ def build_for(layer: Any, entries: Sequence[Entry]) -> bool:
 
 
 def _is_to_build(layer: Any) -> bool:
-    return not getattr(layer, "built", True) and not _private.has_default_build(layer)
+    if getattr(layer, "built", True) or _private.has_default_build(layer):
+        return False
+    # A model whose build is Keras's is built by being called, layer by layer: Sequential on Keras 2, subclasses on 3.
+    return not _keras.is_model(layer) or _keras.build_owner(type(layer)) is not None
 
 
 def _is_known(base: type, cls: type) -> bool:
@@ -75,6 +81,8 @@ class WaitingWeights:
         self.layer, self.source, self.options, self.wanted_by = layer, source, options, wanted_by
         self.remaining = {name: _held(entry) for name, entry in source.entries.items()}
         self.hooks: dict[int, AfterBuild] = {}
+        self.set: set[int] = set()
+        self.refused: list[Any] = []
 
     def start(self) -> WeightReport:
         """Sets what is there already, and has the rest wait."""
@@ -87,30 +95,40 @@ class WaitingWeights:
                 "nothing was changed. strict=False leaves out what has no counterpart."
             )
         self._assign(assigned, tree)
-        if self.remaining:
-            self._hook(tree)
+        self._hook(tree)
+        if self.remaining and not self.hooks:
+            raise ValueError(
+                f"{self.wanted_by}: {self.layer.name!r} is not built, nor has it layers that could be yet; "
+                "call it on data first."
+            )
         return WeightReport(assigned=tuple(each.name for each in assigned), waiting=tuple(self.remaining))
 
     def _hook(self, tree: LayerNode) -> None:
         for node in tree.nodes():
             if _is_to_build(node.layer) and id(node.layer) not in self.hooks:
                 then = functools.partial(self._built, path=node.path)
-                self.hooks[id(node.layer)] = AfterBuild(node.layer, then)
+                self.hooks[id(node.layer)] = AfterBuild(node.layer, then, self)
 
     def _built(self, layer: Any, path: tuple[str, ...]) -> None:
-        self.hooks.pop(id(layer), None)
+        if self.hooks.pop(id(layer), None) is None:
+            return  # stopped while another one stood in front
         tree = weight_tree(layer, path)
         self._hook(tree)
         if self.source.layout == "names":
             start = "/".join(path) + "/" if path else ""
             here = {start + name: variable for name, variable in tree.weights().items()}
             self._assign([Assignment(n, v, self.remaining[n]) for n, v in here.items() if n in self.remaining], tree)
-        if self.remaining and (layer is self.layer or not self.hooks):
+        if layer is self.layer or not self.hooks:
             self._settle()
-        if not self.remaining:
-            for hook in self.hooks.values():
-                hook.remove()
-            self.hooks.clear()
+
+    def stop(self) -> None:
+        """Waits no more."""
+        for hook in self.hooks.values():
+            hook.remove()
+        for layer in self.refused:
+            if isinstance(vars(layer).get("call"), _Refusal):
+                del vars(layer)["call"]
+        self.hooks, self.remaining, self.refused = {}, {}, []
 
     def _assign(self, assignments: list[Assignment], tree: LayerNode) -> None:
         fitting, skipped = check(assignments, self.options)
@@ -120,6 +138,7 @@ class WaitingWeights:
         finalize(tree, fitting)
         for each in assignments:
             self.remaining.pop(each.name, None)
+            self.set.add(id(each.variable))
 
     def _settle(self) -> None:
         """All that can be built is: find the rest, whatever it is called by."""
@@ -133,21 +152,55 @@ class WaitingWeights:
             self._give_up([str(error)])
         if match.unexpected and self.hooks:
             return
-        # What is missing has its value already, or was known to be missing when the call was made.
+        if self.options.strict:
+            wrong = [f"unexpected  {name}" for name in (*match.unexpected, *match.ambiguous)]
+            given = {id(variable) for variable, _ in match.pairs.values()}
+            if not self.hooks:
+                have = given | self.set
+                wrong += [f"missing     {name}" for name, v in tree.weights().items() if id(v) not in have]
+            if wrong:
+                self._give_up(wrong)
+        # What is missing has its value already.
         allowed = Options(False, self.options.on_mismatch, self.options.casting)
-        if match.unexpected and self.options.strict:
-            self._give_up([f"unexpected  {name}" for name in match.unexpected])
-        self.remaining = {}
         place_matched(tree, source, match, allowed, self.wanted_by)
+        self.set |= set(match.pairs)
+        self.remaining = {}
 
     def _give_up(self, reasons: list[str]) -> None:
-        for hook in self.hooks.values():
-            hook.remove()
-        self.remaining = {}
+        """Raises, now and whenever the layer is used: Sequential of Keras 2 keeps an error while it builds to itself."""
+        self.stop()
         lines = "\n  ".join(reasons[:20])
-        raise ValueError(
-            f"{self.wanted_by}: values that waited for {self.layer.name!r} to be built do not fit it:\n  {lines}"
+        message = (
+            f"{self.wanted_by}: values that waited for {self.layer.name!r} to be built do not fit it:\n  {lines}\n"
+            "It can be used again after a set_weights() that fits."
         )
+        self.refused = [node.layer for node in weight_tree(self.layer).nodes() if "call" not in vars(node.layer)]
+        for layer in self.refused:
+            vars(layer)["call"] = _Refusal(message, self)
+        raise ValueError(message)
+
+
+def stop_waiting(tree: LayerNode) -> None:
+    """What waited for a layer is not set any more, and what was refused is forgotten: the last values count."""
+    for node in tree.nodes():
+        held: Any = vars(node.layer).get("build")
+        owners = [getattr(vars(node.layer).get("call"), "owner", None)]
+        while isinstance(held, AfterBuild):
+            owners.append(held.owner)
+            held = held.build
+        for owner in owners:
+            if isinstance(owner, WaitingWeights) and owner.layer is tree.layer:
+                owner.stop()
+
+
+class _Refusal:
+    """Stands in for the ``call`` of a layer that has not got the weights it should have."""
+
+    def __init__(self, message: str, owner: WaitingWeights) -> None:
+        self.message, self.owner = message, owner
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise ValueError(self.message)
 
 
 def _held(entry: Entry) -> Entry:
@@ -159,11 +212,12 @@ def _held(entry: Entry) -> Entry:
 class AfterBuild:
     """Stands in for one layer's ``build``: builds, takes itself away, and goes on with `then`."""
 
-    def __init__(self, layer: Any, then: Callable[[Any], None]) -> None:
-        self.layer, self.then = layer, then
+    def __init__(self, layer: Any, then: Callable[[Any], None], owner: object = None) -> None:
+        self.layer, self.then, self.owner = layer, then, owner
         self.build = layer.build
         self.was_own = "build" in vars(layer)
-        functools.update_wrapper(self, self.build)  # Keras reads the names of build's arguments
+        # Keras reads the names of build's arguments; what another one waits for is not ours
+        functools.update_wrapper(self, self.build, updated=())
         vars(layer)["build"] = self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

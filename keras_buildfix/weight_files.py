@@ -196,7 +196,9 @@ def renamed(entries: Mapping[str, Entry], rename: Rename | None) -> dict[str, En
     new = _renaming(rename)
     found: dict[str, Entry] = {}
     for name, entry in entries.items():
-        if (to := new(name)) in found:
+        if not isinstance(to := new(name), str):
+            raise ValueError(f"rename makes {to!r} of {name!r}; it has to give a name.")
+        if to in found:
             raise ValueError(f"rename makes {to!r} of both {found[to].name!r} and {name!r}.")
         found[to] = entry
     return found
@@ -217,7 +219,10 @@ def _renaming(rename: Rename) -> Callable[[str], str]:
 
     def by_patterns(name: str) -> str:
         for pattern, replacement in pairs:
-            name = pattern.sub(replacement, name)
+            try:
+                name = pattern.sub(replacement, name)
+            except (re.error, TypeError) as error:
+                raise ValueError(f"rename can't put {replacement!r} for {pattern.pattern!r}: {error}") from None
         return name
 
     return by_patterns

@@ -20,10 +20,12 @@ class Match:
     pairs: dict[int, tuple[Any, Entry]] = field(default_factory=dict)
     unexpected: list[str] = field(default_factory=list)
     ambiguous: dict[str, list[str]] = field(default_factory=dict)
+    again: list[tuple[Any, Entry]] = field(default_factory=list)
 
     def pair(self, variable: Any, entry: Entry) -> None:
-        """Notes a pair. The first counts: a shared layer is in a legacy file once for each place it is used."""
-        self.pairs.setdefault(id(variable), (variable, entry))
+        """Notes a pair. A shared layer is in a file once for each place it is used; the values should be equal."""
+        if self.pairs.setdefault(id(variable), (variable, entry))[1] is not entry:
+            self.again.append((variable, entry))
 
 
 def match_names(entries: Entries, root: LayerNode, *, canonical: bool = True) -> Match:
@@ -80,6 +82,7 @@ def match_into(match: Match, other: Match) -> None:
     """Adds what another search found."""
     for variable, entry in other.pairs.values():
         match.pair(variable, entry)
+    match.again += other.again
     match.unexpected += other.unexpected
     match.ambiguous |= other.ambiguous
 
@@ -163,11 +166,11 @@ class _Descent:
             for name, variable in each.own:
                 below.setdefault(name, []).append((each, variable))
         for name, entry in rest.items():
-            free = [(each, variable) for each, variable in below.get(name, ()) if id(variable) not in self.match.pairs]
-            if len(free) == 1:  # Keras 2 leaves the names of layers out that are built by hand
-                self.match.pair(free[0][1], entry)
-            elif free:
-                self.match.ambiguous[entry.name] = ["/".join((*each.path, name)) for each, _ in free]
+            alike = below.get(name, [])
+            if len(alike) == 1:  # Keras 2 leaves the names of layers out that are built by hand
+                self.match.pair(alike[0][1], entry)
+            elif alike:
+                self.match.ambiguous[entry.name] = ["/".join((*each.path, name)) for each, _ in alike]
             else:
                 self.match.unexpected.append(entry.name)
 
@@ -243,14 +246,14 @@ def _keras_names(root: LayerNode) -> dict[str, Any]:
 
 
 def _without_root(parts: dict[Parts, Entry], root: LayerNode) -> dict[Parts, Entry]:
-    """The paths without the name of the source's own top layer, if all begin with one that is no layer here."""
+    """The paths without the name of the source's own top layer, if all begin with one like that of `root`."""
     first = {path[0] for path in parts if len(path) > 1}
     if len(first) != 1 or any(len(path) == 1 for path in parts):
         return parts
     names = {name for child in root.children for name in (child.name, child.layer.name)}
-    kinds = {_kind(child.name) for child in root.children if child.made_up}
     (name,) = first
-    return parts if name in names or _kind(name) in kinds else {path[1:]: entry for path, entry in parts.items()}
+    like_root = name not in names and _kind(name) == _kind(root.layer.name)
+    return {path[1:]: entry for path, entry in parts.items()} if like_root else parts
 
 
 def _note_two_meanings(match: Match, one: Mapping[str, Any], other: Mapping[str, Any], root: LayerNode) -> None:

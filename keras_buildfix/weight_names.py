@@ -175,37 +175,50 @@ def _node(layer: Any, path: tuple[str, ...]) -> LayerNode:
 
 def _own_order(root: LayerNode) -> list[Any]:
     """The variables in the order of ``layer.weights`` when nothing is frozen."""
-    order = _order_of_keras_3 if _private.wraps_build(type(root.layer)) else _order_of_keras_2
-    return list({id(variable): variable for variable in order(root)}.values())
+    walk = _Walk(root)
+    ordered = walk.keras_3(root) if _private.wraps_build(type(root.layer)) else walk.keras_2(root)
+    return list({id(variable): variable for variable in ordered}.values())
 
 
-def _order_of_keras_3(node: LayerNode) -> list[Any]:
-    found = [variable for _, variable in node.own]
-    for child in node.children:
-        found += _order_of_keras_3(child)
-    return found
+class _Walk:
+    """Down the layers as Keras goes, where a layer that is held twice counts when it is first come to."""
 
+    def __init__(self, root: LayerNode) -> None:
+        self.nodes = {id(node.layer): node for node in root.nodes()}
+        self.seen: set[int] = set()
 
-def _order_of_keras_2(node: LayerNode) -> list[Any]:
-    """A layer: all that is trainable, then the rest. A model: layer by layer, then its own."""
-    if not _keras.is_model(node.layer):
-        trainable, rest = _halves_of_keras_2(node)
-        return trainable + rest
-    found: list[Any] = []
-    for child in node.children:
-        found += _order_of_keras_2(child)
-    return found + [variable for _, variable in node.own]
+    def below(self, node: LayerNode) -> Iterator[LayerNode]:
+        for layer in _private.direct_sublayers(node.layer) if node.children or len(self.nodes) > 1 else ():
+            if id(layer) in self.nodes and id(layer) not in self.seen:
+                self.seen.add(id(layer))
+                yield self.nodes[id(layer)]
 
+    def keras_3(self, node: LayerNode) -> list[Any]:
+        found = [variable for _, variable in node.own]
+        for child in self.below(node):
+            found += self.keras_3(child)
+        return found
 
-def _halves_of_keras_2(node: LayerNode) -> tuple[list[Any], list[Any]]:
-    own = [variable for _, variable in node.trainable], [variable for _, variable in node.non_trainable]
-    below: tuple[list[Any], list[Any]] = ([], [])
-    for child in node.children:
-        for half, part in zip(below, _halves_of_keras_2(child)):
-            half.extend(part)
-    if _keras.is_model(node.layer):
-        return below[0] + own[0], below[1] + own[1]
-    return own[0] + below[0], own[1] + below[1]
+    def keras_2(self, node: LayerNode) -> list[Any]:
+        """A layer: all that is trainable, then the rest. A model: layer by layer, then its own."""
+        if not _keras.is_model(node.layer):
+            trainable, rest = self.halves(node)
+            return trainable + rest
+        found: list[Any] = []
+        for child in self.below(node):
+            found += self.keras_2(child)
+        return found + [variable for _, variable in node.own]
+
+    def halves(self, node: LayerNode) -> tuple[list[Any], list[Any]]:
+        """What is trainable in a layer of Keras 2 and below, and the rest."""
+        own = [variable for _, variable in node.trainable], [variable for _, variable in node.non_trainable]
+        below: tuple[list[Any], list[Any]] = ([], [])
+        for child in self.below(node):
+            for half, part in zip(below, self.halves(child)):
+                half.extend(part)
+        if _keras.is_model(node.layer):
+            return below[0] + own[0], below[1] + own[1]
+        return own[0] + below[0], own[1] + below[1]
 
 
 def _made_up(layer: Any) -> tuple[str, int | None]:

@@ -59,8 +59,14 @@ def place_matched(tree: LayerNode, source: Source, match: Match, options: Option
     Raises:
         ValueError: If something is wrong that `options` do not allow; no weight has changed then.
     """
+    import numpy as np
+
     layer, weights = tree.layer, tree.weights()
     by_id = {id(variable): name for name, variable in weights.items()}
+    for variable, entry in match.again:
+        first = match.pairs[id(variable)][1]
+        if entry.shape != first.shape or not np.array_equal(entry.read(), first.read(), equal_nan=True):
+            match.ambiguous[entry.name] = [f"{by_id.get(id(variable))}, for which {first.name} has another value"]
     if match.ambiguous:
         raise ValueError(_headline(layer, source, wanted_by, "could be meant for several weights") + _lines(match))
     fitting, skipped = check(
@@ -110,7 +116,8 @@ def _by_position(entries: Entries, root: LayerNode) -> Match:
     if len(given) != len(weights):
         shapes = ", ".join(f"{name} {tuple(v.shape)}" for name, v in list(weights.items())[:8])
         raise ValueError(
-            f"{root.layer.name!r} has {len(weights)} weights, the sequence {len(given)} values; they go by position: "
+            f"{root.layer.name!r} ({keras_info(root.layer)}) has {len(weights)} weights, "
+            f"the sequence {len(given)} values; they go by position: "
             f"{shapes}{', ...' if len(weights) > 8 else ''}. A mapping by name (see named_weights) may have fewer."
         )
     for variable, entry in zip(weights.values(), given):
@@ -139,7 +146,10 @@ def _way_out(layer: Any, source: Source, report: WeightReport) -> str:
         hints.append("rename= maps names, strict=False leaves out what has no counterpart")
     if report.skipped:
         hints.append("strict=False with on_mismatch='skip' leaves out what does not fit")
-    return f"{report}\n{'; '.join(hints)}."
+    if not getattr(layer, "built", True):
+        hints.append("it is not built yet: call it on data first")
+    counts = str(report).partition("\n")[0].replace("assigned", "would fit")
+    return "\n".join([counts, *report.lines(), f"{'; '.join(hints)}."])
 
 
 def _left_out_by_keras(layer: Any, missing: Iterable[str]) -> str:

@@ -58,16 +58,33 @@ class _Search:
         self.weights(group.weights, layer)
         left: list[_Group] = []
         held = {name: _attribute(layer, name) for name in group.groups}
-        # What an attribute holds is filed there before any list is looked at.
-        for name, value in sorted(held.items(), key=lambda pair: isinstance(pair[1], (list, tuple, dict, set))):
+        # What an attribute holds is filed there first, and what is in the list of all layers is in no other.
+        for name, value in sorted(held.items(), key=lambda pair: (_is_list(pair[1]), pair[0] in _LAYERS)):
             inner = group.groups[name]
+            if name in _LAYERS and not self.is_clear(inner, layer):
+                self.left_over(inner.entries(), [self.nodes[id(each)] for each in value])
+                continue
             if id(value) in self.nodes:
                 self.layer(inner, value)
-            elif isinstance(value, (list, tuple, dict, set)):
+            elif _is_list(value):
                 self.container(inner, value)
             elif not (_is_state(name, inner) or hasattr(value, "variables")):
                 left.append(inner)
         self.rest(left, layer)
+
+    def is_clear(self, group: _Group, layer: Any) -> bool:
+        """Whether the order of a model's layers is that of the file.
+
+        Layers in a dict are in its order on Keras 3, by their keys on Keras 2; names in a file are Keras 3's.
+        """
+        if not _keras.is_model(layer) or all(entry.layer_name is not None for entry in group.entries()):
+            return True
+        for value in vars(layer).values():
+            if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+                kinds = [type(each).__name__ for _, each in value.items() if id(each) in self.unclaimed]
+                if list(value) != sorted(value) and len(set(kinds)) != len(kinds):
+                    return False
+        return True
 
     def weights(self, filed: Mapping[str, Entry], layer: Any) -> None:
         own = self.nodes[id(layer)].own
@@ -77,9 +94,15 @@ class _Search:
                 self.match.pair(by_name[name], entry)
             return
         in_order = [filed[name] for name in sorted(filed, key=_position)]
-        if len(in_order) != len(own):
-            # Keras 3 files of Dense, Embedding, ... only what the built-in itself made (3.2.1 on).
-            own = [pair for pair in own if pair[0] in _MADE_BY_BUILTINS]
+        writer = _writes_by_hand(layer)
+        if writer is not None and not _keras.belongs_to_keras(writer):
+            self.left_over(in_order, [self.nodes[id(layer)]])  # only its own code knows which is which
+            return
+        if writer is not None and any(name in _MADE_BY_BUILTINS for name, _ in own):
+            # Keras 3 files of Dense, Embedding, ... only what the built-in itself made (3.2.1 on), in this order.
+            made = [pair for pair in own if pair[0] in _MADE_BY_BUILTINS]
+            made.sort(key=lambda pair: _MADE_BY_BUILTINS.index(pair[0]))
+            own = made if len(made) == len(in_order) else own
         if len(in_order) == len(own):
             for (_, variable), entry in zip(own, in_order):
                 self.match.pair(variable, entry)
@@ -159,6 +182,17 @@ def _parse(entries: Entries) -> _Group:
             group = group.groups.setdefault(part, _Group())
         group.weights["/".join(path[at + 1 :])] = entry
     return root
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple, dict, set))
+
+
+def _writes_by_hand(layer: Any) -> type | None:
+    """The class whose own ``save_own_variables`` a layer has; None if that is the plain one of every layer."""
+    base = _keras.layer_base(type(layer))
+    owner = next((cls for cls in type(layer).__mro__ if "save_own_variables" in vars(cls)), None)
+    return owner if owner is not base and not _keras.is_model(layer) else None
 
 
 def _attribute(layer: Any, name: str) -> Any:

@@ -8,10 +8,11 @@ from typing import Any
 
 from keras_buildfix import _keras, _variables
 from keras_buildfix._entries import Array, Entry
+from keras_buildfix.build import reset_built
 from keras_buildfix.formats import hdf5
 from keras_buildfix.formats._replacing import replacing
 from keras_buildfix.info import keras_info
-from keras_buildfix.waiting_weights import WaitingWeights, build_for, layers_to_build
+from keras_buildfix.waiting_weights import WaitingWeights, build_for, layers_to_build, stop_waiting
 from keras_buildfix.weight_assigning import CASTINGS
 from keras_buildfix.weight_files import Rename, WeightFile, format_for, read_weights, renamed, write_weights
 from keras_buildfix.weight_names import named_weights, weight_tree
@@ -57,7 +58,8 @@ def set_weights(
 
     Args:
         obj: A layer or model, built or not.
-        weights: A mapping of names to arrays (the names of ``named_weights``, or those that the layer's own
+        weights: A mapping of names to arrays, or to what numpy makes arrays of: tensors, lists of floats (the
+            names of ``named_weights``, or those that the layer's own
             Keras gives); a sequence of arrays in Keras's own order, that of ``obj.weights`` when nothing is
             frozen; or the path of a file.
         input_shape: What an unbuilt layer is built with first, as for ``build``. Without it Dense, Embedding,
@@ -88,7 +90,7 @@ def set_weights(
         2 assigned
 
     Source: plain ``set_weights`` before ``build`` expects 0 weights on every Keras; on Keras 3 a wrong shape
-    leaves a layer half set; on Keras 2 the order depends on what is frozen (FACTS, "Weights").
+    leaves a layer half set; on Keras 2 the order depends on what is frozen.
     """
     _keras.layer_instance(obj, "set_weights")
     options = _options(strict, on_mismatch, casting)
@@ -196,7 +198,7 @@ def load_weights(
         >>> print(load_weights(model, path))
         2 assigned
 
-    Source: the layout of ``.weights.h5`` changed at 2.15, and no Keras reads all (FACTS, "Save and load").
+    Source: the layout of ``.weights.h5`` changed at 2.15, and no Keras reads all.
     """
     _keras.layer_instance(obj, "load_weights")
     return _load(obj, path, rename, _options(strict, on_mismatch, casting), input_shape, "load_weights")
@@ -248,11 +250,12 @@ def save_weights(obj: Any, path: str | os.PathLike[str]) -> None:
 
 def _set(obj: Any, source: Source, options: Options, input_shape: Any, wanted_by: str) -> WeightReport:
     tree = weight_tree(obj)
+    stop_waiting(tree)
     if left := layers_to_build(tree):
         if input_shape is not None:
             obj.build(input_shape)
-        else:
-            build_for(obj, list(source.entries.values()))
+        elif build_for(obj, list(source.entries.values())):
+            return _set_or_unbuild(obj, source, options, wanted_by)
         tree = weight_tree(obj)
         left = layers_to_build(tree)
     if not left or source.layout != "positions" or len(source.entries) == len(tree.weights()):
@@ -262,9 +265,20 @@ def _set(obj: Any, source: Source, options: Options, input_shape: Any, wanted_by
     if source.layout not in ("names", "positions"):
         raise ValueError(
             f"{wanted_by}: {source.described} has no names, and {obj.name!r} ({keras_info(obj)}) is not built yet "
-            f"(nor is {left[-1].name!r} in it): call it on data first, or give input_shape."
+            f"(nor is {left[-1].name!r} in it): call it on data first"
+            + (", or give input_shape." if input_shape is None else "; its build() builds nothing in it.")
         )
     return WaitingWeights(obj, source, options, wanted_by).start()
+
+
+def _set_or_unbuild(obj: Any, source: Source, options: Options, wanted_by: str) -> WeightReport:
+    """Sets a layer that was built for these weights; if they are wrong, it is not built again."""
+    try:
+        tree = weight_tree(obj)
+        return place_matched(tree, source, find(source, tree), options, wanted_by)
+    except ValueError:
+        reset_built(obj)
+        raise
 
 
 def _load(
@@ -312,6 +326,10 @@ def _source(weights: Any, wanted_by: str) -> Source:
     if isinstance(weights, (list, tuple)):
         named = [(f"weight {at}", value) for at, value in enumerate(weights)]
         return Source({name: _of_value(name, value) for name, value in named}, "positions", True, "the sequence")
+    if _keras.layer_base(type(weights)) is not None:
+        raise TypeError(
+            f"{wanted_by} got the layer {weights.name!r}: transfer_weights(source, target) takes its weights."
+        )
     raise TypeError(
         f"{wanted_by} expects a mapping of names to arrays, a sequence of arrays or the path of a file; "
         f"got {_keras.describe(weights)}."
@@ -323,14 +341,13 @@ def _of_value(name: str, value: Any) -> Entry:
 
     if _variables.is_variable(value):
         return _of_variable(name, value)
-    if hasattr(value, "detach"):  # a torch tensor, which numpy can't take while it has a gradient
+    if hasattr(value, "detach"):  # a torch tensor, which numpy can't take while it has a gradient, or as bfloat16
         value = value.detach().cpu()
+        value = value.float() if "bfloat16" in str(value.dtype) else value
     try:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name}: {type(value).__name__} is no array: {error}") from None
-    if not isinstance(value, np.ndarray) and array.dtype == np.float64:
-        array = array.astype("float32") if isinstance(value, (float, list, tuple)) else array
     return Entry(name, tuple(array.shape), array.dtype.name, lambda: array, borrowed=True)
 
 

@@ -129,17 +129,19 @@ def test_weights_in_lists_and_dicts_are_shared():
         def build(self, input_shape):
             self.several = [self.add_weight(shape=(3,), initializer="ones", name=f"w{n}") for n in range(2)]
             self.by_name = {"z": self.add_weight(shape=(3,), initializer="ones", name="z")}
+            self.deep = {"t": (self.add_weight(shape=(3,), initializer="ones", name="t"),)}
             self.built = True
 
         def call(self, inputs):
-            return inputs * self.several[0] * self.several[1] * self.by_name["z"]
+            return inputs * self.several[0] * self.several[1] * self.by_name["z"] * self.deep["t"][0]
 
     source, target = Held(), Held()
     source.build((None, 3))
     target.build((None, 3))
     share_weights(source, target)
-    set_weights(source, {"w0": [2.0] * 3, "w1": [3.0] * 3, "z": [5.0] * 3})
-    np.testing.assert_array_equal(outputs_of(target, ONES), np.full((2, 3), 30.0))
+    set_weights(source, {"w0": [2.0] * 3, "w1": [3.0] * 3, "z": [5.0] * 3, "t": [7.0] * 3})
+    np.testing.assert_array_equal(outputs_of(target, ONES), np.full((2, 3), 210.0))
+    assert [id(w) for w in target.weights] == [id(w) for w in source.weights]
 
 
 def test_what_does_not_fit_is_one_error_and_nothing_changes():
@@ -164,6 +166,29 @@ def test_a_layer_can_not_share_with_itself_or_with_no_layer():
         share_weights(layer, layer)
     with pytest.raises(TypeError, match="share_weights expects a Keras layer"):
         share_weights(layer, np.ones(3))
+
+
+def test_what_waits_to_be_shared_twice_is():
+    source, one, other = (dense(build=False) for _ in range(3))
+    share_weights(source, one)
+    share_weights(source, other)
+    for layer in (other, source, one):
+        layer.build((None, 3))
+    assert one.kernel is source.kernel
+    assert other.kernel is source.kernel
+
+
+def test_values_that_differ_for_a_shared_weight_are_an_error(tmp_path):
+    inputs = KERAS.Input((3,))
+    outputs = L.Add()([dense(build=False, name="left")(inputs), dense(build=False, name="right")(inputs)])
+    path = str(tmp_path / "apart.h5")
+    save_weights(KERAS.Model(inputs, outputs), path)
+    model, _, _ = siamese()
+    before = get_weights(model)
+    with pytest.raises(ValueError, match=r"for which .* has another value"):
+        load_weights(model, path)
+    for name, value in get_weights(model).items():
+        np.testing.assert_array_equal(value, before[name])
 
 
 def test_the_order_of_the_weights_stays():

@@ -206,7 +206,8 @@ class Count(KERAS.layers.Layer):
     """A weight that looks like the state of a random generator."""
 
     def build(self, input_shape):
-        self.count = self.add_weight(shape=(2,), dtype="int64", initializer="zeros", trainable=False, name="count")
+        dtype = "uint32" if INFO.backend == "jax" else "int64"
+        self.count = self.add_weight(shape=(2,), dtype=dtype, initializer="zeros", trainable=False, name="count")
         self.built = True
 
     def call(self, inputs):
@@ -254,3 +255,73 @@ def test_a_layer_more_of_a_class_in_a_list_is_an_error_with_the_candidates(tmp_p
     make(2).save_weights(path)
     with pytest.raises(ValueError, match=r"(?s)could be meant for several weights.*could be: dense, dense_1, dense_2"):
         load_weights(make(3), path)
+
+
+def test_layers_in_a_dict_are_not_taken_for_each_other(tmp_path):
+    """Keras 2 files them by their keys, Keras 3 in their order: right, or an error."""
+
+    class Towers(KERAS.Model):
+        def __init__(self):
+            super().__init__()
+            self.towers = {"z": KERAS.layers.Dense(3), "a": KERAS.layers.Dense(3)}
+
+        def call(self, inputs):
+            return self.towers["a"](self.towers["z"](inputs))
+
+    model, fresh, inputs = Towers(), Towers(), np.ones((1, 3), "float32")
+    model(inputs), fresh(inputs)
+    path = str(tmp_path / "towers.weights.h5")
+    model.save_weights(path)
+    with read_weights(path) as weights:
+        named = all(entry.layer_name for entry in weights.entries.values())
+        by_list = any(name.startswith(("layers/", "_layer")) for name in weights)
+    if by_list and not named:
+        with pytest.raises(ValueError, match="could be meant for several weights"):
+            load_weights(fresh, path)
+        save_weights(model, path := str(tmp_path / "towers.safetensors"))
+    load_weights(fresh, path)
+    for name in ("z", "a"):
+        np.testing.assert_array_equal(
+            weight_zoo.as_numpy(KERAS, fresh.towers[name].kernel), weight_zoo.as_numpy(KERAS, model.towers[name].kernel)
+        )
+
+
+def test_a_layer_in_an_attribute_and_others_in_a_list_are_told_apart(tmp_path):
+    class Mixed(KERAS.Model):
+        def __init__(self):
+            super().__init__()
+            self.first = KERAS.layers.Dense(3)
+            self.others = [KERAS.layers.Dense(3), KERAS.layers.Dense(3)]
+
+        def call(self, inputs):
+            return self.others[1](self.others[0](self.first(inputs)))
+
+    model, fresh, inputs = Mixed(), Mixed(), np.ones((1, 3), "float32")
+    model(inputs), fresh(inputs)
+    path = str(tmp_path / "mixed.weights.h5")
+    model.save_weights(path)
+    load_weights(fresh, path)
+    np.testing.assert_array_equal(weight_zoo.as_numpy(KERAS, fresh(inputs)), weight_zoo.as_numpy(KERAS, model(inputs)))
+
+
+class Own(KERAS.layers.Layer):
+    """Files its weights the other way round."""
+
+    def build(self, input_shape):
+        self.one = self.add_weight(shape=(2,), initializer="zeros", name="one")
+        self.two = self.add_weight(shape=(2,), initializer="ones", name="two")
+        self.built = True
+
+    def call(self, inputs):
+        return inputs * self.one + self.two
+
+    def save_own_variables(self, store):
+        store["0"], store["1"] = np.ones(2), np.zeros(2)
+
+
+def test_a_layer_that_files_its_weights_by_itself_is_not_guessed(tmp_path):
+    model = KERAS.Sequential([KERAS.Input((2,)), Own()])
+    path = str(tmp_path / "own.weights.h5")
+    model.save_weights(path)
+    with pytest.raises(ValueError, match="could be meant for several weights"):
+        load_weights(model, path)

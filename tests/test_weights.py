@@ -385,7 +385,7 @@ class Own(L.Layer):
         self.built = True
 
     def call(self, inputs):
-        return self.inner(inputs * self.scale)
+        return self.inner(self.scale * inputs)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)
@@ -471,6 +471,83 @@ def test_values_that_wait_in_vain_are_an_error_when_build_ends():
     set_weights(layer, {**OWN, "scal": [1.0, 2.0]})
     with pytest.raises(ValueError, match="unexpected  scal"):
         layer.build((None, 2))
+
+
+def test_what_was_set_last_counts():
+    """And of what waits for a model and for a layer in it."""
+    layer, twice = Own(), {name: (2 * np.asarray(value)).tolist() for name, value in OWN.items()}
+    set_weights(layer, OWN)
+    set_weights(layer, [*twice.values()])
+    layer.build((None, 2))
+    assert values(layer) == twice
+    lazy = KERAS.Sequential([Own(name="inside")])
+    set_weights(lazy, {f"inside/{name}": value for name, value in OWN.items()})
+    set_weights(lazy.layers[-1], twice)
+    lazy(np.ones((1, 2), "float32"))
+    assert values(lazy.layers[-1]) == twice
+
+
+def test_a_lazy_model_notices_wrong_and_missing_names_when_it_is_built():
+    class Subclassed(KERAS.Model):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = L.Dense(2, name="one"), L.Dense(2, name="two")
+
+        def call(self, inputs):
+            return self.two(self.one(inputs))
+
+    inputs = np.ones((1, 2), "float32")
+    kernel, bias = np.ones((2, 2), "float32"), np.ones(2, "float32")
+    whole = {f"{name}/{part}": value for name in ("one", "two") for part, value in (("kernel", kernel), ("bias", bias))}
+    for make in (Subclassed, lambda: KERAS.Sequential([L.Dense(2, name="one"), L.Dense(2, name="two")])):
+        wrong = dict(whole)
+        wrong["tow/kernel"] = wrong.pop("two/kernel")
+        model = make()
+        set_weights(model, wrong)
+        with pytest.raises(ValueError, match="unexpected  tow/kernel"):
+            model(inputs)
+        model = make()
+        set_weights(model, {name: value for name, value in whole.items() if name != "one/bias"})
+        with pytest.raises(ValueError, match="missing     one/bias"):
+            model(inputs)
+        model = make()
+        set_weights(model, whole)
+        assert weight_zoo.as_numpy(KERAS, model(inputs)).tolist() == [[7.0, 7.0]]
+
+
+def test_a_layer_that_was_built_for_wrong_values_is_not_built():
+    layer = L.Dense(2)
+    with pytest.raises(ValueError, match=r"missing     bias"):
+        set_weights(layer, {"kernel": np.ones((5, 2), "float32")})
+    assert not layer.built
+    assert layer(np.ones((1, 3), "float32")).shape == (1, 2)
+    assert [tuple(weight.shape) for weight in layer.weights] == [(3, 2), (2,)]
+
+
+def test_lists_of_floats_are_not_rounded_on_the_way():
+    if INFO.backend == "jax":
+        pytest.skip("JAX has no float64 unless it is told to")
+    layer = dense(dtype="float64")
+    set_weights(layer, {"bias": [0.1, 0.2]}, strict=False)
+    assert values(layer)["bias"] == [0.1, 0.2]
+    with pytest.raises(ValueError, match="1 of its float64 values are too large for float32"):
+        set_weights(dense(), {"bias": [1e300, 0.2]}, strict=False)
+
+
+def test_the_order_is_kerass_own_where_a_layer_is_shared_at_two_depths():
+    shared = L.Dense(4, name="shared")
+
+    def nested(name):
+        inputs = KERAS.Input((4,))
+        return KERAS.Model(inputs, L.Dense(4)(shared(inputs)), name=name)
+
+    one, other, inputs = nested("one"), nested("other"), KERAS.Input((4,))
+    model = KERAS.Model(inputs, shared(other(one(inputs))))
+    assert [id(w) for w in named_weights(model).values()] == [id(w) for w in model.weights]
+    x = np.ones((1, 4), "float32")
+    before = weight_zoo.as_numpy(KERAS, model(x))
+    set_weights(model, model.get_weights())
+    np.testing.assert_array_equal(weight_zoo.as_numpy(KERAS, model(x)), before)
 
 
 def test_a_copy_of_a_layer_that_waits_builds_itself():
