@@ -167,7 +167,7 @@ class WaitingWeights:
         self.remaining = {}
 
     def _give_up(self, reasons: list[str]) -> None:
-        """Raises, now and whenever the layer is used: Sequential of Keras 2 keeps an error while it builds to itself."""
+        """Raises, now and whenever the layer is used: Sequential on Keras 2 swallows errors while it builds."""
         self.stop()
         lines = "\n  ".join(reasons[:20])
         message = (
