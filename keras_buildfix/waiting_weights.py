@@ -11,7 +11,7 @@ from keras_buildfix import _keras, _private
 from keras_buildfix._entries import Entry
 from keras_buildfix.weight_assigning import Assignment, assign_all
 from keras_buildfix.weight_names import LayerNode, weight_tree
-from keras_buildfix.weight_report import WeightReport
+from keras_buildfix.weight_report import SkippedWeight, WeightReport
 from keras_buildfix.weight_setting import Options, Source, check, finalize, find, place_matched
 
 #: Built-ins whose weights tell their input's shape: the weight, which of its axes, and how many axes the input has.
@@ -45,9 +45,8 @@ def build_for(layer: Any, entries: Sequence[Entry]) -> bool:
         return False
     name, axis, rank = known
     by_name = {entry.name.partition(":")[0]: entry.shape for entry in entries}
-    first = (
-        entries[0].shape if entries and entries[0].name == "weight 0" and _keras.belongs_to_keras(type(layer)) else None
-    )
+    # In a sequence it is the first weight, unless a subclass makes one before it.
+    first = by_name.get("weight 0") if _keras.belongs_to_keras(type(layer)) else None
     shape = by_name.get(name, by_name.get(f"{layer.name}/{name}", first))
     last = getattr(layer, "axis", -1) in (-1, [-1], (-1,)) and getattr(layer, "groups", 1) == 1
     if shape is None or not last or getattr(layer, "data_format", None) == "channels_first":
@@ -89,18 +88,20 @@ class WaitingWeights:
         tree = weight_tree(self.layer)
         here = tree.weights() if self.source.layout == "names" else {}
         assigned = [Assignment(name, v, self.remaining[name]) for name, v in here.items() if name in self.remaining]
-        if self.options.strict and (missing := [name for name in here if name not in self.remaining]):
+        _, skipped = check(assigned, self.options)
+        wrong = [str(each) for each in skipped] if self._is_error(skipped) else []
+        if self.options.strict:
+            wrong += [f"missing     {name}" for name in here if name not in self.remaining]
+        if len(assigned) < len(self.remaining) and not layers_to_build(tree):
+            wrong.append("it is not built, nor has it layers that could be yet; call it on data first")
+        if wrong:
+            lines = "\n  ".join(wrong[:20])
             raise ValueError(
-                f"{self.wanted_by}: {self.source.described} has no {', '.join(missing[:20])} for {self.layer.name!r}; "
-                "nothing was changed. strict=False leaves out what has no counterpart."
+                f"{self.wanted_by}: {self.source.described} does not fit {self.layer.name!r}; nothing was changed.\n"
+                f"  {lines}"
             )
         self._assign(assigned, tree)
         self._hook(tree)
-        if self.remaining and not self.hooks:
-            raise ValueError(
-                f"{self.wanted_by}: {self.layer.name!r} is not built, nor has it layers that could be yet; "
-                "call it on data first."
-            )
         return WeightReport(assigned=tuple(each.name for each in assigned), waiting=tuple(self.remaining))
 
     def _hook(self, tree: LayerNode) -> None:
@@ -132,13 +133,16 @@ class WaitingWeights:
 
     def _assign(self, assignments: list[Assignment], tree: LayerNode) -> None:
         fitting, skipped = check(assignments, self.options)
-        if skipped and (self.options.strict or self.options.on_mismatch == "error"):
+        if self._is_error(skipped):
             self._give_up([str(each) for each in skipped])
         assign_all(fitting)
         finalize(tree, fitting)
         for each in assignments:
             self.remaining.pop(each.name, None)
             self.set.add(id(each.variable))
+
+    def _is_error(self, skipped: list[SkippedWeight]) -> bool:
+        return bool(skipped) and (self.options.strict or self.options.on_mismatch == "error")
 
     def _settle(self) -> None:
         """All that can be built is: find the rest, whatever it is called by."""
