@@ -385,7 +385,9 @@ class Own(L.Layer):
         self.built = True
 
     def call(self, inputs):
-        return self.inner(self.scale * inputs)
+        if hasattr(KERAS, "ops"):  # 3.2 on torch can't multiply a variable by a tensor
+            return self.inner(KERAS.ops.multiply(inputs, self.scale))
+        return self.inner(inputs * self.scale)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)
