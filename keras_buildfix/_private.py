@@ -167,11 +167,14 @@ def is_initialized(variable: Any) -> bool:
     return getattr(variable, "_value", variable) is not None
 
 
-def set_initial_value(variable: Any, value: Any) -> None:
-    """Have a weight that has no value yet start with this one. ``_initializer``: 3.0.0 to nightly."""
+def set_initial_value(variable: Any, value: Any, tensor: Callable[..., Any]) -> None:
+    """Have a weight that has no value yet start with this one. ``_initializer``: 3.0.0 to nightly.
+
+    `tensor` makes one of it when it is asked for: while a model is traced on torch, on no device.
+    """
 
     def initializer(shape: Any, dtype: Any = None) -> Any:
-        return value
+        return tensor(value, dtype=dtype)
 
     variable._initializer = initializer
 

@@ -49,7 +49,7 @@ def assign(variable: Any, value: Array) -> None:
         with _outside_graphs():
             variable.assign(_handed_over(variable, value))
     else:
-        _private.set_initial_value(variable, value)
+        _private.set_initial_value(variable, value, _ops(variable).convert_to_tensor)
 
 
 def copy(target: Any, source: Any) -> None:
