@@ -48,6 +48,8 @@ def assign(variable: Any, value: Array) -> None:
     if _private.is_initialized(variable):
         with _outside_graphs():
             variable.assign(_handed_over(variable, value))
+        if value.nbytes >= _LARGE and hasattr(_tensor(variable), "block_until_ready"):
+            _tensor(variable).block_until_ready()  # else copies that are still to be made pile up in memory
     else:
         _private.set_initial_value(variable, value, _ops(variable).convert_to_tensor)
 
