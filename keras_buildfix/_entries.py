@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,13 +39,15 @@ class Entry:
     @property
     def size(self) -> int:
         """Bytes that its value takes in memory."""
-        number = 1
-        for length in self.shape:
-            number *= length
-        return number * itemsize(self.dtype)
+        return math.prod(self.shape) * itemsize(self.dtype)
 
 
 Entries = Mapping[str, Entry]
+
+
+def is_structural(names: Collection[str]) -> bool:
+    """Whether names are places in a model with positions, as in ``.weights.h5``: ``layers/dense_1/vars/0``."""
+    return bool(names) and all("vars" in name.split("/")[:-1] for name in names)
 
 
 def itemsize(dtype: str) -> int:

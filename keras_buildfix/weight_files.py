@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import IO, Any, Union
 
-from keras_buildfix._entries import Array, Entry
+from keras_buildfix._entries import Array, Entry, is_structural
 from keras_buildfix.formats import hdf5, keras_zip, npz, safetensors
 from keras_buildfix.formats._bytes import BadFileError
 from keras_buildfix.formats._replacing import replacing
@@ -164,7 +164,7 @@ def convert_weights(
         if form == "keras" or (form == "h5" and source.layout == "structure"):
             raise ValueError(_no_way(source, os.fspath(to)))
         entries = renamed(source.entries, rename)
-        if form == "weights.h5" and not all("vars" in name.split("/")[:-1] for name in entries):
+        if form == "weights.h5" and entries and not is_structural(entries):
             raise ValueError(_no_way(source, os.fspath(to)))
         told = _Told(sum(entry.size for entry in entries.values()), progress)
         write_weights(os.fspath(to), [told.entry(name, entry) for name, entry in entries.items()], form)
@@ -252,7 +252,8 @@ def _read(path: str, file: IO[bytes]) -> WeightFile:
     form = "keras" if path.endswith(".keras") else ""
     if start[:2] == b"PK":
         if not keras_zip.is_model(file):
-            return WeightFile(path, "npz", npz.read(file), "names", "", files)
+            entries = npz.read(file)
+            return WeightFile(path, "npz", entries, "structure" if is_structural(entries) else "names", "", files)
         form = "keras"
         inner, at, length = keras_zip.weights_in(file)
         try:
@@ -267,7 +268,7 @@ def _read(path: str, file: IO[bytes]) -> WeightFile:
         form = form or ("weights.h5" if layout == "structure" else "h5")
     elif safetensors.looks_like(start, size):
         entries, _ = safetensors.read(file)
-        layout = "structure" if entries and all("vars" in name.split("/")[:-1] for name in entries) else "names"
+        layout = "structure" if is_structural(entries) else "names"
         form, writer = "safetensors", ""
     else:
         raise BadFileError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keras_buildfix._entries import Entries, Entry
-from keras_buildfix.weight_names import LayerNode, counted, own_name, weight_tree
+from keras_buildfix.weight_names import LayerNode, counted, kind_of, own_name, weight_tree
 
 Parts = tuple[str, ...]
 
@@ -103,11 +103,11 @@ def pair_siblings(
     kinds: dict[str, list[str]] = {}
     for name in names:
         if name not in pairs:
-            kinds.setdefault(_kind(name), []).append(name)
+            kinds.setdefault(kind_of(name), []).append(name)
     here: dict[str, list[LayerNode]] = {}
     for child in children:
         if child.made_up and has_weights(child):
-            here.setdefault(_kind(child.name), []).append(child)
+            here.setdefault(kind_of(child.name), []).append(child)
     unpaired: list[str] = []
     for kind, alike in kinds.items():
         found = _pair_made_up(alike, here.get(kind, []), canonical)
@@ -194,7 +194,7 @@ def _match_group(name: str, group: Entries, layer: Any) -> Match:
     match = Match()
     if len(parts) == len(group):
         _Descent(match, canonical=False).descend(parts, tree)
-    in_order = _trainable_first(tree)
+    in_order = list(trainable_first(tree).values())
     clean = len(parts) == len(group) and not match.unexpected and not match.ambiguous
     if clean or [entry.shape for entry in group.values()] != [tuple(v.shape) for v in in_order]:
         return match
@@ -204,11 +204,10 @@ def _match_group(name: str, group: Entries, layer: Any) -> Match:
     return Match({id(variable): (variable, entry) for variable, entry in zip(in_order, group.values())})
 
 
-def _trainable_first(tree: LayerNode) -> list[Any]:
-    """The order in which a legacy file has the weights of a layer when nothing is frozen."""
-    own = {id(v) for node in tree.nodes() for _, v in node.trainable}
-    weights = list(tree.weights().values())
-    return [v for v in weights if id(v) in own] + [v for v in weights if id(v) not in own]
+def trainable_first(tree: LayerNode) -> dict[str, Any]:
+    """The weights of a layer in the order in which a legacy file has them when nothing is frozen."""
+    trainable = {id(variable) for node in tree.nodes() for _, variable in node.trainable}
+    return dict(sorted(tree.weights().items(), key=lambda pair: id(pair[1]) not in trainable))
 
 
 def _by_shapes(groups: Mapping[str, Entries], children: list[LayerNode]) -> dict[str, LayerNode]:
@@ -252,7 +251,7 @@ def _without_root(parts: dict[Parts, Entry], root: LayerNode) -> dict[Parts, Ent
         return parts
     names = {name for child in root.children for name in (child.name, child.layer.name)}
     (name,) = first
-    like_root = name not in names and _kind(name) == _kind(root.layer.name)
+    like_root = name not in names and kind_of(name) == kind_of(root.layer.name)
     return {path[1:]: entry for path, entry in parts.items()} if like_root else parts
 
 
@@ -261,12 +260,6 @@ def _note_two_meanings(match: Match, one: Mapping[str, Any], other: Mapping[str,
     for key, variable in one.items():
         if variable is not other[key]:
             match.ambiguous[key] = [names[id(variable)], names[id(other[key])]]
-
-
-def _kind(name: str) -> str:
-    """What is equal in names that Keras 2 and 3 make up for layers of one class."""
-    base = counted(name)[0].replace("_", "")
-    return "functional" if base == "model" else base
 
 
 def _number(name: str) -> int:

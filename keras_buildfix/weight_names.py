@@ -147,6 +147,12 @@ def counted(name: str) -> tuple[str, int]:
     return found["prefix"] + found["base"], int(found["number"] or 0)
 
 
+def kind_of(name: str) -> str:
+    """What is equal in names that Keras 2 and 3 make up for layers of one class."""
+    base = counted(name)[0].replace("_", "")
+    return "functional" if base == "model" else base
+
+
 def snake_case(name: str) -> str:
     """A class's name as Keras 3 makes a layer's name of it."""
     return _snake_case(name, "[a-z]")

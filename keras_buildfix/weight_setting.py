@@ -13,7 +13,7 @@ from keras_buildfix.weight_assigning import Assignment, assign_all, check_values
 from keras_buildfix.weight_matching import Match, match_layer_groups, match_names
 from keras_buildfix.weight_names import LayerNode, weight_tree
 from keras_buildfix.weight_report import SkippedWeight, WeightReport, nearest_names
-from keras_buildfix.weight_structure import match_structure
+from keras_buildfix.weight_structure import match_structure, writes_by_hand
 
 
 @dataclass(frozen=True)
@@ -153,15 +153,11 @@ def _way_out(layer: Any, source: Source, report: WeightReport) -> str:
 
 
 def _left_out_by_keras(layer: Any, missing: Iterable[str]) -> str:
-    """The built-in that files only weights it made itself (FACTS, "Save and load"), if one is to blame."""
+    """The built-in that files only weights it made itself, if one is to blame."""
     names = set(missing)
     for node in weight_tree(layer).nodes():
-        if not any("/".join((*node.path, name)) in names for name, _ in node.own):
-            continue
-        for base in type(node.layer).__mro__:
-            if "save_own_variables" in vars(base):
-                own = _keras.belongs_to_keras(base) and base is not _keras.layer_base(type(node.layer))
-                if own and base is not type(node.layer):
-                    return base.__name__
-                break
+        if any("/".join((*node.path, name)) in names for name, _ in node.own):
+            writer = writes_by_hand(node.layer)
+            if writer is not None and writer is not type(node.layer) and _keras.belongs_to_keras(writer):
+                return writer.__name__
     return ""

@@ -14,7 +14,7 @@ from typing import Any
 from keras_buildfix import _keras, _private
 from keras_buildfix._entries import Entries, Entry
 from keras_buildfix.weight_matching import Match
-from keras_buildfix.weight_names import LayerNode, counted, snake_case
+from keras_buildfix.weight_names import LayerNode, counted, kind_of, snake_case
 
 #: Where a model's layers are filed: 2.15 to nightly, and 2.12 to 2.14.
 _LAYERS = ("layers", "_layer_checkpoint_dependencies")
@@ -33,11 +33,6 @@ class _Group:
     @property
     def layer_name(self) -> str | None:
         return next((entry.layer_name for entry in self.weights.values()), None)
-
-
-def is_structural(entries: Entries) -> bool:
-    """Whether a source has the names of such a file."""
-    return bool(entries) and all("vars" in name.split("/")[:-1] for name in entries)
 
 
 def match_structure(entries: Entries, root: LayerNode) -> Match:
@@ -94,7 +89,7 @@ class _Search:
                 self.match.pair(by_name[name], entry)
             return
         in_order = [filed[name] for name in sorted(filed, key=_position)]
-        writer = _writes_by_hand(layer)
+        writer = writes_by_hand(layer)
         if writer is not None and not _keras.belongs_to_keras(writer):
             self.left_over(in_order, [self.nodes[id(layer)]])  # only its own code knows which is which
             return
@@ -117,10 +112,10 @@ class _Search:
         here: dict[str, list[Any]] = {}
         for layer in layers:
             if id(layer) in self.unclaimed:
-                here.setdefault(_kind(snake_case(type(layer).__name__)), []).append(layer)
+                here.setdefault(kind_of(snake_case(type(layer).__name__)), []).append(layer)
         there: dict[str, list[str]] = {}
         for name in group.groups:
-            there.setdefault(_kind(name), []).append(name)
+            there.setdefault(kind_of(name), []).append(name)
         for kind, names in there.items():
             if len(names) != len(here.get(kind, ())):
                 names = [name for name in names if not _is_state(name, group.groups[name])]
@@ -188,7 +183,7 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, (list, tuple, dict, set))
 
 
-def _writes_by_hand(layer: Any) -> type | None:
+def writes_by_hand(layer: Any) -> type | None:
     """The class whose own ``save_own_variables`` a layer has; None if that is the plain one of every layer."""
     base = _keras.layer_base(type(layer))
     owner = next((cls for cls in type(layer).__mro__ if "save_own_variables" in vars(cls)), None)
@@ -240,11 +235,6 @@ def _weights_of(node: LayerNode) -> list[Any]:
 
 def _shapes(shapes: Iterable[Any]) -> list[tuple[Any, ...]]:
     return sorted((tuple(shape) for shape in shapes), key=str)
-
-
-def _kind(name: str) -> str:
-    base = counted(name)[0].replace("_", "")
-    return "functional" if base == "model" else base
 
 
 def _position(name: str) -> tuple[int, str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_buildfix import _keras, _variables
-from keras_buildfix._entries import Array, Entry
+from keras_buildfix._entries import Array, Entry, is_structural
 from keras_buildfix.build import reset_built
 from keras_buildfix.formats import hdf5
 from keras_buildfix.formats._replacing import replacing
@@ -15,10 +15,10 @@ from keras_buildfix.info import keras_info
 from keras_buildfix.waiting_weights import WaitingWeights, build_for, layers_to_build, stop_waiting
 from keras_buildfix.weight_assigning import CASTINGS
 from keras_buildfix.weight_files import Rename, WeightFile, format_for, read_weights, renamed, write_weights
+from keras_buildfix.weight_matching import trainable_first
 from keras_buildfix.weight_names import named_weights, weight_tree
 from keras_buildfix.weight_report import WeightReport
 from keras_buildfix.weight_setting import Options, Source, find, place_matched
-from keras_buildfix.weight_structure import is_structural
 
 
 def get_weights(obj: Any) -> dict[str, Array]:
@@ -364,11 +364,9 @@ def _save_legacy(obj: Any, path: str) -> None:
     groups: dict[str, list[Entry]] = {}
     layers = obj.layers if _keras.is_model(obj) else [node.layer for node in tree.children]
     for layer in layers:
-        weights = weight_tree(layer).weights()
+        weights = trainable_first(weight_tree(layer))
         if weights:
-            trainable = {id(v) for node in weight_tree(layer).nodes() for _, v in node.trainable}
-            names = sorted(weights, key=lambda name: id(weights[name]) not in trainable)
-            groups[layer.name] = [_of_variable(f"{layer.name}/{name}:0", weights[name]) for name in names]
+            groups[layer.name] = [_of_variable(f"{layer.name}/{name}:0", weight) for name, weight in weights.items()]
     groups[""] = [_of_variable(f"{name}:0", variable) for name, variable in tree.own]
     with replacing(path) as beside:
         hdf5.write_layers(beside, groups, info.version, info.backend)

@@ -78,9 +78,10 @@ def test_convert_keeps_every_value(cnn, tmp_path, capsys, form):
     assert not diff_weights(path, back)
 
 
-def test_convert_keeps_the_places_that_keras_files_by(tmp_path):
+@pytest.mark.parametrize("form", [".safetensors", ".npz"])
+def test_convert_keeps_the_places_that_keras_files_by(tmp_path, form):
     model, inputs = weight_zoo.make(KERAS, "nested")
-    path, to = str(tmp_path / "nested.weights.h5"), str(tmp_path / "nested.safetensors")
+    path, to = str(tmp_path / "nested.weights.h5"), str(tmp_path / f"nested{form}")
     model.save_weights(path)
     convert_weights(path, to)
     reader = weight_zoo.Reader(KERAS, "nested")

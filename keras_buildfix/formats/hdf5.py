@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
-from keras_buildfix._entries import Array, Entry
+from keras_buildfix._entries import Array, Entry, is_structural
 from keras_buildfix.formats._bytes import BadFileError, from_bits, is_plausible, read_at, to_bits
 from keras_buildfix.formats._hdf5_text import Texts
 
@@ -113,8 +114,7 @@ class _Reader:
                 if home not in names:
                     names[home] = self._text(self.opened[home], "name") or None if home else None
                 entries[path] = self._entry(path, path, layer_name=names[home])
-        structural = all("vars" in path.split("/")[:-1] for path in entries)
-        return entries, "structure" if structural and entries else "names", version
+        return entries, "structure" if is_structural(entries) else "names", version
 
     def _paths(self) -> list[str]:
         """Every path in the file, each object once; a link that is none of the file's own is an error."""
@@ -225,12 +225,8 @@ class _Reader:
         array = np.zeros(dataset.shape, dataset.dtype)
         chunks, plist = dataset.chunks, dataset.id.get_create_plist()
         filters = [plist.get_filter(at)[0] for at in range(plist.get_nfilters())]
-        size = dataset.dtype.itemsize
-        for length in chunks:
-            size *= length
-        whole = 1
-        for length, chunk in zip(dataset.shape, chunks):
-            whole *= -(-length // chunk)
+        size = dataset.dtype.itemsize * math.prod(chunks)
+        whole = math.prod(-(-length // chunk) for length, chunk in zip(dataset.shape, chunks))
         if dataset.id.get_num_chunks() != whole or not is_plausible(size, dataset.id.get_storage_size()):
             raise BadFileError(f"{dataset.name!r:.120} has {dataset.id.get_num_chunks()} of {whole} pieces.")
         for number in range(whole):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 import os
 import warnings
 import zipfile
@@ -77,9 +78,7 @@ def _entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, file: IO[
         beginning = io.BytesIO(member.read(_LONGEST_HEADER))  # numpy would read as much as the header says it is long
     shape, fortran, dtype = _header(beginning, name)
     start = beginning.tell()
-    size = dtype.itemsize
-    for length in shape:
-        size *= length
+    size = dtype.itemsize * math.prod(shape)
     if info.file_size - start != size:
         raise BadFileError(f"{name!r} claims {size:,} bytes; its member has {info.file_size - start:,}.")
     if info.compress_size > os.fstat(file.fileno()).st_size or not is_plausible(size, info.compress_size):

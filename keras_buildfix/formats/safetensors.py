@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 from collections.abc import Iterable
 from typing import IO, Any
@@ -59,9 +60,7 @@ def read(file: IO[bytes]) -> tuple[dict[str, Entry], dict[str, str]]:
     entries, spans = {}, []
     for name, value in header.items():
         dtype, shape, (begin, end) = _described(name, value)
-        wanted = itemsize(dtype)
-        for length_here in shape:
-            wanted *= length_here
+        wanted = itemsize(dtype) * math.prod(shape)
         if end - begin != wanted or end > size - 8 - length:
             raise BadFileError(
                 f"{name!r} claims bytes {begin} to {end} for {wanted} bytes of {dtype}{list(shape)}; "
