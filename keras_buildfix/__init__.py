@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from keras_buildfix.build import deferred_build as deferred_build
     from keras_buildfix.build import mark_built as mark_built
     from keras_buildfix.build import reset_built as reset_built
+    from keras_buildfix.extra_weights import ExtraWeightsMixin as ExtraWeightsMixin
+    from keras_buildfix.extra_weights import lost_weights as lost_weights
     from keras_buildfix.info import KerasInfo as KerasInfo
     from keras_buildfix.info import keras_info as keras_info
     from keras_buildfix.installing import install as install
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "DeferredBuildMixin": "build",
+    "ExtraWeightsMixin": "extra_weights",
     "KerasInfo": "info",
     "SkippedBuild": "skipped",
     "SkippedWeight": "weight_report",
@@ -53,6 +56,7 @@ _HOME = {
     "installed": "installing",
     "keras_info": "info",
     "load_weights": "weights",
+    "lost_weights": "extra_weights",
     "mark_built": "build",
     "named_weights": "weight_names",
     "read_weights": "weight_files",

@@ -13,6 +13,7 @@ from typing import Any
 
 from keras_buildfix import _keras, _private
 from keras_buildfix._entries import Entries, Entry
+from keras_buildfix._own_saving import saves_by_hand
 from keras_buildfix.weight_matching import Match
 from keras_buildfix.weight_names import LayerNode, counted, kind_of, snake_case
 
@@ -88,8 +89,14 @@ class _Search:
             for name, entry in filed.items():
                 self.match.pair(by_name[name], entry)
             return
-        in_order = [filed[name] for name in sorted(filed, key=_position)]
         writer = writes_by_hand(layer)
+        if writer is None or _keras.belongs_to_keras(writer):  # ExtraWeightsMixin files by name what has no place
+            named = {name for name in filed if name in by_name and not name.isdigit()}
+            for name in named:
+                self.match.pair(by_name[name], filed[name])
+            filed = {name: entry for name, entry in filed.items() if name not in named}
+            own = [pair for pair in own if pair[0] not in named]
+        in_order = [filed[name] for name in sorted(filed, key=_position)]
         if writer is not None and not _keras.belongs_to_keras(writer):
             self.left_over(in_order, [self.nodes[id(layer)]])  # only its own code knows which is which
             return
@@ -185,9 +192,7 @@ def _is_list(value: Any) -> bool:
 
 def writes_by_hand(layer: Any) -> type | None:
     """The class whose own ``save_own_variables`` a layer has; None if that is the plain one of every layer."""
-    base = _keras.layer_base(type(layer))
-    owner = next((cls for cls in type(layer).__mro__ if "save_own_variables" in vars(cls)), None)
-    return owner if owner is not base and not _keras.is_model(layer) else None
+    return None if _keras.is_model(layer) else saves_by_hand(layer)
 
 
 def _attribute(layer: Any, name: str) -> Any:

@@ -1,0 +1,220 @@
+"""Which of a layer's own weights its ``save_own_variables`` writes, and its ``load_own_variables`` reads.
+
+Found out by running them on a stand-in for the layer, which has the layer's attributes and notes which
+weights are asked for. Nothing is written to a file, and no weight is given another value.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+from keras_buildfix import _keras, _private, _private_state
+
+
+@dataclass
+class OwnSaving:
+    """What becomes of the weights of a layer when Keras saves it and loads it again.
+
+    Attributes:
+        stored: What is written, by its key: in a class with a pausing mixin, by the classes after it.
+        weight_of: By key, the weight that is written just as it is.
+        own: The weights that the layer itself made, in the order in which ``Layer`` writes them.
+        unsaved: Those that are written nowhere.
+        unread: Those that are written, but not read back.
+        keys: All keys that are written.
+    """
+
+    stored: dict[str, Any]
+    weight_of: dict[str, Any]
+    own: list[Any]
+    unsaved: list[Any]
+    unread: list[Any]
+    keys: set[str]
+
+
+def saves_by_hand(layer: Any) -> type | None:
+    """The nearest class that has a ``save_own_variables`` of its own; None if it is the plain one of every layer."""
+    return _owner(layer, 0)
+
+
+def loads_by_hand(layer: Any) -> type | None:
+    """The nearest class that has a ``load_own_variables`` of its own; None if it is the plain one of every layer."""
+    return _owner(layer, 1)
+
+
+def own_saving(layer: Any) -> OwnSaving:
+    """Finds out what becomes of each weight of a layer, other than those of the layers in it.
+
+    Raises:
+        Exception: What the layer's ``save_own_variables`` raises.
+    """
+    base = _keras.layer_base(type(layer))
+    assert base is not None
+    own = [variable for variables in _private.own_weights(layer) for variable in variables]
+    save, load = _private_state.saving_methods(base)
+    watch = _Watch(own)
+    everything: dict[str, Any] = {}
+    if saves_by_hand(layer) is None:
+        stored = everything = {str(at): variable for at, variable in enumerate(own)}
+        unsaved = []
+    else:
+        getattr(_stand_in(layer, watch), save)(everything)
+        stored = everything if watch.stored is None else watch.stored
+        unsaved = watch.unsaved(everything)
+    owner = loads_by_hand(layer)
+    unread: list[Any] = []
+    if owner is not None and _keras.belongs_to_keras(owner):
+        unread = _unread(layer, load, own, everything)
+    known = {id(variable): variable for variable in own}
+    weight_of = {key: known[id(value)] for key, value in stored.items() if id(value) in known}
+    left_out = {id(variable) for variable in unsaved}
+    unread = [variable for variable in unread if id(variable) not in left_out]
+    return OwnSaving(stored, weight_of, own, unsaved, unread, set(everything))
+
+
+def is_stand_in(layer: object) -> bool:
+    """Whether a layer is but the stand-in that finds out: a mixin of ours then stands back."""
+    return isinstance(layer, _StandIn)
+
+
+def note_stored(stand_in: Any, stored: dict[str, Any]) -> None:
+    """Notes what the classes after a mixin of ours write."""
+    object.__getattribute__(stand_in, "__dict__")[_WATCH].stored = stored
+
+
+_WATCH = "keras_buildfix_watch"
+#: The names of the methods that write, on every Keras.
+_SAVING = ("save_own_variables", "_save_own_variables")
+
+
+@dataclass
+class _Watch:
+    """What is asked for while a layer is saved."""
+
+    own: list[Any]
+    stored: dict[str, Any] | None = None
+    asked_for: set[int] = field(default_factory=set)
+    in_lists: set[int] = field(default_factory=set)
+    replaced: dict[int, Any] | None = None
+
+    def __post_init__(self) -> None:
+        self.ids = {id(variable) for variable in self.own}
+
+    def note(self, value: Any, frame: FrameType) -> Any:
+        """Notes a value that was asked for, and says what is to be handed out."""
+        if id(value) in self.ids:
+            if self.replaced is not None:
+                return self.replaced[id(value)]
+            if _counts(frame):
+                self.asked_for.add(id(value))
+        elif isinstance(value, (dict, list, tuple)):
+            items: Iterable[Any] = value.values() if isinstance(value, dict) else value
+            inside = [item for item in items if id(item) in self.ids]
+            if inside and self.replaced is not None and not isinstance(value, dict):
+                return [self.replaced.get(id(item), item) for item in value]
+            self.in_lists.update(map(id, inside))
+        else:
+            self.asked_for |= self.in_torch_module(value)
+        return value
+
+    def in_torch_module(self, value: Any) -> set[int]:
+        """The weights that are parameters of a module of torch (`TorchModuleWrapper`), which saves them itself."""
+        module = getattr(getattr(sys.modules.get("torch"), "nn", None), "Module", None)
+        if module is None or not isinstance(value, module) or _keras.layer_base(type(value)) is not None:
+            return set()
+        parameters = {id(parameter) for parameter in value.parameters()}
+        return {id(variable) for variable in self.own if id(variable.value) in parameters}
+
+    def unsaved(self, stored: dict[str, Any]) -> list[Any]:
+        written = self.asked_for | {id(value) for value in stored.values()}
+        if len(stored) >= len(self.own):  # all of a list was gone through
+            written |= self.in_lists
+        return [variable for variable in self.own if id(variable) not in written]
+
+
+def _counts(frame: FrameType | None) -> bool:
+    """Whether the code that asks for a weight is about to write it.
+
+    Keras's is (it merges those of LoRA), and a ``save_own_variables``; not a property of the user's that a
+    built-in's ``save_own_variables`` goes through, as a ``kernel`` that is scaled by another weight.
+    """
+    module = frame.f_globals.get("__name__", "") if frame is not None else ""
+    if _keras.package_of(module) is not None:
+        return True
+    while frame is not None:
+        if frame.f_code.co_name in _SAVING:
+            return _keras.package_of(frame.f_globals.get("__name__", "")) is None
+        frame = frame.f_back
+    return True
+
+
+class _StandIn:
+    """Put before a layer's class: has the layer's attributes, says to a watch which are asked for, keeps what is set.
+
+    Its subclasses are not announced to anybody.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        pass
+
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        if name.startswith("__"):
+            return value
+        watch: _Watch = object.__getattribute__(self, "__dict__")[_WATCH]
+        return watch.note(value, sys._getframe(1))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__getattribute__(self, "__dict__")[name] = value
+
+
+def _stand_in(layer: Any, watch: _Watch) -> Any:
+    kind = type(layer)
+    cls = type(kind)(kind.__name__, (_StandIn, kind), {"__module__": __name__})
+    stand_in = object.__new__(cls)
+    attributes = object.__getattribute__(stand_in, "__dict__")
+    attributes.update(vars(layer))
+    attributes[_WATCH] = watch
+    return stand_in
+
+
+class _Unassigned:
+    """A weight that can be read but keeps its value; notes that it was to be given one."""
+
+    def __init__(self, variable: Any) -> None:
+        self._variable = variable
+        self._assigned = False
+
+    def assign(self, value: Any, *args: Any, **kwargs: Any) -> None:
+        self._assigned = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._variable, name)
+
+
+def _unread(layer: Any, load: str, own: list[Any], stored: dict[str, Any]) -> list[Any]:
+    """The weights that ``load_own_variables`` of a built-in gives no value to, if it runs to its end."""
+    dummies = {id(variable): _Unassigned(variable) for variable in own}
+    stand_in = _stand_in(layer, _Watch(own, replaced=dummies))
+    # An error says nothing of what would be read: the count differs, or more is done with the values.
+    with contextlib.suppress(Exception):
+        getattr(stand_in, load)(dict(stored))
+        return [variable for variable in own if not dummies[id(variable)]._assigned]
+    return []
+
+
+def _owner(layer: Any, which: int) -> type | None:
+    base = _keras.layer_base(type(layer))
+    assert base is not None
+    name = _private_state.saving_methods(base)[which]
+    for cls in type(layer).__mro__:
+        if cls is base:
+            return None
+        if name in vars(cls) and not cls.__module__.startswith("keras_buildfix."):
+            return cls
+    return None

@@ -1,0 +1,303 @@
+"""Weights that a subclass adds to a built-in which saves its own ones by hand: saved, loaded and copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from keras_buildfix import _keras, _own_saving, _private, _private_state, _variables
+from keras_buildfix._own_saving import OwnSaving
+from keras_buildfix.weight_names import own_name, unique, weight_tree
+
+
+class ExtraWeightsMixin:
+    """Has the extra weights of a subclass of a built-in saved, loaded and copied with it, on every Keras.
+
+    On Keras 3 Dense, EinsumDense and Embedding (3.2 on), Conv1D to Conv3D and their transposed ones (3.3 on)
+    write their own weights by hand, and so do lookup layers on every Keras. What a subclass adds is left out
+    of ``.keras`` and ``.weights.h5`` without a word; loading, ``copy.deepcopy`` and pickling then fail.
+    ``Discretization`` writes them and never reads them. List the mixin before the Keras class.
+
+    It writes what the built-in does not, behind that. The names in the file are ``"2"``, ``"3"``, ... as plain
+    Keras before 3.2 has them, if the layer made the built-in's weights first, is not quantized and has no
+    LoRA; else they are the weights' own names. Classes whose own ``save_own_variables`` writes all their weights, and
+    those without extra weights, are saved as without the mixin.
+
+    Without the mixin, the same class reads such a file as follows. Keras 2 (2.13 on), 3.0 and 3.1, and for
+    convolutions 3.2, read all of it if the names are numbers, and raise if not. Later ones read the
+    built-in's weights and leave the extra ones as they are, without a word: they have no way to read them.
+
+    Raises:
+        ValueError: On loading, if a file has no value for an extra weight, as plain Keras writes it from 3.2
+            on, or one of another shape. The layer's other weights have been loaded then, so that with
+            Keras's ``skip_mismatch=True`` only the extra ones keep their values.
+        TypeError: At class definition, if a Keras class is listed before it.
+
+    Example:
+        >>> import copy
+        >>> import keras
+        >>> from keras_buildfix import ExtraWeightsMixin
+        >>> class ScaledDense(ExtraWeightsMixin, keras.layers.Dense):
+        ...     def build(self, input_shape):
+        ...         super().build(input_shape)
+        ...         self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
+        >>> layer = ScaledDense(2)
+        >>> layer.build((None, 3))
+        >>> file = {}
+        >>> layer.save_own_variables(file) if hasattr(keras.layers.Layer, "save_own_variables") else None
+        >>> sorted(file) if file else ["0", "1", "2"]  # 2.12 has other, private methods
+        ['0', '1', '2']
+
+    Source: measured, 2.12 to nightly ("expected 3 variables, but received 2 variables during loading").
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        first = next(base for base in cls.__mro__ if base is ExtraWeightsMixin or _keras.belongs_to_keras(base))
+        if first is not ExtraWeightsMixin:
+            raise TypeError(
+                f"ExtraWeightsMixin comes after the Keras class {first.__name__} in {cls.__name__}: list it first."
+            )
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves the layer's own weights: what the class after the mixin writes, then the rest.
+
+        Args:
+            store: A mapping of Keras's, into the file.
+        """
+        above: Any = super()
+        if _own_saving.is_stand_in(self):
+            stored: dict[str, Any] = {}
+            above.save_own_variables(stored)
+            _own_saving.note_stored(self, stored)
+            store.update(stored)
+            return
+        above.save_own_variables(store)
+        if _is_plain(self):
+            return
+        saving = _own_saving.own_saving(self)
+        keys = _keys(self, saving)
+        as_variable = _private.wraps_build(type(self))  # Keras 3 makes arrays of them, with bfloat16 marked
+        for variable in saving.unsaved:
+            store[keys[id(variable)]] = variable if as_variable else _variables.read(variable)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads the layer's own weights, from files of this mixin's and of every plain Keras's.
+
+        Args:
+            store: A mapping of Keras's, out of the file.
+
+        Raises:
+            ValueError: If the file has no value for a weight, or one of another shape.
+        """
+        above: Any = super()
+        if _own_saving.is_stand_in(self) or _is_plain(self):
+            above.load_own_variables(store)
+            return
+        saving = _own_saving.own_saving(self)
+        if not saving.unsaved and not saving.unread:
+            above.load_own_variables(store)
+            return
+        found = _Found(self, saving, store)
+        with _private_state.without_count_check(self):
+            above.load_own_variables(found.rest)
+        found.assign()
+
+
+def lost_weights(layer: Any) -> dict[str, Any]:
+    """The weights that saving with plain Keras, the one at hand, and loading again would not bring back.
+
+    These are the weights that a subclass adds to a built-in which saves or loads its own ones by hand, in
+    any layer of a model. Neither a file is written nor a weight changed: each such layer's
+    ``save_own_variables`` is run on a dict, and it is looked at which weights it asks for.
+
+    Args:
+        layer: A layer or model, built: what is not built yet has no weights.
+
+    Returns:
+        Name -> variable, the names those of ``named_weights``. Empty if nothing would be lost. Weights that
+        ``Discretization`` writes, but does not read back, are among them.
+
+    Raises:
+        TypeError: If `layer` is no Keras layer.
+        ValueError: If a layer's ``save_own_variables`` raises.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import lost_weights
+        >>> class Lookup(keras.layers.Discretization):
+        ...     def build(self, input_shape=None):
+        ...         super().build(input_shape)
+        ...         self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
+        >>> layer = Lookup(bin_boundaries=[0.0, 1.0])
+        >>> layer.build((None, 3))
+        >>> lost = list(lost_weights(layer))
+        >>> lost == (["scale"] if keras.__version__ >= "3" else [])
+        True
+        >>> lost_weights(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
+        {}
+
+    Source: see ``ExtraWeightsMixin``, with which nothing of this is lost.
+    """
+    _keras.layer_instance(layer, "lost_weights")
+    root = weight_tree(layer)
+    lost: set[int] = set()
+    for node in root.nodes():
+        if isinstance(node.layer, ExtraWeightsMixin) or not node.own or _is_plain(node.layer):
+            continue
+        try:
+            saving = _own_saving.own_saving(node.layer)
+        except Exception as error:
+            owner = _own_saving.saves_by_hand(node.layer)
+            raise ValueError(
+                f"lost_weights can't tell what layer {node.layer.name!r} ({type(node.layer).__name__}) saves: "
+                f"save_own_variables of {owner.__name__ if owner else 'Layer'} raises "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        lost.update(id(variable) for variable in [*saving.unsaved, *saving.unread])
+    return {name: variable for name, variable in root.weights().items() if id(variable) in lost}
+
+
+def _is_plain(layer: Any) -> bool:
+    """Whether a layer saves and loads as every layer does: all of its weights, in their order."""
+    return _own_saving.saves_by_hand(layer) is None and _own_saving.loads_by_hand(layer) is None
+
+
+def _keys(layer: Any, saving: OwnSaving) -> dict[int, str]:
+    """The key of each weight that Keras doesn't bring back, by its id."""
+    keys = {id(variable): key for key, variable in saving.weight_of.items()}
+    return {**keys, **(_numbers(saving) if _is_in_plain_order(saving) else _names(layer, saving))}
+
+
+def _names(layer: Any, saving: OwnSaving) -> dict[int, str]:
+    taken = dict.fromkeys(saving.keys, 0)
+    keys = {}
+    for variable in saving.unsaved:
+        name = own_name(layer, str(variable.name))
+        keys[id(variable)] = unique(f"weight_{name}" if name.isdigit() else name, taken)
+    return keys
+
+
+def _numbers(saving: OwnSaving) -> dict[int, str]:
+    return {id(variable): str(at) for at, variable in enumerate(saving.unsaved, len(saving.stored))}
+
+
+def _is_in_plain_order(saving: OwnSaving) -> bool:
+    """Whether the extra weights, behind the others, stand where ``Layer`` itself would write them."""
+    first = [saving.weight_of.get(str(at)) for at in range(len(saving.stored))]
+    in_order = [id(variable) for variable in [*first, *saving.unsaved]]
+    return in_order == [id(variable) for variable in saving.own] and saving.keys == set(saving.stored)
+
+
+class _Found:
+    """Where in a file the extra weights of a layer are, and the rest, under the keys that the built-in expects."""
+
+    def __init__(self, layer: Any, saving: OwnSaving, store: Any) -> None:
+        self.layer, self.saving, self.store = layer, saving, store
+        lost = {id(variable) for variable in [*saving.unsaved, *saving.unread]}
+        self.ours = [variable for variable in saving.own if id(variable) in lost]
+        self.keys_there = {key.decode() if isinstance(key, bytes) else str(key) for key in list(store.keys())}  # no iterator on Keras 3
+        unread = {id(variable) for variable in saving.unread}
+        self.expected = [key for key in saving.stored if id(saving.weight_of.get(key)) not in unread]
+        self.key_of = self._key_of()
+        self.rest = self._rest()
+
+    def assign(self) -> None:
+        """Gives the extra weights their values: all of them, or none if anything is wrong."""
+        if self.missing:
+            raise ValueError(self._missing_text())
+        values = {}
+        for variable in self.ours:
+            value = self.store[self.key_of[id(variable)]]
+            there, here = tuple(value.shape), _variables.shape_of(variable)
+            if there != here:
+                raise ValueError(
+                    f"{self._title}: weight {self._name(variable)!r} has the shape {here}, but its value in "
+                    f"the file, {self.key_of[id(variable)]!r}, has {there}."
+                )
+            values[id(variable)] = value
+        import numpy as np
+
+        for variable in self.ours:
+            _variables.assign(variable, np.asarray(values[id(variable)]))
+
+    @property
+    def missing(self) -> list[Any]:
+        return [variable for variable in self.ours if self.key_of.get(id(variable)) not in self.keys_there]
+
+    def _key_of(self) -> dict[int, str]:
+        """The key of each extra weight in this file: as the mixin writes it now, by name, or by its place."""
+        names = {**_keys(self.layer, self.saving), **_names(self.layer, self.saving)}
+        count = len(self.expected) + len(self.ours)
+        ways = [_keys(self.layer, self.saving), names]
+        if self.keys_there == {str(at) for at in range(count)}:
+            known = {id(variable): key for key, variable in self.saving.weight_of.items()}
+            if len(known) == len(self.saving.stored) and count == len(self.saving.own):
+                # As `Layer` writes them: plain Keras before 3.2.
+                return {id(variable): str(at) for at, variable in enumerate(self.saving.own)}
+            ways.append(_numbers(self.saving))
+        for keys in ways:
+            if all(keys.get(id(variable)) in self.keys_there for variable in self.ours):
+                return keys
+        return ways[0]
+
+    def _rest(self) -> Mapping[str, Any]:
+        """What is handed on, under the keys that the built-in writes."""
+        ours = {self.key_of.get(id(variable)) for variable in self.ours}
+        keys = {key: key for key in self.keys_there if key not in ours}
+        moved = {
+            key: self.key_of[id(variable)]
+            for key, variable in self.saving.weight_of.items()
+            if key in self.expected and self.key_of.get(id(variable), key) != key
+        }
+        if moved:
+            keys = {key: moved.get(key, key) for key in self.expected}
+        lacking = [key for key in self.expected if keys.get(key) not in self.keys_there]
+        known = self.saving.keys | set(self.expected)
+        unknown = [] if self._is_taken_on else sorted(set(keys) - known)
+        if lacking or unknown:
+            raise ValueError(
+                f"{self._title}: its {len(self.saving.own)} weights "
+                f"({', '.join(repr(self._name(variable)) for variable in self.saving.own)}) are filed under "
+                f"{sorted({*self.expected, *_keys(self.layer, self.saving).values()})}, "
+                f"but the file has {sorted(self.keys_there)}. It was written by another class, or with other arguments."
+            )
+        return _Renamed(self.store, keys)
+
+    @property
+    def _is_taken_on(self) -> bool:
+        """Whether a class before the mixin has a say in what is loaded."""
+        before = type(self.layer).__mro__
+        return any("load_own_variables" in vars(cls) for cls in before[: before.index(ExtraWeightsMixin)])
+
+    @property
+    def _title(self) -> str:
+        return f"Layer {self.layer.name!r} ({type(self.layer).__name__})"
+
+    def _name(self, variable: Any) -> str:
+        return own_name(self.layer, str(variable.name))
+
+    def _missing_text(self) -> str:
+        names = ", ".join(f"{self._name(v)!r} {_variables.shape_of(v)}" for v in self.missing)
+        return (
+            f"{self._title}: the file has no value for {names}, only {sorted(self.keys_there)}. Plain Keras "
+            "leaves such extra weights of a built-in out of its files. The layer's other weights have been loaded; "
+            "to go on with these as they are, load with keras_buildfix.load_weights(model, file, strict=False) or "
+            "model.load_weights(file, skip_mismatch=True), and save again."
+        )
+
+
+class _Renamed(Mapping[str, Any]):
+    """Some entries of a store, under other keys."""
+
+    def __init__(self, store: Any, keys: Mapping[str, str]) -> None:
+        self._store, self._keys = store, keys
+
+    def __getitem__(self, key: str) -> Any:
+        return self._store[self._keys[key]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
