@@ -14,16 +14,33 @@ if TYPE_CHECKING:
     from keras_buildfix.build import deferred_build as deferred_build
     from keras_buildfix.build import mark_built as mark_built
     from keras_buildfix.build import reset_built as reset_built
+    from keras_buildfix.casting import cast_inputs as cast_inputs
+    from keras_buildfix.casting import compute_dtype as compute_dtype
+    from keras_buildfix.casting import variable_dtype as variable_dtype
     from keras_buildfix.extra_weights import ExtraWeightsMixin as ExtraWeightsMixin
     from keras_buildfix.extra_weights import lost_weights as lost_weights
+    from keras_buildfix.freezing import freeze as freeze
+    from keras_buildfix.freezing import freeze_up_to as freeze_up_to
+    from keras_buildfix.freezing import frozen as frozen
+    from keras_buildfix.freezing import unfreeze as unfreeze
     from keras_buildfix.info import KerasInfo as KerasInfo
     from keras_buildfix.info import keras_info as keras_info
     from keras_buildfix.installing import install as install
     from keras_buildfix.installing import installed as installed
     from keras_buildfix.installing import uninstall as uninstall
+    from keras_buildfix.policies import get_policy as get_policy
+    from keras_buildfix.policies import policy as policy
+    from keras_buildfix.policies import set_policy as set_policy
+    from keras_buildfix.precision import MixedPrecisionMixin as MixedPrecisionMixin
+    from keras_buildfix.precision import full_precision as full_precision
+    from keras_buildfix.precision import mixed_precision_safe as mixed_precision_safe
+    from keras_buildfix.precision import safe_call as safe_call
     from keras_buildfix.sharing import share_weights as share_weights
     from keras_buildfix.skipped import SkippedBuild as SkippedBuild
     from keras_buildfix.skipped import skipped_builds as skipped_builds
+    from keras_buildfix.trainable_report import LayerTrainability as LayerTrainability
+    from keras_buildfix.trainable_report import TrainableSummary as TrainableSummary
+    from keras_buildfix.trainable_report import trainable_summary as trainable_summary
     from keras_buildfix.weight_diff import WeightDiff as WeightDiff
     from keras_buildfix.weight_diff import diff_weights as diff_weights
     from keras_buildfix.weight_files import WeightFile as WeightFile
@@ -42,15 +59,25 @@ _HOME = {
     "DeferredBuildMixin": "build",
     "ExtraWeightsMixin": "extra_weights",
     "KerasInfo": "info",
+    "LayerTrainability": "trainable_report",
+    "MixedPrecisionMixin": "precision",
     "SkippedBuild": "skipped",
     "SkippedWeight": "weight_report",
+    "TrainableSummary": "trainable_report",
     "WeightDiff": "weight_diff",
     "WeightFile": "weight_files",
     "WeightReport": "weight_report",
     "affected_layers": "affected",
+    "cast_inputs": "casting",
+    "compute_dtype": "casting",
     "convert_weights": "weight_files",
     "deferred_build": "build",
     "diff_weights": "weight_diff",
+    "freeze": "freezing",
+    "freeze_up_to": "freezing",
+    "frozen": "freezing",
+    "full_precision": "precision",
+    "get_policy": "policies",
     "get_weights": "weights",
     "install": "installing",
     "installed": "installing",
@@ -58,15 +85,22 @@ _HOME = {
     "load_weights": "weights",
     "lost_weights": "extra_weights",
     "mark_built": "build",
+    "mixed_precision_safe": "precision",
     "named_weights": "weight_names",
+    "policy": "policies",
     "read_weights": "weight_files",
     "reset_built": "build",
+    "safe_call": "precision",
     "save_weights": "weights",
+    "set_policy": "policies",
     "set_weights": "weights",
     "share_weights": "sharing",
     "skipped_builds": "skipped",
+    "trainable_summary": "trainable_report",
     "transfer_weights": "weights",
+    "unfreeze": "freezing",
     "uninstall": "installing",
+    "variable_dtype": "casting",
 }
 
 __all__ = sorted(_HOME)

@@ -1,0 +1,92 @@
+"""Every private name of Keras and TensorFlow that mixed precision needs: each in one function, with where it is true.
+
+A test holds that these names are there, and that no other module uses them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+
+def autocasts(layer: Any) -> bool:
+    """Whether a layer casts its inputs, as it was told when it was made.
+
+    ``_autocast``: Keras 2, all versions; ``autocast``: 3.0.0 to nightly. Both attributes of the instance.
+    """
+    state = vars(layer)
+    return bool(state.get("_autocast", state.get("autocast", True)))
+
+
+def weights_dtype(base: type) -> str | None:
+    """The dtype in which a weight is read at this moment; None: in its own. `base` is its Keras's ``Layer``.
+
+    ``backend.get_autocast_scope``: 3.0.0 to nightly. ``autocast_variable._autocast_dtype``, of this
+    thread: Keras 2, all versions. Both as the module of ``Layer`` has them.
+    """
+    module = sys.modules[base.__module__]
+    if hasattr(module, "autocast_variable"):
+        dtype = getattr(module.autocast_variable._autocast_dtype, "dtype", None)
+        return None if dtype is None else str(dtype.name)
+    scope = module.backend.get_autocast_scope()
+    return None if scope is None else scope.dtype
+
+
+def reading_weights(base: type, dtype: str) -> AbstractContextManager[Any]:
+    """Has weights that autocast be read in this floating dtype, here and in what is called from here.
+
+    ``backend.AutocastScope``: 3.0.0 to nightly. ``autocast_variable.enable_auto_cast_variables``: Keras 2,
+    all versions, where only weights of a layer with a mixed policy autocast.
+    """
+    module = sys.modules[base.__module__]
+    if hasattr(module, "autocast_variable"):
+        scope = module.autocast_variable.enable_auto_cast_variables(sys.modules["tensorflow"].as_dtype(dtype))
+    else:
+        scope = module.backend.AutocastScope(dtype)
+    return scope
+
+
+def with_mask(tensor: Any, mask_of: Any) -> Any:
+    """`tensor` with the mask that Keras keeps on another. ``_keras_mask``: 2.12 to nightly."""
+    mask = getattr(mask_of, "_keras_mask", None)
+    if mask is not None:
+        with contextlib.suppress(AttributeError):
+            tensor._keras_mask = mask
+    return tensor
+
+
+def casts_arrays_of_integers(base: type) -> bool:
+    """Whether this Keras makes floats of NumPy arrays of integers and bools before ``call`` (keras #19629).
+
+    3.0.0 to 3.3.3: those whose policies have no ``convert_input``, by which later ones look at the dtype.
+    """
+    module = sys.modules[base.__module__]
+    if hasattr(module, "autocast_variable"):
+        return False
+    return not hasattr(sys.modules[base.__module__.partition(".")[0]].DTypePolicy, "convert_input")
+
+
+def not_for_autograph(function: Any) -> None:
+    """Has AutoGraph run a function of ours as it stands. ``autograph_info__``: TensorFlow 2.12 to 2.21."""
+    function.autograph_info__ = {}
+
+
+def as_autograph_has_it(function: Callable[..., Any], base: type | None) -> Callable[..., Any]:
+    """A function as plain Keras or TensorFlow would run it here: converted by AutoGraph, or as it is.
+
+    ``tf.__internal__.autograph``: TensorFlow 2.12 to 2.21. In a graph, Keras 2 converts ``call``, Keras 3
+    does not; a bare function (`base` is None) is converted where a ``tf.function`` calls it.
+    """
+    tf = sys.modules.get("tensorflow")
+    if tf is None or not hasattr(tf, "executing_eagerly") or tf.executing_eagerly():
+        return function
+    autograph = tf.__internal__.autograph
+    context = autograph.control_status_ctx()
+    if base is None:
+        convert = getattr(context.status, "name", "") == "ENABLED"
+    else:
+        convert = hasattr(sys.modules[base.__module__], "autocast_variable")
+    return autograph.tf_convert(function, context) if convert else function
