@@ -13,10 +13,11 @@ from keras_buildfix.weight_names import own_name, unique, weight_tree
 class ExtraWeightsMixin:
     """Has the extra weights of a subclass of a built-in saved, loaded and copied with it, on every Keras.
 
-    On Keras 3 Dense, EinsumDense and Embedding (3.2 on), Conv1D to Conv3D and their transposed ones (3.3 on)
-    write their own weights by hand, and so do lookup layers on every Keras. What a subclass adds is left out
-    of ``.keras`` and ``.weights.h5`` without a word; loading, ``copy.deepcopy`` and pickling then fail.
-    ``Discretization`` writes them and never reads them. List the mixin before the Keras class.
+    On Keras 3 Dense, EinsumDense and Embedding (3.2 on) and Conv1D to Conv3D (3.3 on) write their own
+    weights by hand, and so do lookup layers on every Keras. What a subclass adds is left out of ``.keras`` and
+    ``.weights.h5`` without a word; loading, ``copy.deepcopy`` and pickling (3.3 on, no layer can be copied
+    before) then fail. ``Discretization`` writes them and, on Keras 3, never reads them. List the mixin
+    before the Keras class. On 2.12, which has other methods, it does nothing.
 
     It writes what the built-in does not, behind that. The names in the file are ``"2"``, ``"3"``, ... as plain
     Keras before 3.2 has them, if the layer made the built-in's weights first, is not quantized and has no
@@ -143,7 +144,8 @@ def lost_weights(layer: Any) -> dict[str, Any]:
     root = weight_tree(layer)
     lost: set[int] = set()
     for node in root.nodes():
-        if isinstance(node.layer, ExtraWeightsMixin) or not node.own or _is_plain(node.layer):
+        mended = isinstance(node.layer, ExtraWeightsMixin) and hasattr(super(ExtraWeightsMixin, node.layer), _SAVE)
+        if mended or not node.own or _is_plain(node.layer):
             continue
         try:
             saving = _own_saving.own_saving(node.layer)
@@ -156,6 +158,10 @@ def lost_weights(layer: Any) -> dict[str, Any]:
             ) from error
         lost.update(id(variable) for variable in [*saving.unsaved, *saving.unread])
     return {name: variable for name, variable in root.weights().items() if id(variable) in lost}
+
+
+#: The public method, which 2.12 does not have.
+_SAVE = "save_own_variables"
 
 
 def _is_plain(layer: Any) -> bool:
@@ -196,7 +202,9 @@ class _Found:
         self.layer, self.saving, self.store = layer, saving, store
         lost = {id(variable) for variable in [*saving.unsaved, *saving.unread]}
         self.ours = [variable for variable in saving.own if id(variable) in lost]
-        self.keys_there = {key.decode() if isinstance(key, bytes) else str(key) for key in list(store.keys())}  # no iterator on Keras 3
+        self.keys_there = {
+            key.decode() if isinstance(key, bytes) else str(key) for key in list(store.keys())
+        }  # no iterator on Keras 3
         unread = {id(variable) for variable in saving.unread}
         self.expected = [key for key in saving.stored if id(saving.weight_of.get(key)) not in unread]
         self.key_of = self._key_of()
