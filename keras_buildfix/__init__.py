@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from keras_buildfix.installing import install as install
     from keras_buildfix.installing import installed as installed
     from keras_buildfix.installing import uninstall as uninstall
+    from keras_buildfix.own_function import OwnFunctionMixin as OwnFunctionMixin
     from keras_buildfix.policies import get_policy as get_policy
     from keras_buildfix.policies import policy as policy
     from keras_buildfix.policies import set_policy as set_policy
@@ -61,6 +62,7 @@ _HOME = {
     "KerasInfo": "info",
     "LayerTrainability": "trainable_report",
     "MixedPrecisionMixin": "precision",
+    "OwnFunctionMixin": "own_function",
     "SkippedBuild": "skipped",
     "SkippedWeight": "weight_report",
     "TrainableSummary": "trainable_report",

@@ -147,7 +147,37 @@ def own_weights(layer: Any) -> tuple[list[Any], list[Any]]:
         trainable = list(getattr(layer, "trainable_variables", ()))
         known = {id(variable) for variable in trainable}
         return trainable, [variable for variable in getattr(layer, "variables", ()) if id(variable) not in known]
-    return list(getattr(layer, f"_trainable_{kind}")), list(getattr(layer, f"_non_trainable_{kind}"))
+    trainable, rest = list(getattr(layer, f"_trainable_{kind}")), list(getattr(layer, f"_non_trainable_{kind}"))
+    alone = frozen_alone(layer)
+    kept = {id(variable) for variable in alone}
+    return trainable + alone, [variable for variable in rest if id(variable) not in kept]
+
+
+def frozen_alone(layer: Any) -> list[Any]:
+    """Those of a layer's own weights that ``freeze_alone`` froze; Keras 2 only, elsewhere the weight says so.
+
+    ``_non_trainable_weights`` has there weights that are ``trainable`` by themselves only by our hand.
+    """
+    if wraps_build(type(layer)):
+        return []
+    return [variable for variable in getattr(layer, "_non_trainable_weights", ()) if getattr(variable, "trainable", False)]
+
+
+def freeze_alone(layer: Any, frozen: list[Any]) -> None:
+    """Have these, of a layer's own weights, and no others not be trained, on Keras 2, where a weight can't say so.
+
+    They move from ``_trainable_weights`` to the front of ``_non_trainable_weights`` (2.12 to tf_keras
+    2.21): the order of the layer's weights, by which files are read, stays as long as they are its last.
+    """
+    trainable, rest = own_weights(layer)
+    moved = {id(variable) for variable in frozen}
+    layer._trainable_weights = [variable for variable in trainable if id(variable) not in moved]
+    layer._non_trainable_weights = [variable for variable in trainable if id(variable) in moved] + rest
+
+
+def set_trainable_alone(layer: Any, trainable: bool) -> None:
+    """Set a layer's flag and leave those of the layers inside it. ``_trainable``: 2.12 to nightly."""
+    layer._trainable = trainable
 
 
 def direct_sublayers(layer: Any) -> list[Any]:

@@ -35,7 +35,7 @@ _INPUT_FROM = {
 
 def layers_to_build(tree: LayerNode) -> list[Any]:
     """The layers in a layer, itself too, that are not built and have a ``build`` that may make weights."""
-    return [node.layer for node in tree.nodes() if _is_to_build(node.layer)]
+    return [node.layer for node in tree.nodes() if is_to_build(node.layer)]
 
 
 def build_for(layer: Any, entries: Sequence[Entry]) -> bool:
@@ -57,7 +57,8 @@ def build_for(layer: Any, entries: Sequence[Entry]) -> bool:
     return True
 
 
-def _is_to_build(layer: Any) -> bool:
+def is_to_build(layer: Any) -> bool:
+    """Whether a layer is not built, and has a ``build`` that may make weights."""
     if getattr(layer, "built", True) or _private.has_default_build(layer):
         return False
     # A model whose build is Keras's is built by being called, layer by layer: Sequential on Keras 2, subclasses on 3.
@@ -106,7 +107,7 @@ class WaitingWeights:
 
     def _hook(self, tree: LayerNode) -> None:
         for node in tree.nodes():
-            if _is_to_build(node.layer) and id(node.layer) not in self.hooks:
+            if is_to_build(node.layer) and id(node.layer) not in self.hooks:
                 then = functools.partial(self._built, path=node.path)
                 self.hooks[id(node.layer)] = AfterBuild(node.layer, then, self)
 

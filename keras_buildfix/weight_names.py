@@ -76,13 +76,18 @@ class LayerNode:
 
     def weights(self) -> dict[str, Any]:
         """Name -> variable for it and all below it, in Keras's own order."""
+        name_of = self.names()
+        return {name_of[id(variable)]: variable for variable in _own_order(self)}
+
+    def names(self) -> dict[int, str]:
+        """The ``id`` of each weight in it and below -> its name, nearest first."""
         name_of: dict[int, str] = {}
         taken: dict[str, int] = {}
         for node in self.nodes():
             for own_name, variable in node.own:
                 if id(variable) not in name_of:
                     name_of[id(variable)] = unique("/".join((*node.path[len(self.path) :], own_name)), taken)
-        return {name_of[id(variable)]: variable for variable in _own_order(self)}
+        return name_of
 
     def nodes(self) -> Iterator[LayerNode]:
         """It and all nodes below it, nearest first."""
@@ -91,6 +96,14 @@ class LayerNode:
             node = waiting.popleft()
             yield node
             waiting.extend(node.children)
+
+    def above(self) -> dict[int, tuple[LayerNode, ...]]:
+        """The ``id`` of each node in it -> the nodes around that one, nearest first."""
+        found: dict[int, tuple[LayerNode, ...]] = {id(self): ()}
+        for node in self.nodes():
+            for child in node.children:
+                found[id(child)] = (node, *found[id(node)])
+        return found
 
 
 def weight_tree(layer: Any, path: tuple[str, ...] = ()) -> LayerNode:

@@ -28,7 +28,7 @@ FLOORS = [
     {"weight_setting"},
     {"weight_assigning", "weight_structure", "extra_weights"},
     {"policies", "weight_matching", "_variables"},
-    {"precision", "build", "info", "weight_names", "weight_files", "_own_saving"},
+    {"precision", "build", "info", "weight_names", "weight_files", "_own_saving", "own_function"},
     {"casting"},
     {"_keras", "facts", "formats.safetensors", "formats.npz", "formats.hdf5", "formats.keras_zip"},
     {"_code", "_private", "_private_precision", "_private_training", "_private_state", "formats._hdf5_text", "formats._replacing", "weight_report"},

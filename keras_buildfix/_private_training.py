@@ -1,0 +1,159 @@
+"""Every private name of Keras's models and optimizers that freezing touches: each in one function.
+
+A test holds that these names are there, and that no other module uses them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+#: What an optimizer calls the list of its own variables, those of the model that it knows, and their places.
+#: 3.0.0 to nightly; Keras 2 (from 2.11 on, not ``optimizers.legacy``) has no list of the model's.
+_VARIABLES, _KNOWN, _PLACES_3, _PLACES_2 = "_variables", "_trainable_variables", "_trainable_variables_indices", "_index_dict"
+
+
+def take_state_back(model: Any) -> None:
+    """Have a model that is just being trained hold its variables' values. ``jax_state_sync``: JAX, 3.0.0 to nightly.
+
+    There they are handed from step to step, split into trainable and not, and come back when they are asked for.
+    """
+    if hasattr(model, "jax_state_sync"):
+        model.jax_state_sync()
+
+
+def respect_flags(model: Any) -> None:
+    """Have a compiled model go by the flags as they are now.
+
+    ``_compiled_trainable_state``: Keras 2, where ``fit`` puts the flags back that ``compile`` saw.
+    ``_record_training_state_sharding_spec``: JAX, 3.0.0 to nightly, has a list per trainable weight.
+    """
+    if hasattr(model, "_get_trainable_state"):
+        model._compiled_trainable_state = model._get_trainable_state()
+    if hasattr(model, "_trainable_variable_shardings"):
+        model._record_training_state_sharding_spec()
+
+
+def is_built(optimizer: Any) -> bool:
+    """Whether an optimizer has made its variables. ``_built``: Keras 2; ``built``: 3.0.0 to nightly."""
+    return bool(getattr(optimizer, "built", False) or getattr(optimizer, "_built", False))
+
+
+def own_variables(optimizer: Any) -> list[Any]:
+    """All variables of an optimizer itself, in the order in which they are filed. ``_variables``: 2.12 to nightly."""
+    return list(getattr(optimizer, _VARIABLES, ()))
+
+
+def known_variables(optimizer: Any, candidates: Sequence[Any]) -> list[Any]:
+    """The weights that an optimizer has been built for, in its order; on Keras 2, None for one that is no candidate."""
+    if hasattr(optimizer, _KNOWN):
+        return list(getattr(optimizer, _KNOWN))
+    by_key = {optimizer._var_key(variable): variable for variable in candidates}
+    places = getattr(optimizer, _PLACES_2)
+    return [by_key.get(key) for key in sorted(places, key=places.get)]
+
+
+def per_variable_lists(optimizer: Any, count: int) -> dict[str, list[Any]]:
+    """The attributes of an optimizer that have one of its variables, or None, for each of `count` weights."""
+    own = {id(variable) for variable in own_variables(optimizer)}
+    return {
+        name: list(value)
+        for name, value in vars(optimizer).items()
+        if isinstance(value, list) and len(value) == count and name not in (_VARIABLES, _KNOWN)
+        if not name.startswith("_self_") and all(item is None or id(item) in own for item in value)
+    }
+
+
+def per_variable_dicts(optimizer: Any) -> dict[str, dict[Any, Any]]:
+    """The attributes of an optimizer that have its variables by key: Muon on 3.10 and 3.11, by the weight's path."""
+    own = {id(variable) for variable in own_variables(optimizer)}
+    return {
+        name: dict(value)
+        for name, value in vars(optimizer).items()
+        if isinstance(value, dict) and value and not name.startswith("_self_")
+        if all(id(item) in own for item in value.values())
+    }
+
+
+def single_variables(optimizer: Any) -> dict[str, Any]:
+    """The attributes of an optimizer that are one of its variables: the count of steps, and the like."""
+    own = {id(variable) for variable in own_variables(optimizer)}
+    return {name: value for name, value in vars(optimizer).items() if id(value) in own}
+
+
+def build_for(optimizer: Any, variables: list[Any]) -> None:
+    """Have an optimizer that was built before make its variables for these weights only. ``hand_over`` ends it."""
+    _set(optimizer, {_PLACES_3 if hasattr(optimizer, _PLACES_3) else _PLACES_2: {}})
+    _set_built(optimizer, False)
+    try:
+        optimizer.build(variables)
+    finally:
+        _set_built(optimizer, True)
+
+
+def _set_built(optimizer: Any, built: bool) -> None:
+    for name in ("built", "_built"):
+        if hasattr(optimizer, name):
+            setattr(optimizer, name, built)
+
+
+def hand_over(optimizer: Any, known: list[Any], own: list[Any], attributes: dict[str, Any]) -> None:
+    """Have an optimizer know these weights, in this order, with these variables of its own and these attributes."""
+    places = {optimizer._var_key(variable): at for at, variable in enumerate(known)}
+    if hasattr(optimizer, _KNOWN):
+        attributes = {**attributes, _KNOWN: list(known), _PLACES_3: places}
+    else:
+        attributes = {**attributes, _PLACES_2: places}
+    _set(optimizer, {**attributes, _VARIABLES: own})
+    tracker = getattr(optimizer, "_tracker", None)
+    if tracker is not None:  # 3.0.0 to nightly
+        accepts, _ = tracker.config["variables"]
+        tracker.config["variables"] = (accepts, getattr(optimizer, _VARIABLES))
+        tracker.stored_ids["variables"] = {id(variable) for variable in own}
+    # Keras 2 keeps a traced update for each weight, which holds the variables it was traced with.
+    update: Any = getattr(type(optimizer), "_update_step_xla", None)
+    getattr(update, "_descriptor_cache", {}).pop(optimizer, None)
+
+
+def know_only(optimizer: Any, known: list[Any]) -> None:
+    """Have an optimizer that wraps another one (a loss scale's) know these weights."""
+    if hasattr(optimizer, _KNOWN):
+        hand_over(optimizer, known, own_variables(optimizer), {})
+
+
+def forget_slots(optimizer: Any, variables: list[Any]) -> bool:
+    """Have a legacy optimizer of Keras 2 start afresh for these weights; whether it is one.
+
+    ``_slots``, ``_weights``: ``optimizers.legacy``, 2.12 to tf_keras 2.21. It makes what it lacks by itself.
+    """
+    if not hasattr(optimizer, "_slots"):
+        return False
+    gone = set()
+    for variable in variables:
+        container = getattr(variable, "_distributed_container", None)
+        key = (container() if container is not None else variable)._unique_id
+        gone |= {id(slot) for slot in optimizer._slots.pop(key, {}).values()}
+    optimizer._weights = [weight for weight in optimizer._weights if id(weight) not in gone]
+    return True
+
+
+def _set(optimizer: Any, attributes: dict[str, Any]) -> None:
+    """Set attributes, with TensorFlow taking note of them but not Keras 3, whose lists would note them twice."""
+    tracker = vars(optimizer).pop("_tracker", None)
+    try:
+        for name, value in attributes.items():
+            setattr(optimizer, name, value)
+    finally:
+        if tracker is not None:
+            vars(optimizer)["_tracker"] = tracker
+
+
+def tensorflow_scope(model: Any) -> Any:
+    """The scope of the strategy that a model was made in; variables are made under it."""
+    import contextlib
+
+    strategy = getattr(model, "distribute_strategy", None)
+    if strategy is None or "tensorflow" not in sys.modules:
+        return contextlib.nullcontext()
+    return strategy.scope()

@@ -1,0 +1,222 @@
+"""Freeze and unfreeze layers and weights: honoured at the next step, by compiled models too, on every Keras."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from keras_buildfix import _keras
+from keras_buildfix.compiled_models import CompiledModel, compiled_models_with
+from keras_buildfix.selecting import Select, nothing_called
+from keras_buildfix.trainable_flags import Trainability
+from keras_buildfix.waiting_freezes import Rule, WaitingFreeze, stop_all, take_note, waiting_in
+from keras_buildfix.weight_names import LayerNode, weight_tree
+
+_KINDS = ("frozen", "train")
+
+
+def freeze(model: Any, select: Select = "*", *, exclude: Select | None = None, batchnorm: str = "frozen") -> None:
+    """Stops the training of layers or weights, from the next step on, in compiled models too.
+
+    Every compiled model that holds them takes note, without being compiled again: loss, metrics and their
+    state, the learning rate, the loss scale, and the optimizer's state for all other weights are kept.
+    Called from a callback it holds from the next batch on. A frozen weight does not change by a bit: no
+    weight decay, no moving average is written to it, it counts in no gradient norm.
+
+    Args:
+        model: A layer or model, built or not. What is not built yet is frozen when it is built.
+        select: What to freeze. A glob (``"encoder/*"``; ``*`` also matches ``/``) or a compiled regular
+            expression (it need match a part only) over the names of layers and weights, as ``named_weights``
+            has them; a layer; a weight; a layer class; a function that is true of the layers meant; or a
+            sequence of those. A layer is meant with all layers inside it.
+        exclude: What to leave as it is, of that.
+        batchnorm: A BatchNormalization among them runs in inference mode and its statistics stand still
+            (``"frozen"``), or goes on with its statistics, and only its ``gamma`` and ``beta`` are frozen
+            (``"train"``).
+
+    Raises:
+        TypeError: If `model` is no Keras layer, or `select` can't mean a layer.
+        ValueError: If a name matches nothing (the nearest names are shown), if what is selected has no
+            weights that could be trained, or on Keras 2 for weights that can't be frozen without their
+            layer. Nothing is changed then.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import freeze
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1, name="head")])
+        >>> freeze(model, exclude="head")
+        >>> len(model.trainable_weights)
+        2
+
+    Source: after a ``fit`` every Keras ignores ``layer.trainable = False``, before it Keras 2 does; after
+    unfreezing, Keras 3 raises "Unknown variable" and Keras 2 a KeyError (measured, 2.12 to nightly).
+    """
+    _change(model, Rule("freeze", select, exclude, _kind(batchnorm, "freeze")))
+
+
+def unfreeze(model: Any, select: Select = "*", *, exclude: Select | None = None, batchnorm: str = "train") -> None:
+    """Takes up the training of layers or weights again, from the next step on, in compiled models too.
+
+    As for ``freeze``; the optimizer starts with fresh state for them. The layers around them become
+    trainable, which Keras needs for that; weights of those layers' own stay as they are.
+
+    Args:
+        model: A layer or model, built or not.
+        select: What to train, as for ``freeze``.
+        exclude: What to leave as it is, of that.
+        batchnorm: A BatchNormalization among them is trained (``"train"``), or stays as it is (``"frozen"``).
+
+    Raises:
+        TypeError: If `model` is no Keras layer, or `select` can't mean a layer.
+        ValueError: If a name matches nothing, or what is selected has no weights that could be trained.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import freeze, unfreeze
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1, name="head")])
+        >>> freeze(model)
+        >>> unfreeze(model, "head")
+        >>> [len(layer.trainable_weights) for layer in model.layers]
+        [0, 2]
+
+    Source: as for ``freeze``.
+    """
+    _change(model, Rule("unfreeze", select, exclude, _kind(batchnorm, "unfreeze")))
+
+
+def freeze_up_to(model: Any, layer: Any, *, batchnorm: str = "frozen") -> None:
+    """Freezes a model from its first layer up to one, this one included; those after it stay as they are.
+
+    Layers come in the order of ``model.layers``. For a layer inside a nested model, that model is frozen up
+    to it, and everything before that model.
+
+    Args:
+        model: A model, or a layer that holds layers.
+        layer: The last layer to freeze, or its name as in ``named_weights`` (``"encoder/block_2"``).
+        batchnorm: As for ``freeze``.
+
+    Raises:
+        TypeError: If `model` or `layer` is no Keras layer.
+        ValueError: If the layer is not in the model, or nothing up to it has weights.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import freeze_up_to
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(2), keras.layers.Dense(1)])
+        >>> freeze_up_to(model, "dense_1")
+        >>> [layer.trainable for layer in model.layers]
+        [False, False, True]
+
+    Source: the loop over ``model.layers[:n]`` that most fine-tuning code writes by hand.
+    """
+    tree = weight_tree(_keras.layer_instance(model, "freeze_up_to"))
+    if not isinstance(layer, str):
+        layer = "/".join(_path_of(tree, _keras.layer_instance(layer, "freeze_up_to")))
+    chosen: list[Any] = []
+    node, rest = tree, layer
+    while rest:
+        for child in node.children:
+            name = child.name
+            if rest == name or rest.startswith(name + "/"):
+                node, rest = child, rest[len(name) + 1 :]
+                break
+            chosen.append(child.layer)
+        else:
+            raise ValueError(f"freeze_up_to: {nothing_called(tree, layer)} in {tree.layer.name!r}. Nothing was changed.")
+    _change(model, Rule("freeze", [*chosen, node.layer], None, _kind(batchnorm, "freeze_up_to"), "freeze_up_to"))
+
+
+@contextlib.contextmanager
+def frozen(
+    model: Any, select: Select = "*", *, exclude: Select | None = None, batchnorm: str = "frozen"
+) -> Iterator[None]:
+    """Freezes layers or weights for a block, and puts back exactly what was, after an error too.
+
+    What was frozen before stays frozen after it; the optimizer goes on with the state it had for the
+    weights that come back. Blocks can stand inside each other.
+
+    Args:
+        model: As for ``freeze``.
+        select: As for ``freeze``.
+        exclude: As for ``freeze``.
+        batchnorm: As for ``freeze``.
+
+    Yields:
+        None.
+
+    Raises:
+        TypeError: As for ``freeze``.
+        ValueError: As for ``freeze``.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import frozen
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1, name="head")])
+        >>> with frozen(model, exclude="head"):
+        ...     len(model.trainable_weights)
+        2
+        >>> len(model.trainable_weights)
+        4
+
+    Source: written by hand in most GAN and fine-tuning code; ``compile`` ignores it on every Keras.
+    """
+    tree = weight_tree(_keras.layer_instance(model, "frozen"))
+    before = Trainability.of(tree.nodes())
+    waited = waiting_in(tree.nodes())
+    models = compiled_models_with(node.layer for node in tree.nodes())
+    slots = {id(each.model.optimizer): each.slots() for each in models}
+    _change(model, Rule("freeze", select, exclude, _kind(batchnorm, "frozen"), "frozen"))
+    try:
+        yield
+    finally:
+        tree = weight_tree(model)
+        stop_all(each for each in waiting_in(tree.nodes()) if each not in waited)
+        models = compiled_models_with(node.layer for node in tree.nodes())
+        before.for_now(tree).put(list(tree.nodes()))
+        for each in models:
+            each.follow(remembered=slots.get(id(each.model.optimizer)))
+        take_note(tree.nodes())
+
+
+def _change(model: Any, rule: Rule) -> None:
+    """Carries a rule out: everything is checked first, and put back if something fails after all."""
+    tree = weight_tree(_keras.layer_instance(model, rule.wanted_by))
+    nodes = list(tree.nodes())
+    before = Trainability.of(nodes)
+    after = rule.applied(tree, before)
+    changed = any(_differs(node, before, after) for node in nodes)
+    models = compiled_models_with(node.layer for node in nodes)
+    slots = [each.slots() for each in models]
+    try:
+        after.put(nodes)
+        for each in models:
+            each.follow(changed)
+    except BaseException:
+        before.put(nodes)
+        for each, had in zip(models, slots):
+            with contextlib.suppress(Exception):
+                CompiledModel(each.model).follow(remembered=had)
+        raise
+    take_note(nodes)
+    WaitingFreeze(tree, rule).start()
+
+
+def _differs(node: LayerNode, before: Trainability, after: Trainability) -> bool:
+    key = id(node.layer)
+    if before.flags[key] != after.flags[key]:
+        return True
+    return any((id(variable) in before.frozen) != (id(variable) in after.frozen) for _, variable in node.trainable)
+
+
+def _kind(batchnorm: str, wanted_by: str) -> str:
+    if batchnorm not in _KINDS:
+        raise ValueError(f"{wanted_by}: batchnorm is one of {', '.join(map(repr, _KINDS))}; got {batchnorm!r}.")
+    return batchnorm
+
+
+def _path_of(tree: LayerNode, layer: Any) -> tuple[str, ...]:
+    for node in tree.nodes():
+        if node.layer is layer:
+            return node.path
+    raise ValueError(f"freeze_up_to: the layer {layer.name!r} is not in {tree.layer.name!r}. Nothing was changed.")

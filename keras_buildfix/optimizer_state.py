@@ -1,0 +1,154 @@
+"""An optimizer for other weights than before: what it knows of those that stay is kept, to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from keras_buildfix import _private_training as private
+
+#: For the ``id`` of a weight, its variables in an optimizer, by the attribute that lists them.
+Slots = dict[int, dict[str, Any]]
+
+
+def innermost(optimizer: Any) -> Any:
+    """The optimizer that a loss scale's optimizer wraps; otherwise itself."""
+    while getattr(optimizer, "inner_optimizer", None) is not None:
+        optimizer = optimizer.inner_optimizer
+    return optimizer
+
+
+def slots_of(optimizer: Any, candidates: Sequence[Any]) -> Slots:
+    """What a built optimizer keeps for each weight: its moments, moving average, accumulated gradient."""
+    optimizer = innermost(optimizer)
+    if not private.is_built(optimizer):
+        return {}
+    known = private.known_variables(optimizer, candidates)
+    return _slots(optimizer, known)
+
+
+def train_only(model: Any, optimizer: Any, trained: Sequence[Any], wanted: Sequence[Any], remembered: Slots) -> bool:
+    """Has an optimizer train these weights, without losing what it has for those it trains already.
+
+    Args:
+        model: The model that it is compiled into, whose strategy new variables are made under.
+        optimizer: An optimizer of Keras 2 or 3, legacy ones and those with a loss scale included.
+        trained: The weights that the model trained so far.
+        wanted: Those that it trains from now on, in the model's order.
+        remembered: What it had for weights that come back; others start afresh.
+
+    Returns:
+        Whether it trained others so far.
+
+    Raises:
+        ValueError: If it can't be told which of its variables belong to which weight. Nothing is changed then.
+    """
+    inner = innermost(optimizer)
+    gone = _without(trained, wanted)
+    if private.forget_slots(inner, gone) or not private.is_built(inner):
+        return bool(gone)
+    known = private.known_variables(inner, [*trained, *wanted])
+    if [id(variable) for variable in wanted] == [id(variable) for variable in known]:
+        return False
+    slots = {**remembered, **_slots(inner, known)}
+    old, singles = private.own_variables(inner), private.single_variables(inner)
+    loops = _order(old, known, slots, singles)
+    names = set(private.per_variable_lists(inner, len(known)) if known else ())
+
+    added = [variable for variable in wanted if id(variable) not in slots]
+    if added:
+        before = {**private.per_variable_lists(inner, len(known)), **private.per_variable_dicts(inner), **singles}
+        try:
+            with private.tensorflow_scope(model):
+                private.build_for(inner, added)
+        except BaseException:
+            private.hand_over(inner, known, old, before)
+            raise
+        fresh = _slots(inner, added)
+        names |= set(private.per_variable_lists(inner, len(added)))
+        slots.update(fresh)
+        if len(added) > len(known):
+            loops = _order(private.own_variables(inner), added, fresh, private.single_variables(inner))
+
+    attributes: dict[str, Any] = {}
+    for name in names.union(*(slots[id(variable)] for variable in wanted)):
+        held = [slots[id(variable)].get(name) for variable in wanted]
+        if isinstance(vars(inner).get(name), dict):
+            attributes[name] = {variable.path: slot for variable, slot in zip(wanted, held) if slot is not None}
+        else:
+            attributes[name] = held
+    attributes.update({name: single for name, single in singles.items() if vars(inner).get(name) is not single})
+    in_slots = {id(slot) for each in slots.values() for slot in each.values()}
+    base = [variable for variable in old if id(variable) not in in_slots]
+    private.hand_over(inner, list(wanted), _filed(base, loops, wanted, slots, singles), attributes)
+    while optimizer is not inner:
+        private.know_only(optimizer, list(wanted))
+        optimizer = optimizer.inner_optimizer
+    return True
+
+
+def _without(variables: Iterable[Any], others: Iterable[Any]) -> list[Any]:
+    gone = {id(variable) for variable in others}
+    return [variable for variable in variables if id(variable) not in gone]
+
+
+def _slots(optimizer: Any, known: Sequence[Any]) -> Slots:
+    found: Slots = {id(variable): {} for variable in known}
+    if known:
+        for name, values in private.per_variable_lists(optimizer, len(known)).items():
+            for variable, slot in zip(known, values):
+                if slot is not None:
+                    found[id(variable)][name] = slot
+    by_path = {getattr(variable, "path", None): variable for variable in known}
+    for name, held in private.per_variable_dicts(optimizer).items():
+        for key, slot in held.items():
+            if key not in by_path:
+                raise ValueError(
+                    f"The optimizer {type(optimizer).__name__} has variables by key in {name!r}, and {key!r} is no "
+                    "weight's path: which weight they belong to can't be told. Nothing was changed. Compile the "
+                    "model again with a new optimizer after freezing."
+                )
+            found[id(by_path[key])][name] = slot
+    return found
+
+
+def _order(own: Sequence[Any], known: Sequence[Any], slots: Slots, singles: dict[str, Any]) -> list[list[str] | str]:
+    """How ``build`` makes variables: the loops over the weights, each with the attributes it adds to at a weight.
+
+    A name by itself is a variable that is made between two loops (Nadam's product, with a moving average).
+    """
+    place = {id(slot): (name, at) for at, variable in enumerate(known) for name, slot in slots[id(variable)].items()}
+    name_of = {id(single): name for name, single in singles.items()}
+    loops: list[list[str] | str] = []
+    last = len(known)
+    for variable in own:
+        if id(variable) in place:
+            name, at = place[id(variable)]
+            if at < last or isinstance(loops[-1], str):
+                loops.append([])
+            loop = loops[-1]
+            assert isinstance(loop, list)
+            if name not in loop:
+                loop.append(name)
+            last = at
+        elif loops and id(variable) in name_of:
+            loops.append(name_of[id(variable)])
+    return loops
+
+
+def _filed(
+    base: list[Any], loops: list[list[str] | str], wanted: Sequence[Any], slots: Slots, singles: dict[str, Any]
+) -> list[Any]:
+    """All variables in the order in which an optimizer that is built for these weights files them."""
+    between = {id(singles[name]) for name in loops if isinstance(name, str)}
+    filed = [variable for variable in base if id(variable) not in between]
+    for loop in loops:
+        if isinstance(loop, str):
+            filed.append(singles[loop])
+            continue
+        for variable in wanted:
+            filed += [slots[id(variable)][name] for name in loop if name in slots[id(variable)]]
+    seen = {id(variable) for variable in filed}
+    for variable in wanted:  # what none of the loops had, since the weights so far had none
+        filed += [slot for slot in slots[id(variable)].values() if id(slot) not in seen]
+    return filed

@@ -1,0 +1,114 @@
+"""What is trainable in a layer and below: read, planned, checked, and put in place as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from keras_buildfix import _keras, _private
+from keras_buildfix.weight_names import LayerNode
+
+#: Keras's own normalizations that keep statistics of their input while they are trained.
+_BATCH_NORMALIZATIONS = ("BatchNormalization", "BatchNormalizationBase", "SyncBatchNormalization")
+
+
+@dataclass
+class Trainability:
+    """For each layer its flag, and which of the weights are frozen, by ``id``.
+
+    A layer with frozen weights of its own whose flag is true (a BatchNormalization that goes on with its
+    statistics, a container with a layer inside that is trained) has its weights frozen one by one.
+    """
+
+    flags: dict[int, bool]
+    frozen: set[int]
+
+    @classmethod
+    def of(cls, nodes: Iterable[LayerNode]) -> Trainability:
+        """As it is now."""
+        found = cls({}, set())
+        for node in nodes:
+            found.flags[id(node.layer)] = flag = bool(node.layer.trainable)
+            alone = {id(variable) for variable in _private.frozen_alone(node.layer)}
+            for _, variable in node.trainable:
+                if not flag or id(variable) in alone or not getattr(variable, "trainable", True):
+                    found.frozen.add(id(variable))
+        return found
+
+    def copy(self) -> Trainability:
+        """Another one, to be changed."""
+        return Trainability(dict(self.flags), set(self.frozen))
+
+    def for_now(self, tree: LayerNode) -> Trainability:
+        """The same, with what has been built since: that is as the layer it was built in was."""
+        now = Trainability({}, set())
+        waiting = [(tree, True)]
+        while waiting:
+            node, around = waiting.pop()
+            flag = now.flags[id(node.layer)] = self.flags.get(id(node.layer), around)
+            now.frozen |= {id(v) for _, v in node.trainable if not flag or id(v) in self.frozen}
+            waiting += [(child, flag) for child in node.children]
+        return now
+
+    def freeze(self, node: LayerNode, weights: Iterable[Any], whole: bool) -> None:
+        """Freezes weights of a layer's own; `whole`: the layer itself, as soon as all inside it is frozen too."""
+        self.frozen |= {id(variable) for variable in weights}
+        if whole and all(not self.flags[id(child.layer)] for child in node.children):
+            self.flags[id(node.layer)] = False
+
+    def unfreeze(self, node: LayerNode, weights: Iterable[Any], above: Iterable[LayerNode]) -> None:
+        """Has weights of a layer's own trained: for that, the layer and all layers around it must be trainable.
+
+        The weights of those around it stay as they are.
+        """
+        self.frozen -= {id(variable) for variable in weights}
+        for each in (node, *above):
+            self.flags[id(each.layer)] = True
+
+    def refusal(self, nodes: Iterable[LayerNode]) -> str | None:
+        """Why this Keras can't have it so; None if it can."""
+        for node in nodes:
+            if _private.wraps_build(type(node.layer)) or not self.flags.get(id(node.layer), False):
+                continue
+            names = [name for name, variable in node.trainable if id(variable) in self.frozen]
+            last = [name for name, _ in node.trainable][len(node.trainable) - len(names) :]
+            if names != last:
+                return (
+                    f"Keras 2 can't freeze {', '.join(names)} of the layer {'/'.join(node.path)!r} alone: there a weight has "
+                    "no setting of its own, and the order of the layer's weights, by which files are read, would "
+                    f"change ({', '.join(name for name, _ in node.trainable)}; only the last of them can be frozen "
+                    "alone). Freeze the whole layer."
+                )
+        return None
+
+    def put(self, nodes: list[LayerNode]) -> None:
+        """Sets all flags and weights so; those of other layers stay."""
+        for node in nodes:
+            flag = self.flags.get(id(node.layer))
+            if flag is not None and node.layer.trainable != flag:
+                node.layer.trainable = flag  # also sets those below
+        for node in nodes:
+            flag = self.flags.get(id(node.layer))
+            if flag is not None and node.layer.trainable != flag:  # a shared layer, set again from above
+                _private.set_trainable_alone(node.layer, flag)
+            self._put_weights(node)
+
+    def _put_weights(self, node: LayerNode) -> None:
+        if id(node.layer) not in self.flags:
+            return
+        frozen = [variable for _, variable in node.trainable if id(variable) in self.frozen]
+        if not _private.wraps_build(type(node.layer)):
+            # A frozen layer of Keras 2 has nothing in its lists that a `layer.trainable = True` would not undo.
+            alone = frozen if self.flags[id(node.layer)] else []
+            if {id(v) for v in alone} != {id(v) for v in _private.frozen_alone(node.layer)}:
+                _private.freeze_alone(node.layer, alone)
+            return
+        for _, variable in node.trainable:
+            if variable.trainable != (id(variable) not in self.frozen):
+                variable.trainable = id(variable) not in self.frozen
+
+
+def is_batch_normalization(layer: Any) -> bool:
+    """Whether a layer is Keras's BatchNormalization, or a subclass of it."""
+    return any(base.__name__ in _BATCH_NORMALIZATIONS and _keras.belongs_to_keras(base) for base in type(layer).__mro__)

@@ -1,0 +1,712 @@
+"""Freezing is honoured at the next step, by compiled models too, and loses nothing else."""
+
+import re
+
+import numpy as np
+import pytest
+from conftest import INFO, KERAS
+
+from keras_buildfix import freeze, freeze_up_to, frozen, named_weights, trainable_summary, unfreeze
+from keras_buildfix.optimizer_state import innermost, slots_of
+from keras_buildfix.testing import building
+
+layers = KERAS.layers
+K2 = INFO.generation == 2
+TRAINS = INFO.backend != "numpy"
+trains = pytest.mark.skipif(not TRAINS, reason="the numpy backend can't train")
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(8, 4)).astype("float32")
+Y = RNG.normal(size=(8, 2)).astype("float32")
+
+
+def host(tensor):
+    """A tensor or variable as an array."""
+    return np.array(tensor.numpy() if K2 else KERAS.ops.convert_to_numpy(tensor))
+
+
+def a_model(**kwargs):
+    """Two dense layers, a batch normalization between them."""
+    model = KERAS.Sequential(
+        [
+            KERAS.Input((4,)),
+            layers.Dense(3, name="a"),
+            layers.BatchNormalization(name="bn", momentum=0.5),
+            layers.Dense(2, name="b"),
+        ],
+        **kwargs,
+    )
+    values = np.random.default_rng(1)
+    for name, variable in named_weights(model).items():
+        if name.split("/")[0] != "bn":
+            variable.assign(values.normal(size=tuple(variable.shape)).astype("float32"))
+    return model
+
+
+def an_optimizer(name="adam", **config):
+    if K2:
+        config.setdefault("jit_compile", False)
+    return KERAS.optimizers.get({"class_name": name, "config": {"learning_rate": 0.05, **config}})
+
+
+def compiled(model, optimizer=None, eagerly=False, **kwargs):
+    # XLA takes longer to compile these than they take to run.
+    jit = {"jit_compile": False} if INFO.backend == "tensorflow" else {}
+    model.compile(optimizer or an_optimizer(), "mse", run_eagerly=eagerly, **jit, **kwargs)
+    return model
+
+
+def steps(model, count=2, **kwargs):
+    model.fit(X, Y, batch_size=len(X), epochs=count, verbose=0, shuffle=False, **kwargs)
+
+
+def values(model):
+    return {name: host(v) for name, v in named_weights(model).items()}
+
+
+def changed(before, after):
+    return {name for name in before if not np.array_equal(before[name], after[name])}
+
+
+A, B, BN = {"a/kernel", "a/bias"}, {"b/kernel", "b/bias"}, {"bn/gamma", "bn/beta"}
+STATISTICS = {"bn/moving_mean", "bn/moving_variance"}
+ALL = A | B | BN | STATISTICS
+
+
+class Then(KERAS.callbacks.Callback):
+    """Does something after the first batch of a fit, and notes the weights then."""
+
+    def __init__(self, do):
+        super().__init__()
+        self.do, self.seen = do, None
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.seen is None:
+            self.do(self.model)
+            self.seen = values(self.model)
+
+
+# --- At the next step -----------------------------------------------------------------------------
+
+
+@trains
+@pytest.mark.parametrize("eagerly", [False, True])
+@pytest.mark.parametrize("way", ["before the first fit", "after a fit", "after train_on_batch", "from a callback"])
+def test_a_compiled_model_honours_freezing_and_unfreezing_at_the_next_step(way, eagerly):
+    model = compiled(a_model(), eagerly=eagerly)
+
+    def step(do):
+        """Does it, takes two steps, and returns the weights that those changed."""
+        if way == "from a callback":
+            then = Then(do)
+            model.fit(X, Y, batch_size=4, verbose=0, epochs=2, shuffle=False, callbacks=[then])
+            return changed(then.seen, values(model))
+        if way == "after train_on_batch":
+            model.train_on_batch(X, Y)
+        elif way == "after a fit":
+            steps(model)
+        do(model)
+        before = values(model)
+        steps(model)
+        return changed(before, values(model))
+
+    assert step(lambda model: freeze(model, "a")) == ALL - A
+    assert step(lambda model: unfreeze(model, "a")) == ALL
+    assert step(lambda model: freeze(model, "*", exclude="b")) == B
+    assert step(lambda model: unfreeze(model)) == ALL
+
+
+@trains
+def test_freezing_by_hand_is_taken_up_too():
+    model = compiled(a_model())
+    steps(model)
+    model.get_layer("a").trainable = False
+    freeze(model, "a")
+    before = values(model)
+    steps(model)
+    assert changed(before, values(model)) == ALL - A
+
+
+@trains
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable weights:UserWarning")
+def test_all_of_a_model_can_be_frozen_and_come_back():
+    model = compiled(a_model())
+    steps(model)
+    freeze(model)
+    before = values(model)
+    steps(model)
+    assert changed(before, values(model)) == set()
+    unfreeze(model)
+    steps(model)
+    assert changed(before, values(model)) == ALL
+
+
+OPTIMIZERS = {
+    "adam": {"weight_decay": 0.1, "use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 3},
+    "sgd": {"momentum": 0.9, "nesterov": True},
+    "nadam": {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 2},
+    "rmsprop": {"momentum": 0.5, "centered": True, "clipvalue": 0.1},
+    "adafactor": {},
+    "ftrl": {},
+}
+
+
+@trains
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_what_stays_trainable_goes_on_as_in_an_uninterrupted_run(name):
+    """Against a run of the same model that trains all, and has the frozen weights put back after each step."""
+    ours, peer = (compiled(a_model(), an_optimizer(name, **OPTIMIZERS[name])) for _ in range(2))
+    for model in (ours, peer):
+        freeze(model, "bn")
+        for _ in range(3):
+            model.train_on_batch(X, Y)
+    start = values(ours)
+    freeze(ours, "a")
+    for _ in range(10):
+        ours.train_on_batch(X, Y)
+        peer.train_on_batch(X, Y)
+        for weight in A:
+            named_weights(peer)[weight].assign(start[weight])
+    after = values(ours)
+    assert changed(start, after) == B
+    for weight in B:
+        np.testing.assert_allclose(after[weight], values(peer)[weight], rtol=2e-4, atol=1e-6)
+    assert_same_slots(ours, peer, B)
+    assert int(host(ours.optimizer.iterations)) == 13
+    steps(ours)  # writes the moving average over the weights at its end
+    assert changed(start, values(ours)) == B
+
+
+def assert_same_slots(ours, peer, names):
+    mine, theirs = (slots_of(model.optimizer, model.weights) for model in (ours, peer))
+    compared = 0
+    for name in names:
+        left, right = mine[id(named_weights(ours)[name])], theirs[id(named_weights(peer)[name])]
+        assert set(left) == set(right)
+        for slot in left:
+            compared += 1
+            np.testing.assert_allclose(host(left[slot]), host(right[slot]), rtol=2e-4, atol=1e-6)
+    assert compared >= len(names)
+
+
+def fresh_slots(model, optimizer):
+    """The variables of an optimizer that is built for what the model trains, by shape and what they are called last."""
+    optimizer.build(list(model.trainable_variables))
+    return own_variables(optimizer)
+
+
+def own_variables(optimizer):
+    found = optimizer.variables() if callable(optimizer.variables) else optimizer.variables
+    return [(tuple(variable.shape), str(variable.dtype)) for variable in found]
+
+
+@trains
+@pytest.mark.parametrize("name", [*OPTIMIZERS, "muon", "lion", "adadelta", "adagrad", "adamax"])
+def test_an_optimizer_files_its_variables_as_a_new_one_would(name):
+    config = OPTIMIZERS.get(name, {"use_ema": True})
+    try:
+        optimizer = an_optimizer(name, **config)
+    except (ValueError, AttributeError, TypeError):
+        pytest.skip(f"this Keras has no {name}")
+    model = compiled(a_model(), optimizer)
+    steps(model, 1)
+    for change in (lambda: freeze(model, "a"), lambda: freeze(model), lambda: unfreeze(model, "b"), lambda: unfreeze(model)):
+        change()
+        assert own_variables(model.optimizer) == fresh_slots(model, an_optimizer(name, **config))
+        if model.trainable_weights:
+            steps(model, 1)
+
+
+@trains
+def test_a_weight_that_comes_back_starts_afresh():
+    model = compiled(a_model())
+    steps(model, 3)
+    freeze(model, "a")
+    unfreeze(model, "a")
+    slots = slots_of(model.optimizer, model.weights)
+    fresh = slots[id(named_weights(model)["a/kernel"])]
+    kept = slots[id(named_weights(model)["b/kernel"])]
+    assert set(fresh) == set(kept) == {"_momentums", "_velocities"}
+    assert all(not host(variable).any() for variable in fresh.values())
+    assert all(host(variable).any() for variable in kept.values())
+
+
+@trains
+def test_metrics_schedule_and_loss_go_on():
+    schedule = KERAS.optimizers.schedules.PiecewiseConstantDecay([2, 4], [0.1, 0.01, 0.001])
+    model = compiled(a_model(), an_optimizer("sgd", learning_rate=schedule), metrics=["mae"])
+    optimizer, loss = model.optimizer, model.loss
+    steps(model, 3)
+    before = {metric.name: float(host(metric.result())) for metric in model.metrics if metric.name == "loss"}
+    freeze(model, "a")
+    after = {metric.name: float(host(metric.result())) for metric in model.metrics if metric.name == "loss"}
+    assert before == after != {}
+    assert model.optimizer is optimizer
+    assert model.loss is loss
+    assert int(host(optimizer.iterations)) == 3
+    start = values(model)["b/bias"]
+    steps(model, 1)
+    assert float(host(schedule(optimizer.iterations))) == pytest.approx(0.01)
+    assert np.abs(values(model)["b/bias"] - start).max() < 0.1
+    assert set(model.fit(X, Y, verbose=0).history) == {"loss", "mae"}
+
+
+@trains
+def test_the_norm_of_gradients_does_not_count_frozen_weights():
+    """With a huge gradient in what is frozen, a global norm that counted it would leave the rest where it is."""
+    ours = compiled(a_model(), an_optimizer("sgd", global_clipnorm=1.0))
+    peer = compiled(a_model(), an_optimizer("sgd", global_clipnorm=1.0))
+    steps(ours, 1)
+    peer.set_weights(ours.get_weights())
+    freeze(ours, exclude="b/bias" if not K2 else "b")
+    for name in ("a", "bn", *(() if K2 else ("b",))):
+        peer.get_layer(name).trainable = False
+    if not K2:
+        peer.get_layer("b").trainable = True
+        peer.get_layer("b").kernel.trainable = False
+    compiled(peer, an_optimizer("sgd", global_clipnorm=1.0))
+    start = values(ours)
+    steps(ours, 1)
+    steps(peer, 1)
+    assert changed(start, values(ours)) == ({"b/bias"} if not K2 else B)
+    np.testing.assert_allclose(values(ours)["b/bias"], values(peer)["b/bias"], rtol=1e-5)
+
+
+@trains
+@pytest.mark.skipif(INFO.backend == "torch", reason="torch on a CPU has no float16 for all operations; Keras wants a GPU for it")
+def test_the_loss_scale_is_kept():
+    model = KERAS.Sequential([KERAS.Input((4,)), layers.Dense(3, name="a", dtype="mixed_float16"), layers.Dense(2, name="b")])
+    scaled = KERAS.mixed_precision.LossScaleOptimizer
+    if K2:
+        optimizer = scaled(an_optimizer(), initial_scale=256.0)
+    else:
+        optimizer = scaled(an_optimizer(), initial_scale=256.0, dynamic_growth_steps=2)
+    compiled(model, optimizer)
+    steps(model, 5)
+
+    def scale():
+        held = optimizer.loss_scale if K2 else optimizer.dynamic_scale
+        return float(host(held))
+
+    before = scale()
+    assert before == (256.0 if K2 else 1024.0)
+    start = values(model)
+    freeze(model, "a")
+    assert scale() == before
+    steps(model, 1)
+    assert changed(start, values(model)) == {"b/kernel", "b/bias"}
+    unfreeze(model)
+    steps(model, 1)
+    assert changed(start, values(model)) == set(start)
+    assert scale() >= before
+    assert len(slots_of(optimizer, model.weights)) == 4
+
+
+@pytest.mark.skipif(not K2, reason="Keras 3 has no legacy optimizers that train")
+def test_legacy_optimizers_follow():
+    model = compiled(a_model(), KERAS.optimizers.legacy.Adam(0.05))
+    steps(model)
+    freeze(model, "a")
+    before = values(model)
+    steps(model)
+    assert changed(before, values(model)) == ALL - A
+    unfreeze(model, "a")
+    kernel = named_weights(model)["a/kernel"]
+    steps(model)
+    assert changed(before, values(model)) == ALL
+    first = values(model)["a/kernel"]
+    assert model.optimizer.get_slot(kernel, "m") is not None
+    assert np.abs(first - before["a/kernel"]).max() <= 0.05 * 2 * 1.01 * 10
+
+
+@pytest.mark.skipif(INFO.backend != "tensorflow", reason="strategies are TensorFlow's")
+def test_a_model_under_a_strategy_follows():
+    with building.mirrored_strategy().scope():
+        model = compiled(a_model())
+    steps(model)
+    freeze(model, "a")
+    before = values(model)
+    steps(model)
+    assert changed(before, values(model)) == ALL - A
+    unfreeze(model)
+    steps(model)
+    assert changed(before, values(model)) == ALL
+
+
+# --- What else holds it ---------------------------------------------------------------------------
+
+
+@trains
+def test_models_that_share_a_layer_all_follow():
+    shared = layers.Dense(3, name="shared")
+    models = [compiled(KERAS.Sequential([KERAS.Input((4,)), shared, layers.Dense(2)])) for _ in range(2)]
+    for model in models:
+        steps(model)
+    freeze(models[0], "shared")
+    for model in models:
+        before = values(model)
+        steps(model)
+        assert changed(before, values(model)) == {"dense/kernel", "dense/bias"}
+    unfreeze(shared)
+    for model in models:
+        before = values(model)
+        steps(model)
+        assert changed(before, values(model)) == set(before)
+
+
+@trains
+def test_freezing_a_model_that_is_nested_in_a_compiled_one():
+    inner = KERAS.Sequential([KERAS.Input((4,)), layers.Dense(3, name="first"), layers.Dense(3, name="second")], name="inner")
+    model = compiled(KERAS.Sequential([KERAS.Input((4,)), inner, layers.Dense(2, name="head")]))
+    steps(model)
+    freeze(inner)
+    before = values(model)
+    steps(model)
+    assert changed(before, values(model)) == {"head/kernel", "head/bias"}
+    unfreeze(model, "inner/second")
+    before = values(model)
+    steps(model)
+    assert changed(before, values(model)) == {n for n in before if "first" not in n}
+    assert [layer.trainable for layer in inner.layers] == [False, True]
+
+
+# --- Batch normalization --------------------------------------------------------------------------
+
+
+@trains
+def test_a_frozen_batch_normalization_runs_in_inference_mode_and_stands_still():
+    model = compiled(a_model())
+    steps(model)
+    freeze(model, KERAS.layers.BatchNormalization)
+    before = values(model)
+    expected = host(model(X, training=False))
+    np.testing.assert_allclose(host(model(X, training=True)), expected, rtol=1e-5)
+    steps(model)
+    assert changed(before, values(model)) == A | B
+
+
+@trains
+def test_all_but_the_statistics_of_a_batch_normalization_can_be_frozen():
+    model = compiled(a_model())
+    steps(model)
+    freeze(model, batchnorm="train", exclude="b")
+    before = values(model)
+    steps(model)
+    assert changed(before, values(model)) == B | STATISTICS
+    assert list(values(model)) == list(values(a_model()))
+    freeze(model, "bn")
+    before = values(model)
+    steps(model)
+    assert changed(before, values(model)) == B
+    unfreeze(model, batchnorm="frozen")
+    before = values(model)
+    steps(model)
+    assert changed(before, values(model)) == A | B
+    unfreeze(model, "bn")
+    before = values(model)
+    steps(model)
+    assert changed(before, values(model)) == ALL
+
+
+# --- For a block ----------------------------------------------------------------------------------
+
+
+@trains
+def test_a_block_restores_flags_and_the_optimizers_state_after_an_error_too():
+    model = compiled(a_model())
+    freeze(model, "bn")
+    steps(model, 3)
+
+    def state():
+        flags = [layer.trainable for layer in model.layers]
+        of = slots_of(model.optimizer, model.weights)
+        slots = {
+            (name, slot): host(variable)
+            for name, weight in named_weights(model).items()
+            for slot, variable in of.get(id(weight), {}).items()
+        }
+        return flags, slots
+
+    flags, slots = state()
+    with pytest.raises(KeyError, match="on purpose"), frozen(model, "a"):
+        assert [layer.trainable for layer in model.layers] == [False, False, True]
+        with frozen(model, "b"):
+            assert not model.trainable_weights
+        assert len(model.trainable_weights) == 2
+        before = values(model)
+        steps(model, 1)
+        assert changed(before, values(model)) == B
+        raise KeyError("on purpose")
+    flags_after, slots_after = state()
+    assert flags_after == flags == [True, False, True]
+    assert set(slots) == set(slots_after)
+    same = {key for key in slots if np.array_equal(slots[key], slots_after[key])}
+    assert same == {key for key in slots if key[0] in A}
+    before = values(model)
+    steps(model, 1)
+    assert changed(before, values(model)) == A | B
+
+
+def test_a_block_restores_flags_that_were_set_by_hand():
+    inner = KERAS.Sequential([KERAS.Input((4,)), layers.Dense(3), layers.Dense(3)])
+    model = KERAS.Sequential([KERAS.Input((4,)), inner, layers.Dense(2)])
+    inner.layers[0].trainable = False
+    flags = [layer.trainable for layer in (model, inner, *inner.layers, *model.layers)]
+    with frozen(model):
+        assert not model.trainable_weights
+    assert flags == [layer.trainable for layer in (model, inner, *inner.layers, *model.layers)]
+    assert len(model.trainable_weights) == 4
+
+
+def test_what_is_built_in_a_block_is_trained_after_it():
+    model = KERAS.Sequential([layers.Dense(3), layers.BatchNormalization(), layers.Dense(2)])
+    with frozen(model):
+        model.build((None, 4))
+        assert len(model.weights) == 8
+        assert not model.trainable_weights
+    assert len(model.trainable_weights) == 6
+    later = KERAS.Sequential([layers.Dense(3)])
+    with frozen(later):
+        pass
+    later.build((None, 4))
+    assert len(later.trainable_weights) == 2
+
+
+# --- Not built yet --------------------------------------------------------------------------------
+
+
+class Block(KERAS.layers.Layer):
+    """Makes its layers when it is built."""
+
+    def build(self, input_shape):
+        self.dense = layers.Dense(3, name="dense")
+        self.bn = layers.BatchNormalization(name="bn")
+        self.scale = self.add_weight(name="scale", shape=(3,), initializer="ones")
+        self.dense.build(input_shape)
+        self.bn.build((*tuple(input_shape)[:-1], 3))
+        super().build(input_shape)
+
+    def call(self, x, training=None):
+        return self.bn(self.dense(x), training=training) * self.scale
+
+
+def outer(block):
+    return KERAS.Sequential([block, layers.Dense(2, name="head")])
+
+
+@trains
+@pytest.mark.parametrize("way", ["the block", "its name", "a layer in it", "a class"])
+def test_what_is_frozen_before_it_is_built_stays_frozen(way):
+    block = Block(name="block")
+    model = outer(block)
+    freeze(model, {"the block": block, "its name": "block", "a layer in it": "block/*", "a class": Block}[way])
+    compiled(model)
+    model.build((None, 4))
+    before = values(model)
+    assert len(before) == 9
+    steps(model)
+    left = {"head/kernel", "head/bias"}
+    assert changed(before, values(model)) == left
+    assert block.bn.trainable is False
+    unfreeze(model)
+    steps(model)
+    assert changed(before, values(model)) == set(before)
+
+
+def test_rules_hold_in_their_order_for_what_is_built_later():
+    block = Block(name="block")
+    model = outer(block)
+    freeze(model)
+    unfreeze(model, "block/dense")
+    unfreeze(model, "head")
+    model.build((None, 4))
+    assert trained_names(model) == {"block/dense/kernel", "block/dense/bias", "head/kernel", "head/bias"}
+
+
+def test_a_flag_set_by_hand_after_a_rule_counts():
+    block = Block(name="block")
+    model = outer(block)
+    freeze(model, "block")
+    block.trainable = True
+    model.build((None, 4))
+    assert len(model.trainable_weights) == 7
+
+
+def test_a_name_that_nothing_gets_is_an_error_when_all_is_built():
+    block = Block(name="block")
+    freeze(block, "dnse")
+    with pytest.raises(ValueError, match=r"freeze: no layer or weight is called 'dnse' \(nearest: .*dense.* in 'block', now"):
+        block.build((None, 4))
+    assert block(X).shape == (8, 3)
+
+
+# --- What is meant --------------------------------------------------------------------------------
+
+
+def trained_names(model):
+    trained = {id(variable) for variable in model.trainable_weights}
+    return {name for name, variable in named_weights(model).items() if id(variable) in trained}
+
+
+@pytest.mark.parametrize(
+    "select",
+    [
+        "a",
+        "a/*",
+        re.compile("^a"),
+        lambda layer: layer.name == "a",
+        ["a/kernel", "a/bias"],
+        ("a", "a"),
+        lambda model: model.get_layer("a"),
+        lambda model: [model.get_layer("a")],
+    ],
+    ids=["name", "glob", "regex", "function", "weights", "sequence", "layer", "layers"],
+)
+def test_ways_to_say_which(select, request):
+    model = a_model()
+    if request.node.callspec.id.startswith("layer"):
+        select = select(model)
+    freeze(model, select)
+    assert trained_names(model) == BN | B
+    assert model.get_layer("a").trainable is False
+    unfreeze(model, select)
+    assert trained_names(model) == A | BN | B
+    freeze(model, exclude=select)
+    assert trained_names(model) == A
+
+
+def test_a_class_means_its_layers_and_not_the_model_itself():
+    model = a_model()
+    freeze(model, layers.Dense)
+    assert trained_names(model) == BN
+    unfreeze(model, layers.Layer)
+    assert trained_names(model) == A | BN | B
+    freeze(model.get_layer("a"), layers.Dense)
+    assert trained_names(model) == BN | B
+
+
+def test_single_weights():
+    model = a_model()
+    bias = model.get_layer("a").bias
+    for select in ("a/bias", bias, re.compile("^a/b")):
+        freeze(model, select)
+        assert trained_names(model) == (A | BN | B) - {"a/bias"}
+        assert model.get_layer("a").trainable is True
+        unfreeze(model, select)
+        assert trained_names(model) == A | BN | B
+    assert list(named_weights(model)) == list(named_weights(a_model()))
+    if K2:
+        with pytest.raises(ValueError, match=r"Keras 2 can't freeze kernel of the layer 'a' alone.*Freeze the whole layer"):
+            freeze(model, "*kernel")
+        assert trained_names(model) == A | BN | B
+    else:
+        freeze(model, "*kernel")
+        assert trained_names(model) == BN | {"a/bias", "b/bias"}
+        freeze(model)
+        unfreeze(model, "a/bias")
+        assert trained_names(model) == {"a/bias"}
+
+
+@trains
+def test_a_frozen_weight_of_a_trained_layer_does_not_change():
+    model = compiled(a_model(), an_optimizer("adam", weight_decay=0.1))
+    steps(model)
+    freeze(model, "b/bias")
+    before = values(model)
+    assert list(before) == list(values(a_model()))
+    steps(model)
+    assert changed(before, values(model)) == ALL - {"b/bias"}
+
+
+def test_up_to_a_layer():
+    inner = KERAS.Sequential([KERAS.Input((4,)), *(layers.Dense(4, name=f"i{n}") for n in range(3))], name="inner")
+    model = KERAS.Sequential([KERAS.Input((4,)), layers.Dense(4, name="stem"), inner, layers.Dense(2, name="head")])
+    freeze_up_to(model, "inner/i1")
+    assert trained_names(model) == {"inner/i2/kernel", "inner/i2/bias", "head/kernel", "head/bias"}
+    unfreeze(model)
+    freeze_up_to(model, inner)
+    assert trained_names(model) == {"head/kernel", "head/bias"}
+    unfreeze(model)
+    freeze_up_to(model, inner.layers[0])
+    assert len(trained_names(model)) == 6
+    with pytest.raises(ValueError, match=r"freeze_up_to: no layer or weight is called 'inner/i7' \(nearest: inner/i"):
+        freeze_up_to(model, "inner/i7")
+    with pytest.raises(ValueError, match="freeze_up_to: the layer 'stray' is not in"):
+        freeze_up_to(model, layers.Dense(1, name="stray"))
+
+
+WRONG = {
+    "a name of nothing": (lambda m: freeze(m, "c"), ValueError, "no layer or weight is called 'c' .*Nothing was changed"),
+    "a name nearly right": (lambda m: freeze(m, "a/kernl"), ValueError, r"\(nearest: a/kernel"),
+    "a regex of nothing": (lambda m: freeze(m, re.compile("^z")), ValueError, r"called '\^z'"),
+    "one of several": (lambda m: freeze(m, ["a", "z"]), ValueError, "called 'z'"),
+    "a class of nothing": (lambda m: freeze(m, layers.LSTM), ValueError, "no layer is a LSTM"),
+    "a function true of nothing": (lambda m: freeze(m, lambda layer: False), ValueError, "is true of no layer"),
+    "what to leave": (lambda m: freeze(m, exclude="c"), ValueError, "exclude: no layer or weight is called 'c'"),
+    "nothing that is trained": (lambda m: freeze(m, "bn/moving_mean"), ValueError, "has no weights that could be trained"),
+    "all left out": (lambda m: freeze(m, "a", exclude="a"), ValueError, "has no weights that could be trained"),
+    "an empty list": (lambda m: freeze(m, []), ValueError, "has no weights that could be trained"),
+    "a layer of another model": (lambda m: freeze(m, layers.Dense(1, name="d")), ValueError, "the layer 'd' is not in"),
+    "a weight of another model": (lambda m: freeze(m, a_model().weights[0]), ValueError, "the weight .* is not in"),
+    "a number": (lambda m: freeze(m, 3), TypeError, "freeze selects by a name .*got 3"),
+    "None": (lambda m: unfreeze(m, None), TypeError, "unfreeze selects by a name"),
+    "a class that is no layer": (lambda m: freeze(m, dict), TypeError, "expects a Keras layer class"),
+    "no model": (lambda m: freeze("model", "a"), TypeError, "freeze expects a Keras layer"),
+    "a kind of batchnorm": (lambda m: freeze(m, batchnorm="off"), ValueError, "batchnorm is one of 'frozen', 'train'"),
+    "in a block": (lambda m: frozen(m, "c").__enter__(), ValueError, "frozen: no layer or weight is called 'c'"),
+    "a summary of no model": (lambda m: trainable_summary(3), TypeError, "trainable_summary expects a Keras layer"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_selections_are_one_clear_error_and_change_nothing(case):
+    do, error, match = WRONG[case]
+    model = a_model()
+    with pytest.raises(error, match=match):
+        do(model)
+    assert trained_names(model) == A | BN | B
+
+
+def test_what_has_no_weights_cannot_be_frozen():
+    model = KERAS.Sequential([KERAS.Input((4,)), layers.Dense(3), layers.ReLU(name="relu")])
+    with pytest.raises(ValueError, match="freeze: what is selected has no weights that could be trained in"):
+        freeze(model, "relu")
+
+
+@trains
+def test_an_optimizer_that_cannot_be_followed_leaves_all_as_it_was(monkeypatch):
+    model = compiled(a_model())
+    steps(model)
+    inner = innermost(model.optimizer)
+    before = own_variables(inner)
+
+    def fail(*args):
+        raise RuntimeError("on purpose")
+
+    freeze(model, "a")
+    monkeypatch.setattr(type(inner), "build", fail)
+    with pytest.raises(RuntimeError, match="on purpose"):
+        unfreeze(model, "a")
+    monkeypatch.undo()
+    assert trained_names(model) == BN | B
+    start = values(model)
+    steps(model)
+    assert changed(start, values(model)) == ALL - A
+    unfreeze(model, "a")
+    assert own_variables(inner) == before
+
+
+# --- The report -----------------------------------------------------------------------------------
+
+
+def test_the_summary_counts_numbers_and_bytes():
+    model = a_model()
+    freeze(model, "a")
+    summary = trainable_summary(model)
+    assert [(each.name, each.trainable, each.frozen) for each in summary.layers] == [("a", 0, 15), ("bn", 6, 6), ("b", 8, 0)]
+    assert (summary.total.trainable_bytes, summary.total.frozen_bytes) == (56, 84)
+    assert "a " in str(summary)
+    assert str(summary).splitlines()[-1].split() == ["total", "14", "56", "21", "84"]
+    waiting = KERAS.Sequential([layers.Dense(2, name="later")])
+    assert trainable_summary(waiting).not_built == ("later",)
+    assert "not built yet: later" in str(trainable_summary(waiting))
