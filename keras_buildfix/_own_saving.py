@@ -68,12 +68,10 @@ def own_saving(layer: Any) -> OwnSaving:
         unsaved = watch.unsaved(everything)
     owner = loads_by_hand(layer)
     unread: list[Any] = []
-    if owner is not None and _keras.belongs_to_keras(owner):
-        unread = _unread(layer, load, own, everything)
+    if owner is not None and _keras.belongs_to_keras(owner) and saves_by_hand(layer) is None:
+        unread = _unread(layer, load, own, everything)  # what is saved by hand is read back by the same hand
     known = {id(variable): variable for variable in own}
     weight_of = {key: known[id(value)] for key, value in stored.items() if id(value) in known}
-    left_out = {id(variable) for variable in unsaved}
-    unread = [variable for variable in unread if id(variable) not in left_out]
     return OwnSaving(stored, weight_of, own, unsaved, unread, set(everything))
 
 
@@ -164,13 +162,21 @@ class _StandIn:
 
     def __getattribute__(self, name: str) -> Any:
         value = super().__getattribute__(name)
-        if name.startswith("__"):
-            return value
-        watch: _Watch = object.__getattribute__(self, "__dict__")[_WATCH]
-        return watch.note(value, sys._getframe(1))
+        return value if name.startswith("__") else _noted(self, value, sys._getframe(1))
+
+    def __getattr__(self, name: str) -> Any:
+        above = getattr(super(), "__getattr__", None)  # torch keeps modules out of sight
+        if above is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return _noted(self, above(name), sys._getframe(1))
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__getattribute__(self, "__dict__")[name] = value
+
+
+def _noted(stand_in: Any, value: Any, frame: FrameType) -> Any:
+    watch: _Watch = object.__getattribute__(stand_in, "__dict__")[_WATCH]
+    return watch.note(value, frame)
 
 
 def _stand_in(layer: Any, watch: _Watch) -> Any:

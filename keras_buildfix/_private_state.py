@@ -21,8 +21,8 @@ def saving_methods(base: type) -> tuple[str, str]:
 def without_count_check(layer: Any) -> Iterator[None]:
     """A block in which ``load_own_variables`` of a built-in does not count the weights in the file.
 
-    ``_check_load_own_variables``: of Dense, EinsumDense and Embedding on 3.2, of ``Layer`` from 3.3 to nightly.
-    It raises unless the file has as many weights as the layer.
+    ``_check_load_own_variables``: of Dense, EinsumDense and Embedding from 3.2, of Conv1D to Conv3D from 3.3,
+    of ``Layer`` from 3.12 to nightly. It raises unless the file has as many weights as the layer.
     """
     name = "_check_load_own_variables"
     if not hasattr(layer, name):

@@ -31,7 +31,16 @@ FLOORS = [
     {"precision", "build", "info", "weight_names", "weight_files", "_own_saving", "own_function"},
     {"casting"},
     {"_keras", "facts", "formats.safetensors", "formats.npz", "formats.hdf5", "formats.keras_zip"},
-    {"_code", "_private", "_private_precision", "_private_training", "_private_state", "formats._hdf5_text", "formats._replacing", "weight_report"},
+    {
+        "_code",
+        "_private",
+        "_private_precision",
+        "_private_training",
+        "_private_state",
+        "formats._hdf5_text",
+        "formats._replacing",
+        "weight_report",
+    },
     {"formats._bytes"},
     {"_entries"},
 ]

@@ -1,0 +1,113 @@
+"""A ``call`` under the user's own ``@tf.function``: traced with the layer's weights, not with their first values."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from keras_buildfix import _keras, _private, _private_state
+
+
+class OwnFunctionMixin:
+    """Has a layer or model train whose ``call`` stands under the user's own ``@tf.function``.
+
+    On plain Keras 3, ``fit`` raises "No gradients provided for any variable" then, if the first call makes
+    weights: Keras runs ``call`` once to find the shapes, while the first values of new weights stand in for
+    them. TensorFlow keeps that trace, and uses it for all further calls of these shapes: the weights are
+    constants in it. With the mixin such a run gets a trace of its own, which is thrown away. List it before
+    the Keras class. On Keras 2, where nothing goes wrong, it does nothing; nor to a ``train_step`` under
+    ``@tf.function``, which is right on every Keras.
+
+    Raises:
+        TypeError: At class definition, if a Keras class is listed before it.
+        RuntimeError: When such a layer is called and Keras's backend is not TensorFlow.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import OwnFunctionMixin
+        >>> class Scaled(OwnFunctionMixin, keras.layers.Layer):
+        ...     def call(self, x):  # @tf.function
+        ...         return x * 2.0
+        >>> float(Scaled()(3.0))
+        6.0
+
+    Source: measured on 3.0.5, 3.3.3, 3.8.0, 3.15.1 and nightly; 2.12 and tf_keras 2.21 train as they should.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        first = next(base for base in cls.__mro__ if base is OwnFunctionMixin or _keras.belongs_to_keras(base))
+        if first is not OwnFunctionMixin:
+            raise TypeError(
+                f"OwnFunctionMixin comes after the Keras class {first.__name__} in {cls.__name__}: list it first."
+            )
+        base = _keras.layer_base(cls)
+        if base is None or not _private.wraps_build(base):
+            return
+        for owner in cls.__mro__:
+            if "call" in vars(owner):
+                call = vars(owner)["call"]
+                if _is_own_function(call):
+                    cls.call = _OwnFunction(call)  # type: ignore[attr-defined]
+                return
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Mends ``self.call = tf.function(self.call)``."""
+        if name == "call" and _is_own_function(value) and _private.wraps_build(type(self)):
+            value = _BoundFunction(self, value, value.python_function)
+        super().__setattr__(name, value)
+
+
+class _OwnFunction:
+    """Stands in a class for a ``call`` that is a ``tf.function``; what is asked of it, the function answers."""
+
+    def __init__(self, function: Any) -> None:
+        self._function = function
+        functools.update_wrapper(self, function.python_function)
+
+    def __get__(self, layer: Any, cls: type | None = None) -> Any:
+        if layer is None:
+            return self
+        return _BoundFunction(
+            layer, self._function.__get__(layer, cls), self._function.python_function.__get__(layer, cls)
+        )
+
+    def __call__(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
+        return self.__get__(layer, type(layer))(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_function"], name)
+
+
+class _BoundFunction:
+    """The ``call`` of one layer."""
+
+    def __init__(self, layer: Any, function: Any, python_function: Callable[..., Any]) -> None:
+        self._layer, self._function, self._python_function = layer, function, python_function
+        functools.update_wrapper(self, python_function)
+        self.__signature__ = inspect.signature(python_function)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        keras = sys.modules.get("keras")
+        backend = keras.config.backend() if keras is not None else "tensorflow"
+        if backend != "tensorflow":
+            raise RuntimeError(
+                f"The `call` of {type(self._layer).__name__} (layer {self._layer.name!r}) is a tf.function, which "
+                f"computes with TensorFlow; Keras's backend is {backend}. Take the decorator away: Keras "
+                "compiles the model by itself when it is trained."
+            )
+        if _private_state.runs_without_state("keras"):
+            passing: Any = sys.modules["tensorflow"].function(self._python_function)
+            return passing(*args, **kwargs)
+        return self._function(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_function"], name)
+
+
+def _is_own_function(call: object) -> bool:
+    """Whether a thing is what ``@tf.function`` makes of a function."""
+    return hasattr(call, "python_function") and hasattr(call, "get_concrete_function")
