@@ -43,7 +43,8 @@ def reading_weights(base: type, dtype: str) -> AbstractContextManager[Any]:
     """
     module = sys.modules[base.__module__]
     if hasattr(module, "autocast_variable"):
-        scope = module.autocast_variable.enable_auto_cast_variables(sys.modules["tensorflow"].as_dtype(dtype))
+        dtype = sys.modules["tensorflow"].as_dtype(dtype)
+        scope: AbstractContextManager[Any] = module.autocast_variable.enable_auto_cast_variables(dtype)
     else:
         scope = module.backend.AutocastScope(dtype)
     return scope

@@ -181,7 +181,9 @@ def _kind_of(value: Any) -> _Kind:
 def _is_of_keras(_: Any, value: Any) -> bool:
     """Whether a value is one of Keras's tensors or variables: symbolic, of Keras 3, of OpenVINO."""
     names = {base.__name__ for base in type(value).__mro__ if _keras.belongs_to_keras(base)}
-    return not names.isdisjoint({"KerasTensor", "KerasVariable", "OpenVINOKerasTensor"}) and hasattr(value, "dtype")
+    return not names.isdisjoint({"KerasTensor", "Variable", "KerasVariable", "OpenVINOKerasTensor"}) and hasattr(
+        value, "dtype"
+    )
 
 
 def _is_of_tensorflow(tf: Any, value: Any) -> bool:

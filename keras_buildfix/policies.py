@@ -100,6 +100,8 @@ def policy(name: Any, *, keras: Any = None) -> Iterator[str]:
     module = _chosen(keras)
     wanted, names = _policy(name, module), _mixed_precision(module)
     former = names.global_policy()
+    if names.global_policy() is not former:  # Keras 2 makes one at each call while none is set, from `floatx`
+        former = None
     names.set_global_policy(wanted)
     try:
         yield str(wanted.name)
@@ -150,6 +152,8 @@ def _policy(name: Any, keras: Any) -> Any:
 
 def _made(name: str, keras: Any) -> Any:
     """The policy object of a name, as this Keras makes it for a layer; None if it has none, or not of floats."""
+    if not name:  # stands for the policy that is set
+        return None
     try:
         made = keras.layers.Activation("linear", dtype=name, name="policy").dtype_policy
     except (ValueError, TypeError):  # Keras 3, Keras 2

@@ -239,7 +239,8 @@ def _passed_on(cls: type) -> Callable[..., Any]:
 
     @functools.wraps(inherited)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return super(cls, self).call(*args, **kwargs)  # type: ignore[arg-type]
+        following = super(cls, self).call  # type: ignore[misc]
+        return _private_precision.as_autograph_has_it(following, _layer_base(type(self)))(*args, **kwargs)
 
     call.__signature__ = inspect.signature(inherited)  # type: ignore[attr-defined]
     _private_precision.not_for_autograph(call)
