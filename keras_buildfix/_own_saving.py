@@ -181,7 +181,8 @@ def _noted(stand_in: Any, value: Any, frame: FrameType) -> Any:
 
 def _stand_in(layer: Any, watch: _Watch) -> Any:
     kind = type(layer)
-    cls = type(kind)(kind.__name__, (_StandIn, kind), {"__module__": __name__})
+    metaclass: Any = type(kind)
+    cls = metaclass(kind.__name__, (_StandIn, kind), {"__module__": __name__})
     stand_in = object.__new__(cls)
     attributes = object.__getattribute__(stand_in, "__dict__")
     attributes.update(vars(layer))
