@@ -76,7 +76,10 @@ def function_code(function: Any) -> CodeType | None:
     function = inspect.unwrap(function) if callable(function) else function
     for cell in getattr(function, "__closure__", None) or ():
         # Keras 2's `shape_type_conversion` leaves no __wrapped__.
-        inner = cell.cell_contents
+        try:
+            inner = cell.cell_contents
+        except ValueError:  # the cell is still empty: the name of the class that is just being made
+            continue
         if isinstance(inner, FunctionType) and inner.__name__ == "build":
             return function_code(inner)
     return getattr(function, "__code__", None)
