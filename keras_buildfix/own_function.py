@@ -27,12 +27,19 @@ class OwnFunctionMixin:
 
     Example:
         >>> import keras
+        >>> import numpy as np
         >>> from keras_buildfix import OwnFunctionMixin
-        >>> class Scaled(OwnFunctionMixin, keras.layers.Layer):
-        ...     def call(self, x):  # @tf.function
-        ...         return x * 2.0
-        >>> float(Scaled()(3.0))
-        6.0
+        >>> on_tensorflow = keras.backend.backend() == "tensorflow"
+        >>> function = __import__("tensorflow").function if on_tensorflow else lambda call: call
+        >>> class Small(OwnFunctionMixin, keras.Model):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.top = keras.layers.Dense(2)
+        ...     @function
+        ...     def call(self, x):
+        ...         return self.top(x)
+        >>> tuple(Small()(np.ones((4, 3), "float32")).shape)
+        (4, 2)
 
     Source: measured on 3.0.5, 3.3.3, 3.8.0, 3.15.1 and nightly; 2.12 and tf_keras 2.21 train as they should.
     """
