@@ -28,14 +28,18 @@ if TYPE_CHECKING:
     from keras_buildfix.installing import install as install
     from keras_buildfix.installing import installed as installed
     from keras_buildfix.installing import uninstall as uninstall
+    from keras_buildfix.layer_shapes import input_shape as input_shape
+    from keras_buildfix.layer_shapes import output_shape as output_shape
     from keras_buildfix.own_function import OwnFunctionMixin as OwnFunctionMixin
     from keras_buildfix.policies import get_policy as get_policy
     from keras_buildfix.policies import policy as policy
     from keras_buildfix.policies import set_policy as set_policy
+    from keras_buildfix.portable import PortableLayerMixin as PortableLayerMixin
     from keras_buildfix.precision import MixedPrecisionMixin as MixedPrecisionMixin
     from keras_buildfix.precision import full_precision as full_precision
     from keras_buildfix.precision import mixed_precision_safe as mixed_precision_safe
     from keras_buildfix.precision import safe_call as safe_call
+    from keras_buildfix.raw_variables import weight as weight
     from keras_buildfix.sharing import share_weights as share_weights
     from keras_buildfix.skipped import SkippedBuild as SkippedBuild
     from keras_buildfix.skipped import skipped_builds as skipped_builds
@@ -63,6 +67,7 @@ _HOME = {
     "LayerTrainability": "trainable_report",
     "MixedPrecisionMixin": "precision",
     "OwnFunctionMixin": "own_function",
+    "PortableLayerMixin": "portable",
     "SkippedBuild": "skipped",
     "SkippedWeight": "weight_report",
     "TrainableSummary": "trainable_report",
@@ -81,6 +86,7 @@ _HOME = {
     "full_precision": "precision",
     "get_policy": "policies",
     "get_weights": "weights",
+    "input_shape": "layer_shapes",
     "install": "installing",
     "installed": "installing",
     "keras_info": "info",
@@ -89,6 +95,7 @@ _HOME = {
     "mark_built": "build",
     "mixed_precision_safe": "precision",
     "named_weights": "weight_names",
+    "output_shape": "layer_shapes",
     "policy": "policies",
     "read_weights": "weight_files",
     "reset_built": "build",
@@ -103,6 +110,7 @@ _HOME = {
     "unfreeze": "freezing",
     "uninstall": "installing",
     "variable_dtype": "casting",
+    "weight": "raw_variables",
 }
 
 __all__ = sorted(_HOME)

@@ -18,6 +18,7 @@ from typing import Any, TypeVar, overload
 
 from keras_buildfix import _keras, _private
 from keras_buildfix._code import MARKS_BUILT
+from keras_buildfix._mixins import check_listed_first
 
 _Class = TypeVar("_Class", bound=type)
 _NOT_GIVEN: Any = object()
@@ -90,15 +91,7 @@ class DeferredBuildMixin:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        first = next(base for base in cls.__mro__ if base is DeferredBuildMixin or _keras.belongs_to_keras(base))
-        if first is not DeferredBuildMixin:
-            listed = [base for base in cls.__bases__ if not issubclass(base, DeferredBuildMixin)]
-            mixins = [base for base in cls.__bases__ if issubclass(base, DeferredBuildMixin)]
-            order = ", ".join(base.__name__ for base in mixins + listed)
-            raise TypeError(
-                f"DeferredBuildMixin comes after the Keras class {first.__name__} in {cls.__name__}: "
-                f"list it first, as in `class {cls.__name__}({order})`."
-            )
+        check_listed_first(cls, DeferredBuildMixin)
         if _keras.layer_base(cls) is not None:
             _mend(cls)
 

@@ -1,0 +1,18 @@
+"""Where a mixin has to stand among the bases of a class."""
+
+from __future__ import annotations
+
+from keras_buildfix import _keras
+
+
+def check_listed_first(cls: type, mixin: type) -> None:
+    """Raises a TypeError if a class lists a Keras class before one of our mixins, which then has no say."""
+    first = next(base for base in cls.__mro__ if base is mixin or _keras.belongs_to_keras(base))
+    if first is not mixin:
+        listed = [base for base in cls.__bases__ if not issubclass(base, mixin)]
+        mixins = [base for base in cls.__bases__ if issubclass(base, mixin)]
+        order = ", ".join(base.__name__ for base in mixins + listed)
+        raise TypeError(
+            f"{mixin.__name__} comes after the Keras class {first.__name__} in {cls.__name__}: "
+            f"list it first, as in `class {cls.__name__}({order})`."
+        )

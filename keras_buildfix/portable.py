@@ -1,0 +1,76 @@
+"""Portable bodies: a layer written for one Keras runs on all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras_buildfix import _keras, _private_portable, adding_weights, raw_variables
+from keras_buildfix._mixins import check_listed_first
+from keras_buildfix.build import DeferredBuildMixin
+from keras_buildfix.extra_weights import ExtraWeightsMixin
+from keras_buildfix.own_function import OwnFunctionMixin
+from keras_buildfix.plain_shapes import give_plain_shapes
+from keras_buildfix.precision import MixedPrecisionMixin
+
+
+class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMixin, OwnFunctionMixin):
+    """Makes the body of a layer that was written for one Keras run on all, on every backend.
+
+    List it before the Keras class, which may be ``Layer``, a built-in or ``Model``. What it does:
+
+    - It has ``DeferredBuildMixin``, ``MixedPrecisionMixin``, ``ExtraWeightsMixin`` and ``OwnFunctionMixin`` in
+      it: ``build`` runs once, before first use; ``call`` gets its tensors in the compute dtype; extra weights of
+      a built-in's subclass are saved; a ``call`` under ``@tf.function`` trains.
+    - ``add_weight`` takes name first or shape first, by position or keyword, and the keywords of every
+      Keras. What the Keras at hand can't honour is an error.
+    - A ``tf.Variable`` (TensorFlow), a ``torch.nn.Parameter`` (torch) or an array marked by ``weight(...)``
+      (all) that is kept as an attribute, also in lists, tuples and dicts, is tracked, trained and saved. On
+      Keras 3 the attribute then holds a Keras weight that keeps its value in that very variable: the
+      user's own reference stays good, ``.value`` is the variable itself, and under mixed precision it is
+      read in the compute dtype.
+    - ``build`` and ``compute_output_shape`` get tuples, in the lists and dicts of several inputs too, and
+      ``.as_list()`` works on each.
+
+    On Keras 2 a raw ``tf.Variable`` stays as it is, an int one counts as trainable there; it is read in
+    the compute dtype if it was set on the attribute of a mixed-precision layer.
+
+    Raises:
+        TypeError: At class definition, if a Keras class is listed before it.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import PortableLayerMixin
+        >>> class Scale(PortableLayerMixin, keras.layers.Layer):
+        ...     def build(self, input_shape):
+        ...         self.scale = self.add_weight("scale", input_shape.as_list()[-1:], initializer="ones")
+        ...         self.shift = self.add_weight(input_shape[1:], "zeros", name="shift")
+        ...     def call(self, x):
+        ...         return x * self.scale + self.shift
+        >>> layer = Scale()
+        >>> layer.build((None, 3))
+        >>> len(layer.trainable_weights)
+        2
+
+    Source: signatures of ``add_weight`` and shapes handed to ``build``, 2.12 to nightly (measured/signatures.txt).
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        check_listed_first(cls, PortableLayerMixin)
+        super().__init_subclass__(**kwargs)
+        if _keras.layer_base(cls) is not None:
+            give_plain_shapes(cls)
+
+    def add_weight(self, *args: Any, **kwargs: Any) -> Any:
+        """Adds a weight, from the arguments of any Keras: see ``adding_weights.add_weight``."""
+        variable = adding_weights.add_weight(self, super().add_weight, args, kwargs)  # type: ignore[misc]
+        raw_variables.leave_as_it_is(self, variable)
+        return variable
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == _private_portable.TRACKER:
+            _private_portable.watch(self, value, raw_variables.refuse_when_locked)
+        elif name == "built" and value:
+            raw_variables.keep_what_was_added(self)
+        before = vars(self).get(name)
+        super().__setattr__(name, raw_variables.kept(self, name, value))
+        raw_variables.release(self, before)

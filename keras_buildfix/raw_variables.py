@@ -1,0 +1,262 @@
+"""A backend's own variable kept as an attribute of a layer, and ``weight(array)``, which says that an array is one."""
+
+from __future__ import annotations
+
+import sys
+from collections import OrderedDict
+from typing import Any
+
+from keras_buildfix import _keras, _private, _private_portable
+from keras_buildfix.adding_weights import dtype_name, plain_initializer
+from keras_buildfix.info import keras_info
+
+#: On a backend's variable: the Keras weight that stands for it, by the ``Layer`` class of its Keras.
+_STANDS_FOR = "_keras_buildfix_weights"
+#: Attribute values that hold no variable: most of them.
+_PLAIN = (str, int, float, bool, bytes, type(None), type)
+
+
+class MarkedWeight:
+    """An array that becomes a weight when it becomes an attribute of a ``PortableLayerMixin`` layer; see ``weight``."""
+
+    def __init__(self, value: Any, name: str | None, trainable: bool, dtype: str | None) -> None:
+        self.value, self.name, self.trainable, self.dtype = value, name, trainable, dtype
+        self.weights: dict[type, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"weight(array of {self.value.dtype}{list(self.value.shape)}, name={self.name!r})"
+
+
+def weight(value: Any, name: str | None = None, trainable: bool = True, dtype: Any = None) -> Any:
+    """Marks an array as a weight: kept as an attribute of a portable layer, it is tracked, trained and saved.
+
+    For every Keras and backend; on TensorFlow a plain ``tf.Variable`` will do too, on torch a
+    ``torch.nn.Parameter``. The attribute (also an item of a list, tuple or dict, nested or not) then
+    holds a weight of Keras's, as ``add_weight`` makes it.
+
+    Args:
+        value: The initial value: a number, array or tensor of any backend, of any shape. It is copied.
+        name: The weight's name; by default that of the attribute, with key or index: ``scales_0``.
+        trainable: Whether it is trained. Ints and bools never are.
+        dtype: A dtype of any backend or its name; by default the layer's variable dtype for floating
+            values, and their own for others.
+
+    Returns:
+        The mark, good for nothing but being set as an attribute. Set twice, also on two layers, it is
+        one weight.
+
+    Raises:
+        TypeError: If `value` is no array of numbers or bools.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import PortableLayerMixin, weight
+        >>> class Scale(PortableLayerMixin, keras.layers.Layer):
+        ...     def build(self, input_shape):
+        ...         self.scale = weight([1.0] * input_shape[-1], name="scale")
+        ...     def call(self, x):
+        ...         return x * self.scale
+        >>> layer = Scale()
+        >>> layer.build((None, 3))
+        >>> [tuple(w.shape) for w in layer.trainable_weights]
+        [(3,)]
+
+    Source: a ``tf.Variable`` attribute is a weight on Keras 2 and silently never trained on plain Keras
+    3 (measured, FACTS "Save and load"); an array is on no Keras.
+    """
+    import numpy as np
+
+    try:
+        if hasattr(value, "detach"):  # torch; its bfloat16 has no numpy dtype
+            value = value.detach().cpu()
+            value = value.float() if "bfloat16" in str(value.dtype) else value
+        array = np.array(value.numpy() if hasattr(value, "numpy") else value)
+    except Exception as error:
+        raise TypeError(f"weight() expects an array of numbers; got {_keras.describe(value)}.") from error
+    if array.dtype.kind not in "fiubcV":  # V: bfloat16
+        raise TypeError(f"weight() expects an array of numbers; got {_keras.describe(value)}.")
+    return MarkedWeight(array, name, bool(trainable), None if dtype is None else dtype_name(dtype))
+
+
+def kept(layer: Any, attribute: str, value: Any) -> Any:
+    """What a layer is to keep as an attribute for `value`: with Keras's weights for raw variables and marks in it.
+
+    Args:
+        layer: The layer, whose constructor may still be running.
+        attribute: The name of the attribute.
+        value: Anything. Lists, tuples and dicts are looked through.
+
+    Returns:
+        The value itself if there is nothing to do, else another of its structure.
+
+    Raises:
+        TypeError: For a variable of another backend than the layer's.
+        ValueError: If Keras takes no new weights for the layer any more.
+    """
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, (list, tuple, dict)):
+        return _structure(layer, attribute, value)
+    return _one(layer, attribute, value)
+
+
+def keep_what_was_added(layer: Any) -> None:
+    """Sees to what was put into the layer's lists and dicts since they were set: called when it counts as built."""
+    for name, value in list(vars(layer).items()):
+        if isinstance(value, (list, dict)) and type(value) not in (list, dict, OrderedDict):  # Keras's own kinds
+            changed = _structure(layer, name, value)
+            if changed is not value:
+                setattr(layer, name, changed)
+
+
+def release(layer: Any, before: Any) -> None:
+    """Has a layer that is not built yet forget the weights that an attribute held before it was set anew.
+
+    Keras 2 does so by itself. Weights made by ``add_weight`` stay, as on every Keras 3.
+    """
+    if before is None or isinstance(before, _PLAIN) or not hasattr(layer, _private_portable.TRACKER):
+        return
+    if layer.built or _private_portable.is_locked(layer):
+        return
+    held = {id(each) for each in _private.state_in_attributes(layer)}
+    gone = [each for each in _flat(before) if hasattr(each, _STANDS_FOR) and id(each) not in held]
+    _private.forget(layer, gone)
+
+
+def leave_as_it_is(layer: Any, variable: Any) -> None:
+    """Says of a weight that Keras 2 made for a layer that nothing stands for it: it is read as it was asked for."""
+    if not _private.wraps_build(type(layer)) and hasattr(variable, "__dict__"):
+        vars(variable)[_STANDS_FOR] = {_keras.layer_base(type(layer)): variable}
+
+
+def refuse_when_locked(layer: Any, value: Any) -> None:
+    """Raises for a raw variable or mark that is put into a list or dict of a layer that takes no new weights."""
+    if isinstance(value, MarkedWeight) or _raw_kind(layer, value):
+        raise ValueError(_locked(layer, "a list or dict", value))
+
+
+def _structure(layer: Any, name: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        items = {key: kept(layer, f"{name}_{key}", item) for key, item in value.items()}
+        if all(item is value[key] for key, item in items.items()):
+            return value
+        return OrderedDict(items) if isinstance(value, OrderedDict) else items
+    inner = [kept(layer, f"{name}_{at}", item) for at, item in enumerate(value)]
+    if all(item is before for item, before in zip(inner, value)):
+        return value
+    if isinstance(value, tuple):
+        return type(value)(*inner) if hasattr(value, "_fields") else tuple(inner)
+    return inner
+
+
+def _one(layer: Any, attribute: str, value: Any) -> Any:
+    base: Any = _keras.layer_base(type(layer))
+    if isinstance(value, MarkedWeight):
+        if base not in value.weights:
+            value.weights[base] = _marked(layer, attribute, value)
+        return value.weights[base]
+    kind = _raw_kind(layer, value)
+    if not kind:
+        return value
+    if kind != keras_info(base).backend:
+        what = "tf.Variable" if kind == "tensorflow" else "torch.nn.Parameter"
+        raise TypeError(
+            f"The attribute {attribute!r} of {_named(layer)} is a {what}, which {keras_info(base)} can't train. "
+            f"Use `weight(array)` of keras_buildfix, which works on every backend, or `add_weight`."
+        )
+    stands_for = vars(value).setdefault(_STANDS_FOR, {})
+    if base not in stands_for:
+        if not _private.wraps_build(base) and not _is_to_be_cast(layer, value):
+            return value  # Keras 2 tracks it as it is
+        stands_for[base] = _adopted(layer, attribute, value)
+    return stands_for[base]
+
+
+def _marked(layer: Any, attribute: str, mark: MarkedWeight) -> Any:
+    floating = mark.value.dtype.kind in "fV"
+    name = str(mark.value.dtype) if not floating else None
+    return _add(
+        layer,
+        attribute,
+        mark,
+        name=mark.name or _tidy(attribute),
+        shape=tuple(mark.value.shape),
+        dtype=mark.dtype or name,
+        initializer=plain_initializer(layer, mark.value),
+        trainable=mark.trainable and (floating if mark.dtype is None else "float" in mark.dtype),
+    )
+
+
+def _adopted(layer: Any, attribute: str, raw: Any) -> Any:
+    """The weight of Keras's that keeps its value in a raw variable."""
+    name = str(getattr(raw, "name", None) or "").partition(":")[0].rpartition("/")[2]
+    dtype = dtype_name(raw.dtype)
+    arguments: dict[str, Any] = {
+        "name": name if name and name != "Variable" else _tidy(attribute),
+        "shape": tuple(raw.shape),
+        "dtype": dtype,
+        "trainable": bool(getattr(raw, "trainable", getattr(raw, "requires_grad", True))) and "float" in dtype,
+    }
+    if not _private.wraps_build(type(layer)):
+        return _add(layer, attribute, raw, getter=lambda **_: raw, **arguments)
+    if getattr(raw, "constraint", None) is not None:
+        arguments["constraint"] = raw.constraint
+    variable = _add(layer, attribute, raw, initializer=lambda shape, dtype=None: _value(raw), **arguments)
+    _private_portable.share_storage(layer, variable, raw)
+    return variable
+
+
+def _value(raw: Any) -> Any:
+    return raw.detach().clone() if hasattr(raw, "detach") else raw.read_value()
+
+
+def _add(layer: Any, attribute: str, what: Any, **arguments: Any) -> Any:
+    """Makes a weight by Keras's own ``add_weight``, whatever the user made of it."""
+    base: Any = _keras.layer_base(type(layer))
+    try:
+        variable = base.add_weight(layer, **arguments)
+    except ValueError as error:
+        if not _private_portable.is_locked(layer):
+            raise
+        raise ValueError(_locked(layer, f"the attribute {attribute!r}", what)) from error
+    if _private.wraps_build(base):
+        setattr(variable, _STANDS_FOR, what)
+    return variable
+
+
+def _raw_kind(layer: Any, value: Any) -> str:
+    """The backend that a raw variable belongs to; "" for anything else."""
+    tensorflow, torch = sys.modules.get("tensorflow"), sys.modules.get("torch")
+    if isinstance(value, getattr(tensorflow, "Variable", ())):
+        return "tensorflow"
+    return "torch" if isinstance(value, getattr(getattr(torch, "nn", None), "Parameter", ())) else ""
+
+
+def _is_to_be_cast(layer: Any, raw: Any) -> bool:
+    """Whether Keras 2 reads this layer's weights in another dtype, and does not do so with a raw one yet."""
+    mixed = layer.compute_dtype != layer.variable_dtype and raw.dtype.is_floating
+    return bool(mixed) and not _keras.belongs_to_keras(type(raw))
+
+
+def _flat(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [each for item in value.values() for each in _flat(item)]
+    return [each for item in value for each in _flat(item)] if isinstance(value, (list, tuple)) else [value]
+
+
+def _tidy(attribute: str) -> str:
+    return attribute.strip("_").replace("/", "_") or "weight"
+
+
+def _named(layer: Any) -> str:
+    return f"the layer {getattr(layer, 'name', '')!r} ({type(layer).__name__})"
+
+
+def _locked(layer: Any, place: str, what: Any) -> str:
+    shape = tuple((what.value if isinstance(what, MarkedWeight) else what).shape)
+    return (
+        f"{place} of {_named(layer)} is given a new weight, a {type(what).__name__} of the shape "
+        f"{shape}, after the layer was built; {keras_info(layer)} tracks no new "
+        "weights then. Make it in __init__ or build (reset_built(layer) has it built again), and give it other values "
+        "by `.assign(...)`."
+    )

@@ -1,0 +1,742 @@
+"""A body written for one Keras runs on this one: add_weight, raw variables, shapes."""
+
+import copy
+import json
+import pickle
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from conftest import INFO, KERAS
+
+from keras_buildfix import (
+    PortableLayerMixin,
+    get_weights,
+    input_shape,
+    named_weights,
+    output_shape,
+    reset_built,
+    set_weights,
+    weight,
+)
+from keras_buildfix.plain_shapes import Shape, plain_shapes
+
+pytestmark = pytest.mark.skipif(KERAS is None, reason="no Keras here")
+KERAS_2 = INFO is not None and INFO.generation == 2
+BACKEND = INFO.backend if INFO is not None else ""
+TRAINS = BACKEND != "numpy"
+needs_training = pytest.mark.skipif(not TRAINS, reason="the numpy backend does not train")
+needs_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="tf.Variable on the TensorFlow backend")
+Layer = KERAS.layers.Layer if KERAS is not None else object
+
+
+def numpy(tensor):
+    return np.asarray(tensor.detach().float().cpu() if hasattr(tensor, "detach") else tensor).astype("float64")
+
+
+def raw(value, name=None, trainable=True):
+    """The backend's own variable; on JAX and numpy, which have none, a mark."""
+    value = np.asarray(value)
+    if BACKEND == "tensorflow":
+        return sys.modules["tensorflow"].Variable(value, name=name, trainable=trainable)
+    if BACKEND == "torch" and value.dtype.kind == "f":
+        torch = sys.modules["torch"]
+        return torch.nn.Parameter(torch.tensor(value), requires_grad=trainable)
+    return weight(value, name=name, trainable=trainable)
+
+
+SPELLINGS = {"weight": weight, "raw": raw}
+spelled = pytest.mark.parametrize("make", SPELLINGS.values(), ids=SPELLINGS)
+
+
+def portable(base=Layer, **members):
+    return type("Portable", (PortableLayerMixin, base), members)
+
+
+def register(cls):
+    KERAS.utils.get_custom_objects()[cls.__name__] = cls
+    return cls
+
+
+def ones(*shape):
+    return np.ones(shape, "float32")
+
+
+def names_of(variables):
+    return [variable.name.partition(":")[0].rpartition("/")[2] for variable in variables]
+
+
+def value_of(variable):
+    return numpy(KERAS.ops.convert_to_tensor(variable) if not KERAS_2 else variable)
+
+
+# --- add_weight ---------------------------------------------------------------------------------
+
+CALLS = {
+    "name and shape": (("w", (3,)), {}),
+    "name, shape, dtype, initializer": (("w", (3,), "float32", "ones"), {}),
+    "name, shape, dtype, initializer, regularizer, trainable": (("w", (3,), None, "ones", None, False), {}),
+    "None as the name": ((None, (3,), "float32", "ones"), {}),
+    "shape": (((3,),), {"name": "w"}),
+    "shape and initializer": (((3,), "ones"), {"name": "w"}),
+    "shape, initializer, dtype, trainable": (([3], "ones", "float32", False), {"name": "w"}),
+    "shape ... autocast, regularizer (3.2)": (((3,), "ones", None, True, True, "l2"), {"name": "w"}),
+    "shape ... regularizer, constraint, name (3.0)": (((3,), "ones", None, True, "l2", None, "w"), {}),
+    "keywords": ((), {"name": "w", "shape": (3,), "initializer": "ones"}),
+    "an int": ((3,), {"name": "w"}),
+    "defaults of Keras 2": (("w", (3,)), {"use_resource": True, "collections": None, "getter": None, "layout": None}),
+    "more defaults": (("w", (3,)), {"caching_device": None, "partitioner": None, "synchronization": None}),
+    "defaults of Keras 3": (((3,),), {"name": "w", "autocast": True, "aggregation": "none"}),
+    "overwrite_with_gradient": (((3,),), {"name": "w", "overwrite_with_gradient": False, "aggregation": None}),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_add_weight_takes_every_order_and_the_defaults_of_every_keras(call):
+    args, kwargs = call
+    layer = portable()()
+    made = layer.add_weight(*args, **kwargs)
+    assert tuple(made.shape) == (3,)
+    assert "float32" in str(made.dtype)
+    if "w" in (*args, kwargs.get("name")):
+        assert names_of([made]) == ["w"]
+    if "ones" in (*args, kwargs.get("initializer")):
+        assert value_of(made).tolist() == [1, 1, 1]
+    frozen = False in args
+    assert [w is made for w in (layer.non_trainable_weights if frozen else layer.trainable_weights)] == [True]
+    if "l2" in args:
+        assert float(sum(numpy(loss) for loss in layer.losses)) == pytest.approx(0.03)
+
+
+def test_add_weight_without_a_shape_is_a_scalar():
+    layer = portable()()
+    assert tuple(layer.add_weight("w").shape) == ()
+    assert tuple(layer.add_weight(name="v", shape=None, initializer="zeros").shape) == ()
+    assert len(layer.weights) == 2
+
+
+INITIALIZERS = {
+    "a string": lambda: "ones",
+    "an object": lambda: KERAS.initializers.Ones(),
+    "a class": lambda: KERAS.initializers.Ones,
+    "a function of shape and dtype": lambda: lambda shape, dtype: np.ones(shape, dtype),
+    "one with a default dtype": lambda: lambda shape, dtype=None: np.ones(shape, dtype),
+    "one without a dtype": lambda: lambda shape: np.ones(shape),
+    "an array": lambda: np.ones(3),
+    "a constant": lambda: KERAS.initializers.Constant(1),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int32"])
+@pytest.mark.parametrize("initializer", INITIALIZERS.values(), ids=INITIALIZERS)
+def test_add_weight_takes_initializers_of_every_kind(initializer, dtype):
+    layer = portable()()
+    made = layer.add_weight("w", (3,), dtype, initializer(), trainable=dtype != "int32")
+    assert dtype in str(made.dtype)
+    assert value_of(made).tolist() == [1, 1, 1]
+
+
+def test_add_weight_takes_the_shape_of_an_array_and_refuses_another():
+    layer = portable()()
+    assert tuple(layer.add_weight(name="w", initializer=ones(2, 3)).shape) == (2, 3)
+    with pytest.raises(ValueError, match=r"'v' of the layer .*shape \(3,\).*array of the shape \(2,\)"):
+        layer.add_weight("v", (3,), initializer=ones(2))
+
+
+def test_add_weight_takes_dtypes_of_every_library():
+    dtypes = [np.float16, np.dtype("float16"), "float16"]
+    if "tensorflow" in sys.modules:
+        dtypes.append(sys.modules["tensorflow"].float16)
+    if "torch" in sys.modules:
+        dtypes.append(sys.modules["torch"].float16)
+    layer = portable()()
+    for dtype in dtypes:
+        assert "float16" in str(layer.add_weight("w", (2,), dtype).dtype)
+    assert "float32" in str(layer.add_weight("w", (2,), float).dtype)
+    assert "bool" in str(layer.add_weight("w", (2,), bool, "zeros", trainable=False).dtype)
+
+
+def test_plain_functions_regularize_and_constrain():
+    layer = portable()()
+    layer.w = layer.add_weight(
+        "w", (3,), initializer="ones", regularizer=lambda w: 2.0 * w[0], constraint=lambda w: w * 0.5
+    )
+    assert float(numpy(layer.losses[0])) == 2.0
+    assert numpy(layer.w.constraint(layer.w)).tolist() == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("keyword", ["autocast", "experimental_autocast"])
+@pytest.mark.parametrize("on", [True, False, None])
+def test_autocast_by_either_name_decides_in_which_dtype_a_weight_is_read(keyword, on):
+    def build(self, shape):
+        self.w = self.add_weight("w", (3,), initializer="ones", **{keyword: on})
+        self.made = True
+
+    seen = []
+
+    def call(self, x):
+        # Read as a weight is read: in an operation.
+        seen.append(str((self.w + 0).dtype))
+        return x
+
+    layer = portable(build=build, call=call)(dtype="mixed_bfloat16")
+    layer(ones(1, 3))
+    assert ("float32" in seen[-1] and "bfloat16" not in seen[-1]) if on is False else "bfloat16" in seen[-1]
+    assert "float32" in str(layer.w.dtype)
+
+
+def test_add_weight_refuses_what_it_would_have_to_guess():
+    layer = portable()(name="mine")
+    with pytest.raises(TypeError, match="weight 'w' of the layer 'mine'.* `shape` twice"):
+        layer.add_weight("w", (3,), shape=(4,))
+    with pytest.raises(TypeError, match="`name` twice"):
+        layer.add_weight("w", (3,), name="v")
+    with pytest.raises(TypeError, match="autocast=True and experimental_autocast=False"):
+        layer.add_weight("w", (3,), autocast=True, experimental_autocast=False)
+    with pytest.raises(TypeError, match=r"'initialiser' for the weight 'w' of the layer 'mine'.*no Keras knows"):
+        layer.add_weight("w", (3,), initialiser="ones")
+    with pytest.raises(TypeError, match="at most 10 positional"):
+        layer.add_weight(*("w", (3,), *[None] * 9))
+    with pytest.raises(ValueError, match=r"weight 'w' of the layer 'mine' .*partitioner=3.*can't honour"):
+        layer.add_weight("w", (3,), partitioner=3)
+    assert layer.weights == []
+
+
+@pytest.mark.skipif(KERAS_2, reason="Keras 2 honours these")
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [("use_resource", False), ("collections", ["a"]), ("caching_device", "cpu"), ("getter", print), ("layout", 1)],
+)
+def test_what_only_keras_2_honours_is_refused_by_name(keyword, value):
+    with pytest.raises(ValueError, match=f"'w' of the layer .*{keyword}=.*{INFO.version}.*leave `{keyword}` out"):
+        portable()().add_weight("w", (3,), **{keyword: value})
+
+
+def test_a_slash_in_a_name_is_taken_or_refused_by_name():
+    layer = portable()()
+    if KERAS_2:
+        assert "a/b" in layer.add_weight("a/b", (3,)).name
+    else:
+        with pytest.raises(ValueError, match="'a/b' of the layer .* Call it 'a_b'"):
+            layer.add_weight("a/b", (3,))
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="an enum of TensorFlow's")
+def test_aggregations_by_enum_and_by_name_agree():
+    tf = sys.modules["tensorflow"]
+    layer = portable()()
+    layer.add_weight(
+        "a", (3,), aggregation=tf.VariableAggregation.NONE, synchronization=tf.VariableSynchronization.AUTO
+    )
+    knows = KERAS_2 or tuple(map(int, INFO.version.split(".")[:2])) >= (3, 2)
+    for mean in ("mean", tf.VariableAggregation.MEAN):
+        if knows:
+            assert (
+                str(getattr(layer.add_weight("b", (3,), aggregation=mean).aggregation, "name", "mean")).lower()
+                == "mean"
+            )
+        else:
+            with pytest.raises(ValueError, match="aggregation=.*can't honour"):
+                layer.add_weight("b", (3,), aggregation=mean)
+
+
+# --- raw variables ------------------------------------------------------------------------------
+
+
+def with_structures(make, where):
+    """A layer whose attributes hold one, two in a list, one in a dict in a tuple, one that is not trained."""
+
+    def fill(self):
+        self.one = make(ones(3), "first")
+        self.items = [make(ones(3) * 2, "a"), make(ones(3) * 3, "b")]  # 2.12 can't save weights of one name
+        self.deep = ({"key": [make(ones(3) * 4, "c")]}, 7)
+        self.still = make(ones(3) * 5, "d", trainable=False)
+        self.grown = []
+        self.grown.append(make(ones(3) * 6, "e"))
+        self.constant = ones(3)
+
+    def init(self, **kwargs):
+        super(cls, self).__init__(**kwargs)
+        if where == "init":
+            fill(self)
+
+    def build(self, shape):
+        if where == "build":
+            fill(self)
+
+    def call(self, x):
+        items = [*self.items, *self.deep[0]["key"], self.still, *self.grown]
+        x = x * self.one
+        for item in items:
+            x = x * item
+        return x
+
+    cls = register(portable(__init__=init, build=build, call=call))
+    return cls
+
+
+@spelled
+@pytest.mark.parametrize("where", ["init", "build"])
+def test_variables_in_attributes_are_tracked_trained_saved_and_loaded(make, where, tmp_path):
+    cls = with_structures(make, where)
+    model = KERAS.Sequential([KERAS.Input((3,)), cls(name="mine")])
+    layer = model.layers[-1]
+    assert sorted(value_of(w)[0] for w in layer.trainable_weights) == [1, 2, 3, 4, 6]
+    assert [value_of(w)[0] for w in layer.non_trainable_weights] == [5]
+    assert len(model.weights) == 6
+    assert len(named_weights(model)) == 6
+    assert np.allclose(numpy(model(ones(2, 3) / 720)), 1)
+    if TRAINS:
+        model.compile("sgd", "mse")
+        before = get_weights(model)
+        model.fit(ones(4, 3) / 720, np.zeros((4, 3)), epochs=1, verbose=0)
+        after = get_weights(model)
+        moved = {name for name in before if not np.array_equal(before[name], after[name])}
+        assert len(moved) == 5
+        assert value_of(layer.non_trainable_weights[0]).tolist() == [5, 5, 5]
+        assert numpy(layer.one)[0] == value_of(layer.trainable_weights[0])[0] != 1
+    values = {name: np.full_like(value, at + 0.5) for at, (name, value) in enumerate(get_weights(model).items())}
+    set_weights(model, values)
+    model.save_weights(str(tmp_path / "w.weights.h5"))
+    other = KERAS.Sequential([KERAS.Input((3,)), cls(name="mine")])
+    other.load_weights(str(tmp_path / "w.weights.h5"))
+    others = [other]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras 2.12 on its own .keras format
+        model.save(str(tmp_path / "m.keras"))
+        others.append(KERAS.models.load_model(str(tmp_path / "m.keras"), compile=False))
+    for loaded in others:
+        assert all(np.array_equal(value, values[name]) for name, value in get_weights(loaded).items())
+        assert np.allclose(numpy(loaded(ones(1, 3))), numpy(model(ones(1, 3))))
+
+
+@spelled
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_variables_in_attributes_are_read_in_the_compute_dtype_and_trained_in_float32(make, policy):
+    if BACKEND == "torch" and policy == "mixed_float16":
+        pytest.skip("torch has no float16 for some operations on a CPU")
+    seen = []
+
+    def build(self, shape):
+        self.one = make(ones(3), "one")
+        self.items = [make(ones(3))]
+
+    def call(self, x):
+        y = x * self.one * self.items[0]
+        seen.append(str(y.dtype))
+        return y
+
+    layer = portable(build=build, call=call)(dtype=policy)
+    model = KERAS.Sequential([KERAS.Input((3,)), layer])
+    assert all(policy[6:] in each for each in seen)
+    assert ["float32" in str(w.dtype) for w in layer.trainable_weights] == [True, True]
+    if TRAINS:
+        model.compile(KERAS.optimizers.SGD(0.5), "mse")
+        model.fit(ones(4, 3), np.zeros((4, 3)), verbose=0)
+        assert all(0 < value_of(w)[0] < 1 for w in layer.trainable_weights)
+
+
+def test_names_are_those_given_or_those_of_the_attributes():
+    layer = portable()()
+    layer.scale = weight(ones(2))
+    layer.parts = [weight(ones(2)), weight(ones(2), name="given")]
+    layer.table = {"a": weight(ones(2))}
+    assert names_of(layer.weights) == ["scale", "parts_0", "given", "table_a"]
+    assert list(named_weights(layer)) == ["scale", "parts_0", "given", "table_a"]
+
+
+@needs_tensorflow
+def test_a_tf_variable_keeps_its_storage_and_name():
+    tf = sys.modules["tensorflow"]
+    mine, nameless = tf.Variable(ones(3), name="mine"), tf.Variable(ones(3))
+    layer = portable(call=lambda self, x: x * self.v)()
+    layer.v = mine
+    layer.other = nameless
+    assert names_of(layer.weights) == (["mine", "Variable"] if KERAS_2 else ["mine", "other"])
+    layer.weights[0].assign(ones(3) * 2)
+    assert mine.numpy().tolist() == [2, 2, 2]
+    mine.assign(ones(3) * 3)
+    assert numpy(layer.v).tolist() == [3, 3, 3]
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(ones(1, 3)))
+    first, second = tape.gradient(loss, [mine, layer.trainable_weights[0]]), None
+    assert first[0].numpy().tolist() == [1, 1, 1]
+    assert second is None
+    assert KERAS_2 or layer.v.value is mine
+    layer.v.assign_add(ones(3))
+    assert mine.numpy().tolist() == [4, 4, 4]
+
+
+@needs_tensorflow
+def test_a_constraint_of_a_tf_variable_holds():
+    tf = sys.modules["tensorflow"]
+    layer = portable(call=lambda self, x: x * self.v)()
+    layer.v = tf.Variable(ones(3), constraint=lambda v: tf.clip_by_value(v, 0.75, 2.0))
+    model = KERAS.Sequential([KERAS.Input((3,)), layer])
+    model.compile(KERAS.optimizers.SGD(10.0), "mse")
+    model.fit(ones(4, 3), np.zeros((4, 3)), verbose=0)
+    assert value_of(layer.weights[0]).tolist() == [0.75, 0.75, 0.75]
+
+
+@spelled
+def test_one_variable_of_two_layers_is_one_weight(make):
+    shared = make(ones(3))
+    first, second = (portable(call=lambda self, x: x * self.v)() for _ in range(2))
+    first.v, second.v = shared, shared
+    model = KERAS.Sequential([KERAS.Input((3,)), first, second])
+    assert len(model.weights) == 1
+    assert first.weights[0] is second.weights[0]
+    if TRAINS:
+        model.compile("sgd", "mse")
+        model.fit(ones(4, 3), np.zeros((4, 3)), verbose=0)
+        assert value_of(first.weights[0])[0] < 1
+
+
+@spelled
+def test_setting_an_attribute_anew_before_the_build_replaces_the_weight(make):
+    layer = portable()()
+    layer.v = make(ones(3))
+    layer.v = make(ones(3) * 2)
+    assert [value_of(w)[0] for w in layer.weights] == [2]
+    layer.v = None
+    assert layer.weights == []
+    layer.items = [make(ones(3))]
+    layer.items = [make(ones(3) * 3)]
+    # Keras 2 keeps what was in a list.
+    assert [value_of(w)[0] for w in layer.weights] == ([1, 3] if KERAS_2 else [3])
+
+
+@pytest.mark.skipif(KERAS_2, reason="Keras 2 takes weights at any time")
+@spelled
+def test_a_variable_set_after_the_build_is_one_clear_error(make):
+    layer = portable(build=lambda self, shape: setattr(self, "items", [make(ones(3))]))(name="mine")
+    layer.build((None, 3))
+    with pytest.raises(
+        ValueError, match=r"attribute 'late' of the layer 'mine'.*after the layer was built.*reset_built"
+    ):
+        layer.late = make(ones(3))
+    with pytest.raises(ValueError, match="a list or dict of the layer 'mine'.*after the layer was built"):
+        layer.items.append(make(ones(3)))
+    assert len(layer.weights) == 1
+
+
+def test_a_build_that_runs_again_replaces_what_it_made():
+    layer = portable(build=lambda self, shape: setattr(self, "v", raw(ones(shape[-1]))))()
+    layer.build((None, 3))
+    reset_built(layer)
+    layer.build((None, 4))
+    assert [tuple(w.shape) for w in layer.weights] == [(4,)]
+
+
+def test_an_int_is_not_trained_and_arrays_are_constants():
+    layer = portable()()
+    layer.table = weight(np.arange(3, dtype="int32"))
+    layer.array = ones(3)
+    if BACKEND == "torch":
+        layer.tensor = sys.modules["torch"].ones(3)
+    assert layer.trainable_weights == []
+    assert [value_of(w).tolist() for w in layer.non_trainable_weights] == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize("value", [1.5, [1.0, 2.0], np.ones((2, 2)), np.float16(2.0)])
+def test_weight_takes_numbers_and_arrays_in_the_layers_dtype(value):
+    layer = portable()()
+    layer.v = weight(value)
+    assert "float32" in str(layer.v.dtype)
+    assert value_of(layer.weights[0]).tolist() == np.asarray(value, "float64").tolist()
+    layer.half = weight(value, dtype="float16")
+    assert "float16" in str(layer.half.dtype)
+
+
+def test_weight_refuses_what_is_no_array():
+    for wrong in ("text", object(), KERAS.Input((3,))):
+        with pytest.raises(TypeError, match="weight\\(\\) expects an array of numbers"):
+            weight(wrong)
+
+
+@pytest.mark.skipif(BACKEND in ("tensorflow", "torch"), reason="JAX and numpy have no variable of their own")
+def test_a_variable_of_another_backend_is_refused():
+    torch = pytest.importorskip("torch")
+    layer = portable()()
+    with pytest.raises(TypeError, match="attribute 'v' of the layer .*torch.nn.Parameter.*Use `weight"):
+        layer.v = torch.nn.Parameter(torch.ones(3))
+
+
+@spelled
+def test_a_nested_layer_built_while_the_outer_one_is_traced_has_its_variables(make):
+    inner = portable(
+        build=lambda self, shape: setattr(self, "v", make(ones(shape[-1]) * 2)), call=lambda self, x: x * self.v
+    )
+
+    def init(self):
+        super(outer, self).__init__()
+        self.inner = inner()
+
+    outer = portable(__init__=init, call=lambda self, x: self.inner(x) + 1)
+    model = KERAS.Sequential([KERAS.Input((3,)), outer()])
+    assert numpy(model(ones(1, 3))).tolist() == [[3, 3, 3]]
+    if TRAINS:
+        model.compile("sgd", "mse")
+        model.fit(ones(4, 3), np.zeros((4, 3)), verbose=0)
+        assert value_of(model.weights[0])[0] < 2
+    assert len(model.weights) == 1
+
+
+# --- every base ---------------------------------------------------------------------------------
+
+BASES = {
+    "Dense": (lambda: KERAS.layers.Dense, (2,), (4, 3)),
+    "Conv2D": (lambda: KERAS.layers.Conv2D, (2, 2), (2, 4, 4, 1)),
+    "MaxPooling2D": (lambda: KERAS.layers.MaxPooling2D, (2,), (2, 4, 4, 1)),
+    "Reshape": (lambda: KERAS.layers.Reshape, ((3, 1),), (2, 3)),
+    "Embedding": (lambda: KERAS.layers.Embedding, (5, 2), (2, 3)),
+}
+
+
+@pytest.mark.parametrize(("base", "args", "shape"), BASES.values(), ids=BASES)
+def test_subclasses_of_built_ins_train_save_copy_and_load(base, args, shape, tmp_path):
+    base = base()
+    seen = []
+
+    inputs = np.int64 if base.__name__ == "Embedding" else np.float32
+
+    def build(self, input_shape):
+        seen.append(input_shape)
+        super(cls, self).build(input_shape)
+        self.scale = weight(ones(), name="scale")
+        self.more = self.add_weight("more", (1,), initializer="ones")
+
+    def call(self, inputs):
+        return super(cls, self).call(inputs) * self.scale * self.more
+
+    cls = register(portable(base, build=build, call=call))
+    model = KERAS.Sequential([KERAS.Input(shape[1:]), cls(*args, name="mine")])
+    assert seen == [(None, *shape[1:])]
+    assert seen[0].as_list() == [None, *shape[1:]]
+    x = np.linspace(0, 4, int(np.prod(shape))).reshape(shape).astype(inputs)
+    if TRAINS:
+        model.compile("sgd", "mse")
+        y = numpy(model(x)) - 1
+        model.fit(x, y, verbose=0)
+    scale, more = model.layers[-1].scale, model.layers[-1].more
+    assert not TRAINS or numpy(scale) != 1
+    scale.assign(0.5)
+    more.assign([3.0])
+    expected = numpy(model(x))
+    clone = KERAS.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    again = cls.from_config(model.layers[-1].get_config())
+    again.build((None, *shape[1:]))
+    assert [tuple(w.shape) for w in again.weights] == [tuple(w.shape) for w in model.layers[-1].weights]
+    copies = [clone]
+    if INFO.version.split(".")[:2] != ["2", "12"]:
+        model.save(str(tmp_path / "m.keras"))
+        copies.append(KERAS.models.load_model(str(tmp_path / "m.keras"), compile=False))
+    for each in copies:
+        assert np.allclose(numpy(each(x)), expected, atol=1e-6)
+
+
+def test_a_recurrent_cell_and_an_attention_of_ones_own():
+    class Cell(PortableLayerMixin, KERAS.layers.LSTMCell):
+        def build(self, input_shape):
+            super().build(input_shape)
+            self.gain = weight(ones())
+
+        def call(self, inputs, states, training=None):
+            output, states = super().call(inputs * self.gain, states)
+            return output * self.gain, states
+
+    class Attention(PortableLayerMixin, KERAS.layers.MultiHeadAttention):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.gain = weight(ones())
+
+        def call(self, query, value, key=None, **kwargs):
+            return super().call(query, value, key) * self.gain
+
+    a = KERAS.Input((3, 4))
+    recurrent = KERAS.layers.RNN(Cell(2), return_sequences=True)
+    attention = Attention(1, 2, name="attention")
+    inner = recurrent(a)
+    model = KERAS.Model(a, attention(inner, inner))
+    assert len(model.weights) == 3 + 1 + 8 + 1
+    if TRAINS:
+        model.compile(KERAS.optimizers.SGD(1.0), "mse")
+        model.fit(ones(2, 3, 4), ones(2, 3, 2), verbose=0)
+        assert numpy(recurrent.cell.gain) != 1
+        assert numpy(attention.gain) != 1
+
+
+@spelled
+def test_a_model_a_users_mixin_and_a_second_generation_work(make):
+    class Mixin:
+        def build(self, input_shape):
+            self.from_mixin = make(ones(input_shape[-1]))
+            self.shape_seen = input_shape
+
+    class First(Mixin, PortableLayerMixin, KERAS.layers.Layer):
+        def call(self, x):
+            return x * self.from_mixin
+
+    class Second(First):
+        def build(self, input_shape):
+            super().build(input_shape)
+            self.own = self.add_weight("own", input_shape[1:].as_list(), initializer="ones")
+
+        def call(self, x):
+            return super().call(x) * self.own
+
+    class Whole(PortableLayerMixin, KERAS.Model):
+        def __init__(self):
+            super().__init__()
+            self.part = Second()
+            self.out = make(ones(3))
+
+        def call(self, x):
+            return self.part(x) * self.out
+
+    model = Whole()
+    assert np.allclose(numpy(model(ones(2, 3))), 1)
+    assert isinstance(model.part.shape_seen, tuple)
+    assert tuple(model.part.shape_seen) == (2, 3)
+    assert len(model.trainable_weights) == 3
+    if TRAINS:
+        model.compile("sgd", "mse")
+        model.fit(ones(4, 3), np.zeros((4, 3)), verbose=0)
+        assert all(value_of(w)[0] < 1 for w in model.trainable_weights)
+
+
+@pytest.mark.skipif(
+    INFO is not None and INFO.version.startswith("3.0."), reason="deepcopy of a built layer fails on 3.0"
+)
+def test_a_built_layer_can_be_copied():
+    cls = register(
+        portable(build=lambda self, shape: setattr(self, "v", weight(ones(shape[-1]))), call=lambda self, x: x * self.v)
+    )
+    model = KERAS.Sequential([KERAS.Input((3,)), cls()])
+    model.layers[-1].v.assign(ones(3) * 2)
+    copied = copy.deepcopy(model)
+    assert numpy(copied(ones(1, 3))).tolist() == [[2, 2, 2]]
+    copied.layers[-1].v.assign(ones(3))
+    assert numpy(model(ones(1, 3))).tolist() == [[2, 2, 2]]
+    if not KERAS_2 or INFO.version >= "2.13":
+        assert numpy(pickle.loads(pickle.dumps(model))(ones(1, 3))).tolist() == [[2, 2, 2]]
+
+
+def test_the_mixin_comes_first():
+    with pytest.raises(TypeError, match=r"PortableLayerMixin comes after .*`class Wrong\(PortableLayerMixin, Dense\)`"):
+        type("Wrong", (KERAS.layers.Dense, PortableLayerMixin), {})
+
+
+# --- shapes -------------------------------------------------------------------------------------
+
+
+def test_a_shape_is_a_tuple():
+    shape = Shape((None, 3))
+    assert shape == (None, 3)
+    assert hash(shape) == hash((None, 3))
+    assert json.dumps({"shape": shape}) == '{"shape": [null, 3]}'
+    for same in (pickle.loads(pickle.dumps(shape)), copy.deepcopy(shape), copy.copy(shape)):
+        assert same == shape
+        assert same.as_list() == [None, 3]
+    assert ((*shape[1:], 4)).as_list() == [3, 4]
+    assert ([1, *shape]).as_list() == [1, None, 3]
+    assert ((1, *shape)).as_list() == [1, None, 3]
+    assert (shape.rank, shape.ndims, shape.is_fully_defined(), shape[1:].is_fully_defined()) == (2, 2, False, True)
+    assert repr(shape) == "(None, 3)"
+    assert np.zeros(shape[1:]).shape == (3,)
+    assert plain_shapes([[2, 3], (None,), {"a": np.array([4, 5])[0:1].tolist()}, None]) == [
+        (2, 3),
+        (None,),
+        {"a": (4,)},
+        None,
+    ]
+    assert plain_shapes(()) == ()
+
+
+def test_build_and_compute_output_shape_get_tuples_in_the_structure_of_the_inputs(tmp_path):
+    seen = {}
+
+    def build(self, input_shape):
+        seen["build"] = input_shape
+
+    def compute_output_shape(self, input_shape):
+        seen["output"] = input_shape
+        return input_shape["a"] if isinstance(input_shape, dict) else input_shape[0]
+
+    def call(self, inputs):
+        return inputs["a"] * 2 if isinstance(inputs, dict) else inputs[0] * 2
+
+    cls = register(portable(build=build, compute_output_shape=compute_output_shape, call=call))
+    a, b = KERAS.Input((3,), name="a"), KERAS.Input((4, 5), name="b")
+    for inputs, expected in (
+        ([a, b], [(None, 3), (None, 4, 5)]),
+        ({"a": a, "b": b}, {"a": (None, 3), "b": (None, 4, 5)}),
+    ):
+        layer = cls()
+        output = layer(inputs)
+        layer.compute_output_shape(expected)
+        for shapes in (seen["build"], seen["output"]):
+            assert type(shapes) is type(expected)
+            assert shapes == expected
+            for shape in shapes.values() if isinstance(shapes, dict) else shapes:
+                assert isinstance(shape, tuple)
+                assert shape.as_list()[0] is None
+        assert input_shape(layer) == expected
+        assert output_shape(layer) == (None, 3)
+        model = KERAS.Model(inputs, output)
+        assert input_shape(model) == expected
+        if INFO.version.split(".")[:2] != ["2", "12"]:
+            model.save(str(tmp_path / "m.keras"))
+            loaded = KERAS.models.load_model(str(tmp_path / "m.keras"), compile=False)
+            assert input_shape(loaded.layers[-1]) == expected
+
+
+@pytest.mark.skipif(KERAS_2, reason="one argument on Keras 2")
+def test_a_build_with_several_arguments_gets_each():
+    def build(self, a_shape, b_shape):
+        self.seen = [a_shape.as_list(), b_shape.as_list()]
+
+    def call(self, a, b):
+        return a
+
+    layer = portable(build=build, call=call)()
+    layer(ones(2, 3), ones(2, 4))
+    assert list(map(list, layer.seen)) == [[2, 3], [2, 4]]
+    assert input_shape(layer) == (2, 3)
+
+
+def test_shapes_of_layers_and_models_are_tuples():
+    a = KERAS.Input((3,))
+    layer = KERAS.layers.Dense(4)
+    out = layer(a)
+    model = KERAS.Model(a, out)
+    for each in (layer, model, KERAS.Sequential([KERAS.Input((3,)), KERAS.layers.Dense(4)])):
+        assert (input_shape(each), output_shape(each)) == ((None, 3), (None, 4))
+        assert input_shape(each).as_list() == [None, 3]
+    assert input_shape(model.layers[0]) == output_shape(model.layers[0]) == (None, 3)
+    layer(KERAS.Input((3,)))
+    assert input_shape(layer) == (None, 3)
+    eager = KERAS.layers.Dense(4)
+    eager(ones(2, 3))
+    assert input_shape(eager) in ((2, 3), (None, 3))
+    assert output_shape(eager)[1:] == (4,)
+
+
+def test_shapes_that_are_not_known_or_not_one_are_errors():
+    with pytest.raises(ValueError, match="input shape of the layer 'new' .*never called or built"):
+        input_shape(KERAS.layers.Dense(4, name="new"))
+    with pytest.raises(ValueError, match="output shape of the layer 'new' .*compute_output_shape"):
+        output_shape(KERAS.layers.Dense(4, name="new"))
+    with pytest.raises(ValueError, match="never called or built"):
+        input_shape(KERAS.Sequential([KERAS.layers.Dense(2)]))
+    layer = KERAS.layers.Flatten(name="both")
+    layer(KERAS.Input((3, 2)))
+    layer(KERAS.Input((3, 4)))
+    with pytest.raises(ValueError, match="multiple inbound nodes with different input shapes"):
+        input_shape(layer)
+    with pytest.raises(ValueError, match="multiple inbound nodes with different output shapes"):
+        output_shape(layer)
+    with pytest.raises(TypeError, match="input_shape expects a Keras layer"):
+        input_shape("layer")
