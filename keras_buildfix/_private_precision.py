@@ -24,21 +24,21 @@ def autocasts(layer: Any) -> bool:
 def weights_dtype(base: type) -> str | None:
     """The dtype in which a weight is read at this moment; None: in its own. `base` is its Keras's ``Layer``.
 
-    ``backend.get_autocast_scope``: 3.0.0 to nightly. ``autocast_variable._autocast_dtype``, of this
-    thread: Keras 2, all versions. Both as the module of ``Layer`` has them.
+    ``get_autocast_scope``: 3.0.0 to nightly. ``autocast_variable._autocast_dtype``, of this thread: Keras 2,
+    all versions. Both as the module of ``Layer`` has them.
     """
     module = sys.modules[base.__module__]
     if hasattr(module, "autocast_variable"):
         dtype = getattr(module.autocast_variable._autocast_dtype, "dtype", None)
         return None if dtype is None else str(dtype.name)
-    scope = module.backend.get_autocast_scope()
+    scope = _autocasting(module).get_autocast_scope()
     return None if scope is None else scope.dtype
 
 
 def reading_weights(base: type, dtype: str) -> AbstractContextManager[Any]:
     """Has weights that autocast be read in this floating dtype, here and in what is called from here.
 
-    ``backend.AutocastScope``: 3.0.0 to nightly. ``autocast_variable.enable_auto_cast_variables``: Keras 2,
+    ``AutocastScope``: 3.0.0 to nightly. ``autocast_variable.enable_auto_cast_variables``: Keras 2,
     all versions, where only weights of a layer with a mixed policy autocast.
     """
     module = sys.modules[base.__module__]
@@ -46,8 +46,13 @@ def reading_weights(base: type, dtype: str) -> AbstractContextManager[Any]:
         dtype = sys.modules["tensorflow"].as_dtype(dtype)
         scope: AbstractContextManager[Any] = module.autocast_variable.enable_auto_cast_variables(dtype)
     else:
-        scope = module.backend.AutocastScope(dtype)
+        scope = _autocasting(module).AutocastScope(dtype)
     return scope
+
+
+def _autocasting(module: Any) -> Any:
+    """Where the module of Keras 3's ``Layer`` has autocasting: in ``backend`` (3.0.0 to 3.15), then in itself."""
+    return module if hasattr(module, "get_autocast_scope") else module.backend
 
 
 def with_mask(tensor: Any, mask_of: Any) -> Any:
@@ -62,12 +67,13 @@ def with_mask(tensor: Any, mask_of: Any) -> Any:
 def casts_arrays_of_integers(base: type) -> bool:
     """Whether this Keras makes floats of NumPy arrays of integers and bools before ``call`` (keras #19629).
 
-    3.0.0 to 3.3.3: those whose policies have no ``convert_input``, by which later ones look at the dtype.
+    3.0.0 to 3.3.3. From 3.4.0 to nightly ``DTypePolicy.convert_input`` asks ``_should_cast`` first.
     """
     module = sys.modules[base.__module__]
     if hasattr(module, "autocast_variable"):
         return False
-    return not hasattr(sys.modules[base.__module__.partition(".")[0]].DTypePolicy, "convert_input")
+    policy = sys.modules[base.__module__.partition(".")[0]].DTypePolicy
+    return "_should_cast" not in policy.convert_input.__code__.co_names
 
 
 def not_for_autograph(function: Any) -> None:

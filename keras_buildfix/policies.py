@@ -159,11 +159,25 @@ def _made(name: str, keras: Any) -> Any:
     except (ValueError, TypeError):  # Keras 3, Keras 2
         return None
     dtypes = {made.compute_dtype, made.variable_dtype}
-    return made if dtypes <= FLOATS and (dtypes.isdisjoint({"float64"}) or _has_float64(keras)) else None
+    if not dtypes <= FLOATS or ("float64" in dtypes and not _has_float64(keras)):
+        return None
+    return made if getattr(made, "quantization_mode", None) is None or _can_be_set(made, keras) else None
+
+
+def _can_be_set(made: Any, keras: Any) -> bool:
+    """Whether a policy may be the one of all new layers: Keras 3.16 refuses those that quantize."""
+    names = _mixed_precision(keras)
+    former = names.global_policy()
+    try:
+        names.set_global_policy(made)
+    except ValueError:
+        return False
+    names.set_global_policy(former)
+    return True
 
 
 def _has_float64(keras: Any) -> bool:
-    """Whether tensors can be float64: JAX makes float32 of it unless it is told otherwise."""
+    """Whether tensors are float64 if asked to be: JAX makes float32 of it unless told otherwise, and so does NumPy."""
     if not hasattr(keras, "ops"):
         return True
     import numpy as np

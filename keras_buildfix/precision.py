@@ -239,7 +239,7 @@ def _passed_on(cls: type) -> Callable[..., Any]:
 
     @functools.wraps(inherited)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        following = super(cls, self).call  # type: ignore[misc]
+        following = super(cls, self).call  # type: ignore[arg-type]
         return _private_precision.as_autograph_has_it(following, _layer_base(type(self)))(*args, **kwargs)
 
     call.__signature__ = inspect.signature(inherited)  # type: ignore[attr-defined]

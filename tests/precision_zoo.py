@@ -139,6 +139,9 @@ def layer_classes(keras):
             table = cast_inputs(self, self.table)
             return x * self.scale + ops.take(table, places, axis=0)
 
+        def compute_output_shape(self, x_shape, places_shape=None):
+            return x_shape
+
     class Cell(MixedPrecisionMixin, base):
         """A recurrent cell."""
 

@@ -42,6 +42,11 @@ BACKEND = INFO.backend
 TRAINS = BACKEND not in ("numpy", "openvino")
 RELEASE = tuple(int(part) for part in INFO.version.split(".")[:2])
 MIXED = "mixed_bfloat16"
+pytestmark = pytest.mark.filterwarnings(
+    *(  # Keras 3 on NumPy finds the shapes of a model by computing with arrays that were never filled
+        ["ignore:(?s).*encountered in:RuntimeWarning"] if BACKEND == "numpy" else []
+    )
+)
 needs_tf = pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's graphs and tensors")
 needs_training = pytest.mark.skipif(not TRAINS, reason="this backend only predicts")
 
@@ -141,21 +146,25 @@ def test_an_unknown_policy_is_an_error_that_lists_those_that_are_there(name):
         pass
 
 
-def test_every_policy_that_is_listed_works_and_no_other():
+def test_every_policy_that_is_listed_works_and_no_other(before):
     names = policy_names()
     assert {"float16", "float32", "bfloat16", "mixed_float16", "mixed_bfloat16"} <= set(names)
-    assert ("float64" in names) is (BACKEND != "jax")  # JAX makes float32 of it unless told otherwise
+    # JAX makes float32 of it unless it is told otherwise, and so does the NumPy backend with weights.
+    wide = BACKEND != "jax" and dtype_of(L.Dense(1, dtype="float64")(ones("float64"))) == "float64"
+    assert ("float64" in names) is wide
     for name in names:
         with policy(name):
             assert get_policy() == name
             assert L.Dense(1).dtype_policy.name == name
     for name in ("int8_from_mixed_bfloat16", "int4_from_float32", "float8_from_float32"):
         try:
-            L.Activation("linear", dtype=name)
+            KERAS.mixed_precision.set_global_policy(name)
         except (ValueError, TypeError):
             assert name not in names
         else:
             assert name in names
+        finally:
+            KERAS.mixed_precision.set_global_policy(before)
 
 
 def test_what_is_no_policy_or_no_keras_is_an_error():
@@ -509,10 +518,11 @@ def test_signature_source_and_name_are_those_of_the_original():
     assert "self.seen" in inspect.getsource(Signed.call)
 
 
+@pytest.mark.skipif(BACKEND == "numpy", reason="an array can't have an attribute, where Keras keeps masks")
 def test_keras_still_finds_training_and_mask():
     layer = Signed(dtype=MIXED)
     layer.supports_masking = True
-    x = L.Embedding(4, 3, mask_zero=True)(tensor([[1, 0], [2, 3]], "int32"))
+    x = L.Embedding(4, 3, mask_zero=True, dtype=MIXED)(tensor([[1, 0], [2, 3]], "int32"))
     layer(x, training=True, scale=2.0)
     assert layer.seen == {"training": True, "mask": True, "scale": 2.0, "other": False}
     layer(ones(), ones(), training=True)
@@ -522,6 +532,7 @@ def test_keras_still_finds_training_and_mask():
     assert model.layers[-1].seen["training"] is True
 
 
+@pytest.mark.skipif(BACKEND == "numpy", reason="an array can't have an attribute, where Keras keeps masks")
 def test_masks_stay_on_what_is_cast():
     layer = MixinLook(dtype=MIXED)
     x = L.Embedding(4, 3, mask_zero=True, dtype="float32")(tensor([[1, 0], [2, 3]], "int32"))
@@ -538,7 +549,10 @@ def test_layers_are_copied_pickled_and_saved_as_ever(tmp_path):
     path = tmp_path / "model.keras"
     model.save(path)
     again = KERAS.models.load_model(path)
-    for other in (again, copy.deepcopy(model), KERAS.models.clone_model(model)):
+    copies = [again, KERAS.models.clone_model(model)]
+    if not (3, 0) <= RELEASE <= (3, 2):  # a copy of any built layer is locked there
+        copies.append(copy.deepcopy(model))
+    for other in copies:
         assert dtype_of(other(ones())) == "bfloat16"
         np.testing.assert_array_equal(numbers(other(ones())), expected)
     assert pickle.loads(pickle.dumps(Kept.call)) is Kept.call
@@ -795,8 +809,8 @@ def test_a_method_in_full_precision_reads_its_weights_in_float32(name):
 
 @pytest.mark.parametrize("name", ["bfloat16", "float32", "float64"])
 def test_a_method_in_full_precision_of_a_layer_that_is_not_mixed(name):
-    if name == "float64" and BACKEND == "jax":
-        pytest.skip("JAX without 64 bits")
+    if name not in policy_names():
+        pytest.skip(f"{BACKEND} has no {name}")
 
     class Method(MixedPrecisionMixin, L.Layer):
         def build(self, input_shape):
@@ -1003,7 +1017,7 @@ def test_each_layer_of_the_zoo_agrees_with_float32(name, precision, in_float32):
             value, expected_weights[key], rtol=0, atol=TOLERANCE[precision] * max(step, 0.05) * 4
         )
     if TRAINS and precision == "mixed_float16":
-        assert type(optimizer).__name__ == "LossScaleOptimizer"
+        assert "LossScaleOptimizer" in type(optimizer).__name__
 
 
 @needs_training
@@ -1053,9 +1067,10 @@ def test_private_names_are_where_their_room_says():
         assert hasattr(module.autocast_variable, "enable_auto_cast_variables")
     else:
         assert vars(layer)["autocast"] is False
-        assert hasattr(module.backend, "AutocastScope")
-        assert hasattr(module.backend, "get_autocast_scope")
-        assert hasattr(KERAS.DTypePolicy, "convert_input") is (RELEASE >= (3, 4))
+        home = module if RELEASE >= (3, 16) else module.backend
+        assert hasattr(home, "AutocastScope")
+        assert hasattr(home, "get_autocast_scope")
+        assert hasattr(KERAS.DTypePolicy, "_should_cast") is (RELEASE >= (3, 4))
 
 
 @needs_tf
