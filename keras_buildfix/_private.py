@@ -171,8 +171,9 @@ def freeze_alone(layer: Any, frozen: list[Any]) -> None:
     """
     trainable, rest = own_weights(layer)
     moved = {id(variable) for variable in frozen}
-    layer._trainable_weights = [variable for variable in trainable if id(variable) not in moved]
-    layer._non_trainable_weights = [variable for variable in trainable if id(variable) in moved] + rest
+    # In place: an attribute that is set is searched for weights to train.
+    layer._trainable_weights[:] = [variable for variable in trainable if id(variable) not in moved]
+    layer._non_trainable_weights[:] = [variable for variable in trainable if id(variable) in moved] + rest
 
 
 def set_trainable_alone(layer: Any, trainable: bool) -> None:

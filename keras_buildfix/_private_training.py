@@ -30,7 +30,7 @@ def respect_flags(model: Any) -> None:
     ``_record_training_state_sharding_spec``: JAX, 3.0.0 to nightly, has a list per trainable weight.
     """
     if hasattr(model, "_get_trainable_state"):
-        model._compiled_trainable_state = model._get_trainable_state()
+        vars(model)["_compiled_trainable_state"] = model._get_trainable_state()  # else TensorFlow looks into it
     if hasattr(model, "_trainable_variable_shardings"):
         model._record_training_state_sharding_spec()
 
@@ -55,13 +55,15 @@ def known_variables(optimizer: Any, candidates: Sequence[Any]) -> list[Any]:
 
 
 def per_variable_lists(optimizer: Any, count: int) -> dict[str, list[Any]]:
-    """The attributes of an optimizer that have one of its variables, or None, for each of `count` weights."""
-    own = {id(variable) for variable in own_variables(optimizer)}
+    """The attributes of an optimizer that have a variable, or None, for each of `count` weights.
+
+    Not all of them are among its own variables: Adafactor on Keras 2 has placeholders there.
+    """
     return {
         name: list(value)
         for name, value in vars(optimizer).items()
         if isinstance(value, list) and len(value) == count and name not in (_VARIABLES, _KNOWN)
-        if not name.startswith("_self_") and all(item is None or id(item) in own for item in value)
+        if not name.startswith("_self_") and all(item is None or hasattr(item, "assign") for item in value)
     }
 
 

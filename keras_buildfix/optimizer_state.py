@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_buildfix import _private_training as private
 
+
+class Slot(NamedTuple):
+    """A variable that an optimizer has for a weight; whether it is one of those that are filed."""
+
+    variable: Any
+    filed: bool
+
+
 #: For the ``id`` of a weight, its variables in an optimizer, by the attribute that lists them.
-Slots = dict[int, dict[str, Any]]
+Slots = dict[int, dict[str, Slot]]
 
 
 def innermost(optimizer: Any) -> Any:
@@ -72,13 +80,13 @@ def train_only(model: Any, optimizer: Any, trained: Sequence[Any], wanted: Seque
 
     attributes: dict[str, Any] = {}
     for name in names.union(*(slots[id(variable)] for variable in wanted)):
-        held = [slots[id(variable)].get(name) for variable in wanted]
+        held = [slots[id(variable)].get(name, Slot(None, False)).variable for variable in wanted]
         if isinstance(vars(inner).get(name), dict):
             attributes[name] = {variable.path: slot for variable, slot in zip(wanted, held) if slot is not None}
         else:
             attributes[name] = held
     attributes.update({name: single for name, single in singles.items() if vars(inner).get(name) is not single})
-    in_slots = {id(slot) for each in slots.values() for slot in each.values()}
+    in_slots = {id(slot.variable) for each in slots.values() for slot in each.values()}
     base = [variable for variable in old if id(variable) not in in_slots]
     private.hand_over(inner, list(wanted), _filed(base, loops, wanted, slots, singles), attributes)
     while optimizer is not inner:
@@ -94,21 +102,22 @@ def _without(variables: Iterable[Any], others: Iterable[Any]) -> list[Any]:
 
 def _slots(optimizer: Any, known: Sequence[Any]) -> Slots:
     found: Slots = {id(variable): {} for variable in known}
+    filed = {id(variable) for variable in private.own_variables(optimizer)}
     if known:
         for name, values in private.per_variable_lists(optimizer, len(known)).items():
-            for variable, slot in zip(known, values):
-                if slot is not None:
-                    found[id(variable)][name] = slot
+            for variable, held in zip(known, values):
+                if held is not None:
+                    found[id(variable)][name] = Slot(held, id(held) in filed)
     by_path = {getattr(variable, "path", None): variable for variable in known}
     for name, held in private.per_variable_dicts(optimizer).items():
-        for key, slot in held.items():
+        for key, variable in held.items():
             if key not in by_path:
                 raise ValueError(
                     f"The optimizer {type(optimizer).__name__} has variables by key in {name!r}, and {key!r} is no "
                     "weight's path: which weight they belong to can't be told. Nothing was changed. Compile the "
                     "model again with a new optimizer after freezing."
                 )
-            found[id(by_path[key])][name] = slot
+            found[id(by_path[key])][name] = Slot(variable, True)
     return found
 
 
@@ -117,7 +126,11 @@ def _order(own: Sequence[Any], known: Sequence[Any], slots: Slots, singles: dict
 
     A name by itself is a variable that is made between two loops (Nadam's product, with a moving average).
     """
-    place = {id(slot): (name, at) for at, variable in enumerate(known) for name, slot in slots[id(variable)].items()}
+    place = {
+        id(slot.variable): (name, at)
+        for at, variable in enumerate(known)
+        for name, slot in slots[id(variable)].items()
+    }
     name_of = {id(single): name for name, single in singles.items()}
     loops: list[list[str] | str] = []
     last = len(known)
@@ -147,8 +160,9 @@ def _filed(
             filed.append(singles[loop])
             continue
         for variable in wanted:
-            filed += [slots[id(variable)][name] for name in loop if name in slots[id(variable)]]
+            own = slots[id(variable)]
+            filed += [own[name].variable for name in loop if name in own and own[name].filed]
     seen = {id(variable) for variable in filed}
     for variable in wanted:  # what none of the loops had, since the weights so far had none
-        filed += [slot for slot in slots[id(variable)].values() if id(slot) not in seen]
+        filed += [each.variable for each in slots[id(variable)].values() if each.filed and id(each.variable) not in seen]
     return filed

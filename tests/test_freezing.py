@@ -43,10 +43,21 @@ def a_model(**kwargs):
     return model
 
 
-def an_optimizer(name="adam", **config):
+def namespace():
+    """Keras's own; ``keras.optimizers`` of 2.12 has the legacy ones."""
+    if not K2:
+        return KERAS
+    import tensorflow as tf
+
+    return tf.keras
+
+
+def an_optimizer(name="Adam", **config):
     if K2:
         config.setdefault("jit_compile", False)
-    return KERAS.optimizers.get({"class_name": name, "config": {"learning_rate": 0.05, **config}})
+    home = namespace().optimizers
+    kind = getattr(home, name, None) or getattr(getattr(home, "experimental", None), name)
+    return kind(**{"learning_rate": 0.05, **config})
 
 
 def compiled(model, optimizer=None, eagerly=False, **kwargs):
@@ -142,12 +153,12 @@ def test_all_of_a_model_can_be_frozen_and_come_back():
 
 
 OPTIMIZERS = {
-    "adam": {"weight_decay": 0.1, "use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 3},
-    "sgd": {"momentum": 0.9, "nesterov": True},
-    "nadam": {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 2},
-    "rmsprop": {"momentum": 0.5, "centered": True, "clipvalue": 0.1},
-    "adafactor": {},
-    "ftrl": {},
+    "Adam": {"weight_decay": 0.1, "use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 3},
+    "SGD": {"momentum": 0.9, "nesterov": True},
+    "Nadam": {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 2},
+    "RMSprop": {"momentum": 0.5, "centered": True, "clipvalue": 0.1},
+    "Adafactor": {},
+    "Ftrl": {},
 }
 
 
@@ -185,7 +196,7 @@ def assert_same_slots(ours, peer, names):
         assert set(left) == set(right)
         for slot in left:
             compared += 1
-            np.testing.assert_allclose(host(left[slot]), host(right[slot]), rtol=2e-4, atol=1e-6)
+            np.testing.assert_allclose(host(left[slot].variable), host(right[slot].variable), rtol=2e-4, atol=1e-6)
     assert compared >= len(names)
 
 
@@ -201,7 +212,7 @@ def own_variables(optimizer):
 
 
 @trains
-@pytest.mark.parametrize("name", [*OPTIMIZERS, "muon", "lion", "adadelta", "adagrad", "adamax"])
+@pytest.mark.parametrize("name", [*OPTIMIZERS, "Muon", "Lion", "Adadelta", "Adagrad", "Adamax"])
 def test_an_optimizer_files_its_variables_as_a_new_one_would(name):
     config = OPTIMIZERS.get(name, {"use_ema": True})
     try:
@@ -209,12 +220,12 @@ def test_an_optimizer_files_its_variables_as_a_new_one_would(name):
     except (ValueError, AttributeError, TypeError):
         pytest.skip(f"this Keras has no {name}")
     model = compiled(a_model(), optimizer)
-    steps(model, 1)
+    model.train_on_batch(X, Y)
     for change in (lambda: freeze(model, "a"), lambda: freeze(model), lambda: unfreeze(model, "b"), lambda: unfreeze(model)):
         change()
-        assert own_variables(model.optimizer) == fresh_slots(model, an_optimizer(name, **config))
-        if model.trainable_weights:
-            steps(model, 1)
+        if model.trainable_weights:  # Nadam can't be built for none
+            assert own_variables(model.optimizer) == fresh_slots(model, an_optimizer(name, **config))
+            model.train_on_batch(X, Y)  # not fit: on JAX a second fit with a moving average fails by itself
 
 
 @trains
@@ -227,14 +238,14 @@ def test_a_weight_that_comes_back_starts_afresh():
     fresh = slots[id(named_weights(model)["a/kernel"])]
     kept = slots[id(named_weights(model)["b/kernel"])]
     assert set(fresh) == set(kept) == {"_momentums", "_velocities"}
-    assert all(not host(variable).any() for variable in fresh.values())
-    assert all(host(variable).any() for variable in kept.values())
+    assert all(not host(slot.variable).any() for slot in fresh.values())
+    assert all(host(slot.variable).any() for slot in kept.values())
 
 
 @trains
 def test_metrics_schedule_and_loss_go_on():
-    schedule = KERAS.optimizers.schedules.PiecewiseConstantDecay([2, 4], [0.1, 0.01, 0.001])
-    model = compiled(a_model(), an_optimizer("sgd", learning_rate=schedule), metrics=["mae"])
+    schedule = namespace().optimizers.schedules.PiecewiseConstantDecay([2, 4], [0.1, 0.01, 0.001])
+    model = compiled(a_model(), an_optimizer("SGD", learning_rate=schedule), metrics=["mae"])
     optimizer, loss = model.optimizer, model.loss
     steps(model, 3)
     before = {metric.name: float(host(metric.result())) for metric in model.metrics if metric.name == "loss"}
@@ -254,8 +265,8 @@ def test_metrics_schedule_and_loss_go_on():
 @trains
 def test_the_norm_of_gradients_does_not_count_frozen_weights():
     """With a huge gradient in what is frozen, a global norm that counted it would leave the rest where it is."""
-    ours = compiled(a_model(), an_optimizer("sgd", global_clipnorm=1.0))
-    peer = compiled(a_model(), an_optimizer("sgd", global_clipnorm=1.0))
+    ours = compiled(a_model(), an_optimizer("SGD", global_clipnorm=1.0))
+    peer = compiled(a_model(), an_optimizer("SGD", global_clipnorm=1.0))
     steps(ours, 1)
     peer.set_weights(ours.get_weights())
     freeze(ours, exclude="b/bias" if not K2 else "b")
@@ -264,7 +275,7 @@ def test_the_norm_of_gradients_does_not_count_frozen_weights():
     if not K2:
         peer.get_layer("b").trainable = True
         peer.get_layer("b").kernel.trainable = False
-    compiled(peer, an_optimizer("sgd", global_clipnorm=1.0))
+    compiled(peer, an_optimizer("SGD", global_clipnorm=1.0))
     start = values(ours)
     steps(ours, 1)
     steps(peer, 1)
@@ -276,7 +287,7 @@ def test_the_norm_of_gradients_does_not_count_frozen_weights():
 @pytest.mark.skipif(INFO.backend == "torch", reason="torch on a CPU has no float16 for all operations; Keras wants a GPU for it")
 def test_the_loss_scale_is_kept():
     model = KERAS.Sequential([KERAS.Input((4,)), layers.Dense(3, name="a", dtype="mixed_float16"), layers.Dense(2, name="b")])
-    scaled = KERAS.mixed_precision.LossScaleOptimizer
+    scaled = (namespace().mixed_precision if K2 else KERAS.optimizers).LossScaleOptimizer
     if K2:
         optimizer = scaled(an_optimizer(), initial_scale=256.0)
     else:
@@ -304,7 +315,7 @@ def test_the_loss_scale_is_kept():
 
 @pytest.mark.skipif(not K2, reason="Keras 3 has no legacy optimizers that train")
 def test_legacy_optimizers_follow():
-    model = compiled(a_model(), KERAS.optimizers.legacy.Adam(0.05))
+    model = compiled(a_model(), namespace().optimizers.legacy.Adam(0.05))
     steps(model)
     freeze(model, "a")
     before = values(model)
@@ -421,9 +432,9 @@ def test_a_block_restores_flags_and_the_optimizers_state_after_an_error_too():
         flags = [layer.trainable for layer in model.layers]
         of = slots_of(model.optimizer, model.weights)
         slots = {
-            (name, slot): host(variable)
+            (name, slot): host(held.variable)
             for name, weight in named_weights(model).items()
-            for slot, variable in of.get(id(weight), {}).items()
+            for slot, held in of.get(id(weight), {}).items()
         }
         return flags, slots
 
@@ -609,7 +620,7 @@ def test_single_weights():
 
 @trains
 def test_a_frozen_weight_of_a_trained_layer_does_not_change():
-    model = compiled(a_model(), an_optimizer("adam", weight_decay=0.1))
+    model = compiled(a_model(), an_optimizer("Adam", weight_decay=0.1))
     steps(model)
     freeze(model, "b/bias")
     before = values(model)
