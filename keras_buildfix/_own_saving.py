@@ -36,6 +36,14 @@ class OwnSaving:
     unread: list[Any]
     keys: set[str]
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is what ``Layer`` itself would write: every weight under its place."""
+        written = {key: id(variable) for key, variable in self.weight_of.items()}
+        return written == {str(at): id(variable) for at, variable in enumerate(self.own)} and len(self.keys) == len(
+            self.own
+        )
+
 
 def saves_by_hand(layer: Any) -> type | None:
     """The nearest class that has a ``save_own_variables`` of its own; None if it is the plain one of every layer."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from keras_buildfix import _keras, _own_saving, _private, _private_state, _variables
-from keras_buildfix._own_saving import OwnSaving
-from keras_buildfix.weight_names import own_name, unique, weight_tree
+from keras_buildfix._extra_entries import Found, extra_keys, in_plain_order
+from keras_buildfix.weight_names import weight_tree
 
 
 class ExtraWeightsMixin:
@@ -77,7 +76,7 @@ class ExtraWeightsMixin:
         if _is_plain(self):
             return
         saving = _own_saving.own_saving(self)
-        keys = _keys(self, saving)
+        keys = extra_keys(self, saving)
         as_variable = _private.wraps_build(type(self))  # Keras 3 makes arrays of them, with bfloat16 marked
         for variable in saving.unsaved:
             store[keys[id(variable)]] = variable if as_variable else _variables.read(variable)
@@ -92,14 +91,18 @@ class ExtraWeightsMixin:
             ValueError: If the file has no value for a weight, or one of another shape.
         """
         above: Any = super()
-        if _own_saving.is_stand_in(self) or _is_plain(self):
+        if _own_saving.is_stand_in(self):
             above.load_own_variables(store)
+            return
+        if _is_plain(self):
+            above.load_own_variables(in_plain_order(self, store))
             return
         saving = _own_saving.own_saving(self)
         if not saving.unsaved and not saving.unread:
-            above.load_own_variables(store)
+            above.load_own_variables(in_plain_order(self, store) if saving.is_plain else store)
             return
-        found = _Found(self, saving, store)
+        before = type(self).__mro__[: type(self).__mro__.index(ExtraWeightsMixin)]
+        found = Found(self, saving, store, any("load_own_variables" in vars(cls) for cls in before))
         with _private_state.without_count_check(self):
             above.load_own_variables(found.rest)
         found.assign()
@@ -167,145 +170,3 @@ _SAVE = "save_own_variables"
 def _is_plain(layer: Any) -> bool:
     """Whether a layer saves and loads as every layer does: all of its weights, in their order."""
     return _own_saving.saves_by_hand(layer) is None and _own_saving.loads_by_hand(layer) is None
-
-
-def _keys(layer: Any, saving: OwnSaving) -> dict[int, str]:
-    """The key of each weight that Keras doesn't bring back, by its id."""
-    keys = {id(variable): key for key, variable in saving.weight_of.items()}
-    return {**keys, **(_numbers(saving) if _is_in_plain_order(saving) else _names(layer, saving))}
-
-
-def _names(layer: Any, saving: OwnSaving) -> dict[int, str]:
-    taken = dict.fromkeys(saving.keys, 0)
-    keys = {}
-    for variable in saving.unsaved:
-        name = own_name(layer, str(variable.name))
-        keys[id(variable)] = unique(f"weight_{name}" if name.isdigit() else name, taken)
-    return keys
-
-
-def _numbers(saving: OwnSaving) -> dict[int, str]:
-    return {id(variable): str(at) for at, variable in enumerate(saving.unsaved, len(saving.stored))}
-
-
-def _is_in_plain_order(saving: OwnSaving) -> bool:
-    """Whether the extra weights, behind the others, stand where ``Layer`` itself would write them."""
-    first = [saving.weight_of.get(str(at)) for at in range(len(saving.stored))]
-    in_order = [id(variable) for variable in [*first, *saving.unsaved]]
-    return in_order == [id(variable) for variable in saving.own] and saving.keys == set(saving.stored)
-
-
-class _Found:
-    """Where in a file the extra weights of a layer are, and the rest, under the keys that the built-in expects."""
-
-    def __init__(self, layer: Any, saving: OwnSaving, store: Any) -> None:
-        self.layer, self.saving, self.store = layer, saving, store
-        lost = {id(variable) for variable in [*saving.unsaved, *saving.unread]}
-        self.ours = [variable for variable in saving.own if id(variable) in lost]
-        self.keys_there = {
-            key.decode() if isinstance(key, bytes) else str(key) for key in list(store.keys())
-        }  # no iterator on Keras 3
-        unread = {id(variable) for variable in saving.unread}
-        self.expected = [key for key in saving.stored if id(saving.weight_of.get(key)) not in unread]
-        self.key_of = self._key_of()
-        self.rest = self._rest()
-
-    def assign(self) -> None:
-        """Gives the extra weights their values: all of them, or none if anything is wrong."""
-        if self.missing:
-            raise ValueError(self._missing_text())
-        values = {}
-        for variable in self.ours:
-            value = self.store[self.key_of[id(variable)]]
-            there, here = tuple(value.shape), _variables.shape_of(variable)
-            if there != here:
-                raise ValueError(
-                    f"{self._title}: weight {self._name(variable)!r} has the shape {here}, but its value in "
-                    f"the file, {self.key_of[id(variable)]!r}, has {there}."
-                )
-            values[id(variable)] = value
-        import numpy as np
-
-        for variable in self.ours:
-            _variables.assign(variable, np.asarray(values[id(variable)]))
-
-    @property
-    def missing(self) -> list[Any]:
-        return [variable for variable in self.ours if self.key_of.get(id(variable)) not in self.keys_there]
-
-    def _key_of(self) -> dict[int, str]:
-        """The key of each extra weight in this file: as the mixin writes it now, by name, or by its place."""
-        names = {**_keys(self.layer, self.saving), **_names(self.layer, self.saving)}
-        count = len(self.expected) + len(self.ours)
-        ways = [_keys(self.layer, self.saving), names]
-        if self.keys_there == {str(at) for at in range(count)}:
-            known = {id(variable): key for key, variable in self.saving.weight_of.items()}
-            if len(known) == len(self.saving.stored) and count == len(self.saving.own):
-                # As `Layer` writes them: plain Keras before 3.2.
-                return {id(variable): str(at) for at, variable in enumerate(self.saving.own)}
-            ways.append(_numbers(self.saving))
-        for keys in ways:
-            if all(keys.get(id(variable)) in self.keys_there for variable in self.ours):
-                return keys
-        return ways[0]
-
-    def _rest(self) -> Mapping[str, Any]:
-        """What is handed on, under the keys that the built-in writes."""
-        ours = {self.key_of.get(id(variable)) for variable in self.ours}
-        keys = {key: key for key in self.keys_there if key not in ours}
-        moved = {
-            key: self.key_of[id(variable)]
-            for key, variable in self.saving.weight_of.items()
-            if key in self.expected and self.key_of.get(id(variable), key) != key
-        }
-        if moved:
-            keys = {key: moved.get(key, key) for key in self.expected}
-        lacking = [key for key in self.expected if keys.get(key) not in self.keys_there]
-        known = self.saving.keys | set(self.expected)
-        unknown = [] if self._is_taken_on else sorted(set(keys) - known)
-        if lacking or unknown:
-            raise ValueError(
-                f"{self._title}: its {len(self.saving.own)} weights "
-                f"({', '.join(repr(self._name(variable)) for variable in self.saving.own)}) are filed under "
-                f"{sorted({*self.expected, *_keys(self.layer, self.saving).values()})}, "
-                f"but the file has {sorted(self.keys_there)}. It was written by another class, or with other arguments."
-            )
-        return _Renamed(self.store, keys)
-
-    @property
-    def _is_taken_on(self) -> bool:
-        """Whether a class before the mixin has a say in what is loaded."""
-        before = type(self.layer).__mro__
-        return any("load_own_variables" in vars(cls) for cls in before[: before.index(ExtraWeightsMixin)])
-
-    @property
-    def _title(self) -> str:
-        return f"Layer {self.layer.name!r} ({type(self.layer).__name__})"
-
-    def _name(self, variable: Any) -> str:
-        return own_name(self.layer, str(variable.name))
-
-    def _missing_text(self) -> str:
-        names = ", ".join(f"{self._name(v)!r} {_variables.shape_of(v)}" for v in self.missing)
-        return (
-            f"{self._title}: the file has no value for {names}, only {sorted(self.keys_there)}. Plain Keras "
-            "leaves such extra weights of a built-in out of its files. The layer's other weights have been loaded; "
-            "to go on with these as they are, load with keras_buildfix.load_weights(model, file, strict=False) or "
-            "model.load_weights(file, skip_mismatch=True), and save again."
-        )
-
-
-class _Renamed(Mapping[str, Any]):
-    """Some entries of a store, under other keys."""
-
-    def __init__(self, store: Any, keys: Mapping[str, str]) -> None:
-        self._store, self._keys = store, keys
-
-    def __getitem__(self, key: str) -> Any:
-        return self._store[self._keys[key]]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._keys)
-
-    def __len__(self) -> int:
-        return len(self._keys)

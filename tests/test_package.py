@@ -27,6 +27,7 @@ FLOORS = [
     {"waiting_weights", "optimizer_state", "selecting", "trainable_flags", "trainable_report"},
     {"weight_setting", "portable"},
     {"weight_assigning", "weight_structure", "extra_weights", "raw_variables"},
+    {"_extra_entries"},
     {"policies", "weight_matching", "_variables", "adding_weights", "layer_shapes"},
     {"precision", "build", "info", "weight_names", "weight_files", "_own_saving", "own_function", "plain_shapes"},
     {"casting", "_mixins", "_private_portable"},
