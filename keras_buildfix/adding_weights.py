@@ -13,13 +13,15 @@ from keras_buildfix.plain_shapes import plain_shapes
 
 #: Keras 2: 2.12 to tf_keras 2.21.
 _NAME_FIRST = (
-    ("name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint", "use_resource", "synchronization", "aggregation")
-)  # fmt: skip
+    *("name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint"),
+    *("use_resource", "synchronization", "aggregation"),
+)
 #: Keras 3.0 and 3.1; 3.2 to 3.12, told by the bool in the fifth place; from 3.13 on only the first three.
 _SHAPE_FIRST = ("shape", "initializer", "dtype", "trainable", "regularizer", "constraint", "name")
 _SHAPE_FIRST_AUTOCAST = (
-    ("shape", "initializer", "dtype", "trainable", "autocast", "regularizer", "constraint", "aggregation", "overwrite_with_gradient", "name")
-)  # fmt: skip
+    *("shape", "initializer", "dtype", "trainable", "autocast", "regularizer", "constraint"),
+    *("aggregation", "overwrite_with_gradient", "name"),
+)
 _EVERYWHERE = ("name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint")
 #: Keywords of one Keras, with the values that ask for nothing; compared by name in lower case.
 _ASKS_NOTHING: dict[str, tuple[str, ...]] = {
@@ -179,7 +181,7 @@ def _common(layer: Any, given: dict[str, Any], generation: int) -> dict[str, Any
         ours["dtype"] = dtype_name(ours["dtype"])
     for keyword in ("regularizer", "constraint"):
         if generation == 3 and inspect.isroutine(ours.get(keyword)):
-            ours[keyword] = _wrapped(layer, keyword, ours[keyword])
+            ours[keyword] = as_instance(layer, keyword, ours[keyword])
     return ours
 
 
@@ -228,7 +230,7 @@ def _tensor(layer: Any, value: Any, dtype: str | None) -> Any:
     return tensor if dtype is None else tensorflow.cast(tensor, dtype)
 
 
-def _wrapped(layer: Any, keyword: str, function: Callable[..., Any]) -> Any:
+def as_instance(layer: Any, keyword: str, function: Callable[..., Any]) -> Any:
     """A plain function as a regularizer or constraint: 3.1 to 3.14 take only instances."""
     keras = _keras_of(layer)
     base = keras.regularizers.Regularizer if keyword == "regularizer" else keras.constraints.Constraint

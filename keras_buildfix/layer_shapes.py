@@ -81,8 +81,9 @@ def output_shape(layer: Any) -> Any:
         computed = layer.compute_output_shape(*shapes.values() if len(shapes) == 1 else (), **_several(shapes))
     except Exception as error:
         raise ValueError(
-            f"The output shape of {_named(layer)} is not known: it was built for {shapes}, but its compute_output_shape "
-            f"fails ({type(error).__name__}: {error}). Give it a compute_output_shape, or call it on a keras.Input."
+            f"The output shape of {_named(layer)} is not known: it was built for {shapes}, but its "
+            f"compute_output_shape fails ({type(error).__name__}: {error}). "
+            "Give it a compute_output_shape, or call it on a keras.Input."
         ) from error
     return plain_shapes(computed)
 

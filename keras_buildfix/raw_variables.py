@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections import OrderedDict
 from typing import Any
 
 from keras_buildfix import _keras, _private, _private_portable
-from keras_buildfix.adding_weights import dtype_name, plain_initializer
+from keras_buildfix.adding_weights import as_instance, dtype_name, plain_initializer
 from keras_buildfix.info import keras_info
 
 #: On a backend's variable: the Keras weight that stands for it, by the ``Layer`` class of its Keras.
@@ -200,7 +201,9 @@ def _adopted(layer: Any, attribute: str, raw: Any) -> Any:
     if not _private.wraps_build(type(layer)):
         return _add(layer, attribute, raw, getter=lambda **_: raw, **arguments)
     if getattr(raw, "constraint", None) is not None:
-        arguments["constraint"] = raw.constraint
+        constraint = raw.constraint
+        plain = inspect.isroutine(constraint)
+        arguments["constraint"] = as_instance(layer, "constraint", constraint) if plain else constraint
     variable = _add(layer, attribute, raw, initializer=lambda shape, dtype=None: _value(raw), **arguments)
     _private_portable.share_storage(layer, variable, raw)
     return variable

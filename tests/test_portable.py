@@ -22,7 +22,9 @@ from keras_buildfix import (
 )
 from keras_buildfix.plain_shapes import Shape, plain_shapes
 
-pytestmark = pytest.mark.skipif(KERAS is None, reason="no Keras here")
+pytestmark = [pytest.mark.skipif(KERAS is None, reason="no Keras here")]
+if INFO is not None and INFO.backend == "numpy":  # it traces with whatever numbers the memory holds
+    pytestmark.append(pytest.mark.filterwarnings("ignore::RuntimeWarning"))
 KERAS_2 = INFO is not None and INFO.generation == 2
 BACKEND = INFO.backend if INFO is not None else ""
 TRAINS = BACKEND != "numpy"
@@ -188,7 +190,7 @@ def test_autocast_by_either_name_decides_in_which_dtype_a_weight_is_read(keyword
 
 def test_add_weight_refuses_what_it_would_have_to_guess():
     layer = portable()(name="mine")
-    with pytest.raises(TypeError, match="weight 'w' of the layer 'mine'.* `shape` twice"):
+    with pytest.raises(TypeError, match=r"weight 'w' of the layer 'mine'.* `shape` twice"):
         layer.add_weight("w", (3,), shape=(4,))
     with pytest.raises(TypeError, match="`name` twice"):
         layer.add_weight("w", (3,), name="v")
@@ -218,7 +220,7 @@ def test_a_slash_in_a_name_is_taken_or_refused_by_name():
     if KERAS_2:
         assert "a/b" in layer.add_weight("a/b", (3,)).name
     else:
-        with pytest.raises(ValueError, match="'a/b' of the layer .* Call it 'a_b'"):
+        with pytest.raises(ValueError, match=r"'a/b' of the layer .* Call it 'a_b'"):
             layer.add_weight("a/b", (3,))
 
 
@@ -237,7 +239,7 @@ def test_aggregations_by_enum_and_by_name_agree():
                 == "mean"
             )
         else:
-            with pytest.raises(ValueError, match="aggregation=.*can't honour"):
+            with pytest.raises(ValueError, match=r"aggregation=.*can't honour"):
                 layer.add_weight("b", (3,), aggregation=mean)
 
 
@@ -329,7 +331,8 @@ def test_variables_in_attributes_are_read_in_the_compute_dtype_and_trained_in_fl
 
     layer = portable(build=build, call=call)(dtype=policy)
     model = KERAS.Sequential([KERAS.Input((3,)), layer])
-    assert all(policy[6:] in each for each in seen)
+    model(ones(1, 3))
+    assert policy[6:] in seen[-1]  # on torch, Keras traces a model without casting
     assert ["float32" in str(w.dtype) for w in layer.trainable_weights] == [True, True]
     if TRAINS:
         model.compile(KERAS.optimizers.SGD(0.5), "mse")
@@ -416,7 +419,7 @@ def test_a_variable_set_after_the_build_is_one_clear_error(make):
         ValueError, match=r"attribute 'late' of the layer 'mine'.*after the layer was built.*reset_built"
     ):
         layer.late = make(ones(3))
-    with pytest.raises(ValueError, match="a list or dict of the layer 'mine'.*after the layer was built"):
+    with pytest.raises(ValueError, match=r"a list or dict of the layer 'mine'.*after the layer was built"):
         layer.items.append(make(ones(3)))
     assert len(layer.weights) == 1
 
@@ -459,7 +462,7 @@ def test_weight_refuses_what_is_no_array():
 def test_a_variable_of_another_backend_is_refused():
     torch = pytest.importorskip("torch")
     layer = portable()()
-    with pytest.raises(TypeError, match="attribute 'v' of the layer .*torch.nn.Parameter.*Use `weight"):
+    with pytest.raises(TypeError, match=r"attribute 'v' of the layer .*torch.nn.Parameter.*Use `weight"):
         layer.v = torch.nn.Parameter(torch.ones(3))
 
 
@@ -640,9 +643,9 @@ def test_a_shape_is_a_tuple():
     for same in (pickle.loads(pickle.dumps(shape)), copy.deepcopy(shape), copy.copy(shape)):
         assert same == shape
         assert same.as_list() == [None, 3]
-    assert ((*shape[1:], 4)).as_list() == [3, 4]
-    assert ([1, *shape]).as_list() == [1, None, 3]
-    assert ((1, *shape)).as_list() == [1, None, 3]
+    assert (shape[1:] + (4,)).as_list() == [3, 4]  # noqa: RUF005
+    assert ([1] + shape).as_list() == [1, None, 3]  # noqa: RUF005
+    assert ((1,) + shape).as_list() == [1, None, 3]  # noqa: RUF005
     assert (shape.rank, shape.ndims, shape.is_fully_defined(), shape[1:].is_fully_defined()) == (2, 2, False, True)
     assert repr(shape) == "(None, 3)"
     assert np.zeros(shape[1:]).shape == (3,)
@@ -725,9 +728,9 @@ def test_shapes_of_layers_and_models_are_tuples():
 
 
 def test_shapes_that_are_not_known_or_not_one_are_errors():
-    with pytest.raises(ValueError, match="input shape of the layer 'new' .*never called or built"):
+    with pytest.raises(ValueError, match=r"input shape of the layer 'new' .*never called or built"):
         input_shape(KERAS.layers.Dense(4, name="new"))
-    with pytest.raises(ValueError, match="output shape of the layer 'new' .*compute_output_shape"):
+    with pytest.raises(ValueError, match=r"output shape of the layer 'new' .*compute_output_shape"):
         output_shape(KERAS.layers.Dense(4, name="new"))
     with pytest.raises(ValueError, match="never called or built"):
         input_shape(KERAS.Sequential([KERAS.layers.Dense(2)]))
