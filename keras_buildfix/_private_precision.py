@@ -21,18 +21,33 @@ def autocasts(layer: Any) -> bool:
     return bool(state.get("_autocast", state.get("autocast", True)))
 
 
-def weights_dtype(base: type) -> str | None:
-    """The dtype in which a weight is read at this moment; None: in its own. `base` is its Keras's ``Layer``.
+def converts_call(base: type) -> bool:
+    """Whether this ``Layer`` has AutoGraph convert ``call``: Keras 2, whose module of it has ``autocast_variable``."""
+    return hasattr(sys.modules[base.__module__], "autocast_variable")
+
+
+def weights_dtype(base: type) -> Callable[[], str | None]:
+    """What tells in which dtype weights are read at the moment; None: in their own. `base` is its Keras's ``Layer``.
 
     ``get_autocast_scope``: 3.0.0 to nightly. ``autocast_variable._autocast_dtype``, of this thread: Keras 2,
     all versions. Both as the module of ``Layer`` has them.
     """
     module = sys.modules[base.__module__]
-    if hasattr(module, "autocast_variable"):
-        dtype = getattr(module.autocast_variable._autocast_dtype, "dtype", None)
-        return None if dtype is None else str(dtype.name)
-    scope = _autocasting(module).get_autocast_scope()
-    return None if scope is None else scope.dtype
+    if converts_call(base):
+        here = module.autocast_variable._autocast_dtype
+
+        def of_keras_2() -> str | None:
+            dtype = getattr(here, "dtype", None)
+            return None if dtype is None else dtype.name
+
+        return of_keras_2
+    current = _autocasting(module).get_autocast_scope
+
+    def of_keras_3() -> str | None:
+        scope = current()
+        return None if scope is None else scope.dtype
+
+    return of_keras_3
 
 
 def reading_weights(base: type, dtype: str) -> AbstractContextManager[Any]:
@@ -42,7 +57,7 @@ def reading_weights(base: type, dtype: str) -> AbstractContextManager[Any]:
     all versions, where only weights of a layer with a mixed policy autocast.
     """
     module = sys.modules[base.__module__]
-    if hasattr(module, "autocast_variable"):
+    if converts_call(base):
         dtype = sys.modules["tensorflow"].as_dtype(dtype)
         scope: AbstractContextManager[Any] = module.autocast_variable.enable_auto_cast_variables(dtype)
     else:
@@ -69,8 +84,7 @@ def casts_arrays_of_integers(base: type) -> bool:
 
     3.0.0 to 3.3.3. From 3.4.0 to nightly ``DTypePolicy.convert_input`` asks ``_should_cast`` first.
     """
-    module = sys.modules[base.__module__]
-    if hasattr(module, "autocast_variable"):
+    if converts_call(base):
         return False
     policy = sys.modules[base.__module__.partition(".")[0]].DTypePolicy
     return "_should_cast" not in policy.convert_input.__code__.co_names
@@ -92,8 +106,5 @@ def as_autograph_has_it(function: Callable[..., Any], base: type | None) -> Call
         return function
     autograph = tf.__internal__.autograph
     context = autograph.control_status_ctx()
-    if base is None:
-        convert = getattr(context.status, "name", "") == "ENABLED"
-    else:
-        convert = hasattr(sys.modules[base.__module__], "autocast_variable")
+    convert = context.status.name == "ENABLED" if base is None else converts_call(base)
     return autograph.tf_convert(function, context) if convert else function

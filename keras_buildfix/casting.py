@@ -96,6 +96,11 @@ def cast_inputs(layer: Any, structure: Any) -> Any:
     return structure if dtype is None else cast(structure, dtype, _keras.layer_base(type(layer)))
 
 
+def has_dtype(value: Any, dtype: str) -> bool:
+    """Whether a value is, at a glance, a tensor of this dtype, for which nothing is to be done."""
+    return type(value) in _tensors and _names.get(value.dtype) == dtype
+
+
 def casting_dtype(layer: Any) -> str | None:
     """The dtype that the rule casts to for a layer; None where the rule leaves the layer alone."""
     dtype = layer.compute_dtype
@@ -175,6 +180,8 @@ def _kind_of(value: Any) -> _Kind:
     kind = next((kind for package, kind, is_one in _TENSORS if is_one(sys.modules.get(package), value)), _as_it_is)
     if kind is not _as_it_is:
         _kinds[cls] = kind
+        if kind is not _cast_array:
+            _tensors.add(cls)
     return kind
 
 
@@ -311,6 +318,9 @@ _TENSORS: tuple[tuple[str, _Kind, Callable[[Any, Any], bool]], ...] = (
     ("jax.experimental.sparse", _cast_sparse_of_jax, _is_sparse_of_jax),
     ("torch", _cast_of_torch, _is_of_torch),
 )
+
+#: Types of tensors that have been met. An array becomes one even if it has the dtype.
+_tensors: set[type] = set()
 
 #: How values of a type are cast; types of tensors are added when they are met.
 _kinds: dict[type, _Kind] = {

@@ -26,6 +26,7 @@ from keras_buildfix.casting import (
     cast_inputs,
     casting_dtype,
     first_dtype,
+    has_dtype,
 )
 
 _Callable = TypeVar("_Callable", bound=Callable[..., Any])
@@ -161,16 +162,17 @@ def full_precision(function: _Callable) -> _Callable:
 
     @functools.wraps(function)
     def precise(*args: Any, **kwargs: Any) -> Any:
-        base = _layer_base(type(args[0])) if args else None
+        base = _home(type(args[0])).base if args else None
         dtype = casting_dtype(args[0]) if base is not None else None
         if dtype is None:
             dtype = first_dtype((args, kwargs), HALVES)
         run = _private_precision.as_autograph_has_it(function, base)
         with _reading_float32(base, dtype):
             args = cast(args, "float32", base, HALVES)
-            kwargs = cast(kwargs, "float32", base, HALVES)
+            if kwargs:
+                kwargs = cast(kwargs, "float32", base, HALVES)
             result = run(*args, **kwargs)
-        return result if dtype is None else cast(result, dtype, base)
+        return result if dtype is None or has_dtype(result, dtype) else cast(result, dtype, base)
 
     return _presented(precise, function)  # type: ignore[no-any-return]
 
@@ -240,7 +242,7 @@ def _passed_on(cls: type) -> Callable[..., Any]:
     @functools.wraps(inherited)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         following = super(cls, self).call  # type: ignore[arg-type]
-        return _private_precision.as_autograph_has_it(following, _layer_base(type(self)))(*args, **kwargs)
+        return _private_precision.as_autograph_has_it(following, _home(type(self)).base)(*args, **kwargs)
 
     call.__signature__ = inspect.signature(inherited)  # type: ignore[attr-defined]
     _private_precision.not_for_autograph(call)
@@ -274,19 +276,27 @@ def _safe(call: Any) -> Any:
 
     @functools.wraps(call)
     def safe(self: Any, *args: Any, **kwargs: Any) -> Any:
-        dtype = casting_dtype(self)
-        if dtype is None:
-            return _private_precision.as_autograph_has_it(function, _layer_base(type(self)))(self, *args, **kwargs)
-        base = _layer_base(type(self))
-        args = cast(args, dtype, base)
+        home = _home(type(self))
+        if home.base is None:
+            _keras.layer_instance(self, "A call that is mixed_precision_safe")
+        run = _private_precision.as_autograph_has_it(function, home.base) if home.converts else function
+        policy = self.dtype_policy
+        dtype = policy.compute_dtype
+        if dtype not in FLOATS or not _private_precision.autocasts(self):
+            return run(self, *args, **kwargs)
+        for value in args:
+            if not has_dtype(value, dtype):
+                args = cast(args, dtype, home.base)
+                break
         if kwargs:
-            kwargs = cast(kwargs, dtype, base)
-        run = _private_precision.as_autograph_has_it(function, base)
-        reading = _private_precision.weights_dtype(base)  # type: ignore[arg-type]
-        if reading == dtype or (reading is None and self.variable_dtype == dtype):
-            return cast(run(self, *args, **kwargs), dtype, base)
-        with _private_precision.reading_weights(base, dtype):  # type: ignore[arg-type]
-            return cast(run(self, *args, **kwargs), dtype, base)
+            kwargs = cast(kwargs, dtype, home.base)
+        reading = home.weights_dtype()
+        if reading == dtype or (reading is None and policy.variable_dtype == dtype):
+            result = run(self, *args, **kwargs)
+        else:
+            with _private_precision.reading_weights(home.base, dtype):
+                result = run(self, *args, **kwargs)
+        return result if has_dtype(result, dtype) else cast(result, dtype, home.base)
 
     setattr(safe, _SAFE, True)
     return _presented(safe, call)
@@ -312,25 +322,35 @@ def _presented(wrapper: Any, function: Any) -> Any:
 
 def _reading_float32(base: type | None, dtype: str | None) -> AbstractContextManager[Any]:
     """Has weights be read in float32 where they would come in half of it; of each Keras if none is given."""
+    if base is not None:
+        reading = _private_precision.reading_weights
+        return reading(base, "float32") if dtype in HALVES else contextlib.nullcontext()
     scopes = contextlib.ExitStack()
-    if base is not None and dtype in HALVES:
-        scopes.enter_context(_private_precision.reading_weights(base, "float32"))
-    elif base is None:
-        for each in _keras.loaded_layer_bases():
-            if _private_precision.weights_dtype(each) in HALVES:
-                scopes.enter_context(_private_precision.reading_weights(each, "float32"))
+    for each in _keras.loaded_layer_bases():
+        if _private_precision.weights_dtype(each)() in HALVES:
+            scopes.enter_context(_private_precision.reading_weights(each, "float32"))
     return scopes
 
 
-def _layer_base(cls: type) -> type | None:
-    """``_keras.layer_base``, remembered for as long as the class lives: asked at each call."""
+class _Home:
+    """What is to be known of the Keras of a layer class, at each call."""
+
+    def __init__(self, cls: type) -> None:
+        self.base: Any = _keras.layer_base(cls)
+        if self.base is not None:
+            self.converts = _private_precision.converts_call(self.base)
+            self.weights_dtype = _private_precision.weights_dtype(self.base)
+
+
+def _home(cls: type) -> _Home:
+    """The home of a class, remembered for as long as the class lives."""
     try:
-        return _bases[cls]
+        return _homes[cls]
     except KeyError:
-        found = _bases[cls] = _keras.layer_base(cls)
+        found = _homes[cls] = _Home(cls)
         return found
     except TypeError:  # a metaclass has made its classes unhashable
-        return _keras.layer_base(cls)
+        return _Home(cls)
 
 
-_bases: weakref.WeakKeyDictionary[type, type | None] = weakref.WeakKeyDictionary()
+_homes: weakref.WeakKeyDictionary[type, _Home] = weakref.WeakKeyDictionary()

@@ -727,6 +727,16 @@ def test_what_can_not_be_in_full_precision_is_an_error(wrong):
         full_precision(wrong)
 
 
+def test_a_call_of_what_is_no_layer_is_an_error():
+    class Part(MixedPrecisionMixin):
+        def call(self, x):
+            return x
+
+    with pytest.raises(TypeError, match="mixed_precision_safe expects a Keras layer"):
+        Part().call(1)
+    assert dtype_of(type("Whole", (Part, L.Layer), {})(dtype=MIXED)(ones())) == "bfloat16"
+
+
 def test_a_static_call_is_an_error():
     with pytest.raises(TypeError, match="to be a method that takes self"):
 
@@ -1055,10 +1065,10 @@ def test_private_names_are_where_their_room_says():
     ]
     layer = L.Dense(1, autocast=False)
     base = KERAS.layers.Layer
-    assert _private_precision.weights_dtype(base) is None
+    assert _private_precision.weights_dtype(base)() is None
     with _private_precision.reading_weights(base, "float16"):
-        assert _private_precision.weights_dtype(base) == "float16"
-    assert _private_precision.weights_dtype(base) is None
+        assert _private_precision.weights_dtype(base)() == "float16"
+    assert _private_precision.weights_dtype(base)() is None
     assert not _private_precision.autocasts(layer)
     assert _private_precision.autocasts(L.Dense(1))
     if K2:
