@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from keras_buildfix.policies import policy as policy
     from keras_buildfix.policies import set_policy as set_policy
     from keras_buildfix.portable import PortableLayerMixin as PortableLayerMixin
+    from keras_buildfix.precise import full_precision as full_precision
     from keras_buildfix.precision import MixedPrecisionMixin as MixedPrecisionMixin
-    from keras_buildfix.precision import full_precision as full_precision
     from keras_buildfix.precision import mixed_precision_safe as mixed_precision_safe
     from keras_buildfix.precision import safe_call as safe_call
     from keras_buildfix.raw_variables import weight as weight
@@ -83,7 +83,7 @@ _HOME = {
     "freeze": "freezing",
     "freeze_up_to": "freezing",
     "frozen": "freezing",
-    "full_precision": "precision",
+    "full_precision": "precise",
     "get_policy": "policies",
     "get_weights": "weights",
     "input_shape": "layer_shapes",

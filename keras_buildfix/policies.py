@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_buildfix import _keras
-from keras_buildfix.casting import FLOATS
+from keras_buildfix._casts import FLOATS
 from keras_buildfix.info import keras_info
 
 #: Names that are tried when one has to be listed; another that Keras takes is taken too.

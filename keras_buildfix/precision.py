@@ -8,26 +8,16 @@ already, nothing is added: not an operation in the graph.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
-import weakref
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from types import FunctionType
 from typing import Any, TypeVar, overload
 
 from keras_buildfix import _keras, _private_precision
-from keras_buildfix.casting import (
-    FLOATS,
-    HALVES,
-    arrays_of_integers_to_tensors,
-    cast,
-    cast_inputs,
-    casting_dtype,
-    first_dtype,
-    has_dtype,
-)
+from keras_buildfix._casts import FLOATS, arrays_of_integers_to_tensors, cast, first_dtype, has_dtype
+from keras_buildfix._wrapping import home_of, presented
+from keras_buildfix.casting import cast_inputs
 
 _Callable = TypeVar("_Callable", bound=Callable[..., Any])
 _NOT_GIVEN: Any = object()
@@ -123,60 +113,6 @@ class MixedPrecisionMixin:
         _mend(cls)
 
 
-def full_precision(function: _Callable) -> _Callable:
-    """Has a function compute in float32 and hand back the compute dtype: a softmax, norm, exp or loss.
-
-    Use on a function of tensors or on a method of a layer, in a ``mixed_precision_safe`` ``call`` or not.
-    Floating arguments of float16 and bfloat16, however nested, become float32 (float64 stays); weights
-    that are read inside come in float32, except, on Keras 2, those of a layer whose policy is plain
-    ``"float16"`` or ``"bfloat16"``, which have no more than that. Layers that are called inside have
-    their own policy.
-
-    Args:
-        function: The function or method.
-
-    Returns:
-        The function wrapped. Floating tensors in its result have the compute dtype of the layer if its
-        first argument is one, or else the dtype of the first float16 or bfloat16 argument; without any,
-        the result is as computed.
-
-    Raises:
-        TypeError: If given anything but a function.
-
-    Example:
-        >>> import numpy as np
-        >>> from keras_buildfix import full_precision
-        >>> @full_precision
-        ... def total(x):
-        ...     return x.cumsum()[-1]
-        >>> ones = np.ones(3000, "float16")
-        >>> float(total(ones)), total(ones).dtype.name, float(ones.cumsum()[-1])
-        (3000.0, 'float16', 2048.0)
-
-    Source: what ``keras.layers.Softmax`` and libraries do by hand, with casts to and fro.
-    """
-    if isinstance(function, (type, staticmethod, classmethod)) or not callable(function):
-        raise TypeError(f"full_precision expects a function or method; got {_keras.describe(function)}.")
-    if _keras.layer_base(type(function)) is not None:
-        raise TypeError(f"full_precision expects a function or method; got {_keras.describe(function)}.")
-
-    @functools.wraps(function)
-    def precise(*args: Any, **kwargs: Any) -> Any:
-        base = _home(type(args[0])).base if args else None
-        dtype = casting_dtype(args[0]) if base is not None else None
-        if dtype is None:
-            dtype = first_dtype((args, kwargs), HALVES)
-        run = _private_precision.as_autograph_has_it(function, base)
-        with _reading_float32(base, dtype):
-            args = cast(args, "float32", base, HALVES)
-            if kwargs:
-                kwargs = cast(kwargs, "float32", base, HALVES)
-            result = run(*args, **kwargs)
-        return result if dtype is None or has_dtype(result, dtype) else cast(result, dtype, base)
-
-    return _presented(precise, function)  # type: ignore[no-any-return]
-
-
 def safe_call(layer: Any, *args: Any, **kwargs: Any) -> Any:
     """Calls a layer of another policy: its inputs are cast for it, its results for the caller.
 
@@ -242,7 +178,7 @@ def _passed_on(cls: type) -> Callable[..., Any]:
     @functools.wraps(inherited)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         following = super(cls, self).call  # type: ignore[arg-type]
-        return _private_precision.as_autograph_has_it(following, _home(type(self)).base)(*args, **kwargs)
+        return _private_precision.as_autograph_has_it(following, home_of(type(self)).base)(*args, **kwargs)
 
     call.__signature__ = inspect.signature(inherited)  # type: ignore[attr-defined]
     _private_precision.not_for_autograph(call)
@@ -276,7 +212,7 @@ def _safe(call: Any) -> Any:
 
     @functools.wraps(call)
     def safe(self: Any, *args: Any, **kwargs: Any) -> Any:
-        home = _home(type(self))
+        home = home_of(type(self))
         if home.base is None:
             _keras.layer_instance(self, "A call that is mixed_precision_safe")
         run = _private_precision.as_autograph_has_it(function, home.base) if home.converts else function
@@ -299,7 +235,7 @@ def _safe(call: Any) -> Any:
         return result if has_dtype(result, dtype) else cast(result, dtype, home.base)
 
     setattr(safe, _SAFE, True)
-    return _presented(safe, call)
+    return presented(safe, call)
 
 
 def _unbound(call: Any) -> Callable[..., Any]:
@@ -310,47 +246,3 @@ def _unbound(call: Any) -> Callable[..., Any]:
 
     _private_precision.not_for_autograph(function)
     return function
-
-
-def _presented(wrapper: Any, function: Any) -> Any:
-    """A wrapper that shows the signature of what it wraps: Keras 2 does not look at ``__wrapped__``."""
-    with contextlib.suppress(ValueError, TypeError):  # a builtin may have none
-        wrapper.__signature__ = inspect.signature(function)
-    _private_precision.not_for_autograph(wrapper)
-    return wrapper
-
-
-def _reading_float32(base: type | None, dtype: str | None) -> AbstractContextManager[Any]:
-    """Has weights be read in float32 where they would come in half of it; of each Keras if none is given."""
-    if base is not None:
-        reading = _private_precision.reading_weights
-        return reading(base, "float32") if dtype in HALVES else contextlib.nullcontext()
-    scopes = contextlib.ExitStack()
-    for each in _keras.loaded_layer_bases():
-        if _private_precision.weights_dtype(each)() in HALVES:
-            scopes.enter_context(_private_precision.reading_weights(each, "float32"))
-    return scopes
-
-
-class _Home:
-    """What is to be known of the Keras of a layer class, at each call."""
-
-    def __init__(self, cls: type) -> None:
-        self.base: Any = _keras.layer_base(cls)
-        if self.base is not None:
-            self.converts = _private_precision.converts_call(self.base)
-            self.weights_dtype = _private_precision.weights_dtype(self.base)
-
-
-def _home(cls: type) -> _Home:
-    """The home of a class, remembered for as long as the class lives."""
-    try:
-        return _homes[cls]
-    except KeyError:
-        found = _homes[cls] = _Home(cls)
-        return found
-    except TypeError:  # a metaclass has made its classes unhashable
-        return _Home(cls)
-
-
-_homes: weakref.WeakKeyDictionary[type, _Home] = weakref.WeakKeyDictionary()

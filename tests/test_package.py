@@ -29,8 +29,9 @@ FLOORS = [
     {"weight_assigning", "weight_structure", "extra_weights", "raw_variables"},
     {"_extra_entries"},
     {"policies", "weight_matching", "_variables", "adding_weights", "layer_shapes"},
-    {"precision", "build", "info", "weight_names", "weight_files", "_own_saving", "own_function", "plain_shapes"},
+    {"precision", "precise", "build", "info", "weight_names", "weight_files", "_own_saving", "own_function", "plain_shapes"},
     {"casting", "_mixins", "_private_portable"},
+    {"_casts", "_wrapping"},
     {"_keras", "facts", "formats.safetensors", "formats.npz", "formats.hdf5", "formats.keras_zip"},
     {
         "_code",

@@ -1,0 +1,82 @@
+"""Parts of a layer in half precision that compute in float32: a softmax, a norm, an exp, a loss."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+from keras_buildfix import _keras, _private_precision
+from keras_buildfix._casts import HALVES, cast, first_dtype, has_dtype
+from keras_buildfix._wrapping import home_of, presented
+from keras_buildfix.casting import casting_dtype
+
+_Callable = TypeVar("_Callable", bound=Callable[..., Any])
+
+
+def full_precision(function: _Callable) -> _Callable:
+    """Has a function compute in float32 and hand back the compute dtype: a softmax, norm, exp or loss.
+
+    Use on a function of tensors or on a method of a layer, in a ``mixed_precision_safe`` ``call`` or not.
+    Floating arguments of float16 and bfloat16, however nested, become float32 (float64 stays); weights
+    that are read inside come in float32, except, on Keras 2, those of a layer whose policy is plain
+    ``"float16"`` or ``"bfloat16"``, which have no more than that. Layers that are called inside have
+    their own policy.
+
+    Args:
+        function: The function or method.
+
+    Returns:
+        The function wrapped. Floating tensors in its result have the compute dtype of the layer if its
+        first argument is one, or else the dtype of the first float16 or bfloat16 argument; without any,
+        the result is as computed.
+
+    Raises:
+        TypeError: If given anything but a function.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_buildfix import full_precision
+        >>> @full_precision
+        ... def total(x):
+        ...     return x.cumsum()[-1]
+        >>> ones = np.ones(3000, "float16")
+        >>> float(total(ones)), total(ones).dtype.name, float(ones.cumsum()[-1])
+        (3000.0, 'float16', 2048.0)
+
+    Source: what ``keras.layers.Softmax`` and libraries do by hand, with casts to and fro.
+    """
+    if isinstance(function, (type, staticmethod, classmethod)) or not callable(function):
+        raise TypeError(f"full_precision expects a function or method; got {_keras.describe(function)}.")
+    if _keras.layer_base(type(function)) is not None:
+        raise TypeError(f"full_precision expects a function or method; got {_keras.describe(function)}.")
+
+    @functools.wraps(function)
+    def precise(*args: Any, **kwargs: Any) -> Any:
+        base = home_of(type(args[0])).base if args else None
+        dtype = casting_dtype(args[0]) if base is not None else None
+        if dtype is None:
+            dtype = first_dtype((args, kwargs), HALVES)
+        run = _private_precision.as_autograph_has_it(function, base)
+        with _reading_float32(base, dtype):
+            args = cast(args, "float32", base, HALVES)
+            if kwargs:
+                kwargs = cast(kwargs, "float32", base, HALVES)
+            result = run(*args, **kwargs)
+        return result if dtype is None or has_dtype(result, dtype) else cast(result, dtype, base)
+
+    return presented(precise, function)  # type: ignore[no-any-return]
+
+
+def _reading_float32(base: type | None, dtype: str | None) -> AbstractContextManager[Any]:
+    """Has weights be read in float32 where they would come in half of it; of each Keras if none is given."""
+    if base is not None:
+        reading = _private_precision.reading_weights
+        return reading(base, "float32") if dtype in HALVES else contextlib.nullcontext()
+    scopes = contextlib.ExitStack()
+    for each in _keras.loaded_layer_bases():
+        if _private_precision.weights_dtype(each)() in HALVES:
+            scopes.enter_context(_private_precision.reading_weights(each, "float32"))
+    return scopes
