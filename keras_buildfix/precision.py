@@ -16,6 +16,7 @@ from typing import Any, TypeVar, overload
 
 from keras_buildfix import _keras, _private_precision
 from keras_buildfix._casts import FLOATS, arrays_of_integers_to_tensors, cast, first_dtype, has_dtype
+from keras_buildfix._mixins import check_listed_first
 from keras_buildfix._wrapping import home_of, presented
 from keras_buildfix.casting import cast_inputs
 
@@ -101,15 +102,7 @@ class MixedPrecisionMixin:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        first = next(base for base in cls.__mro__ if base is MixedPrecisionMixin or _keras.belongs_to_keras(base))
-        if first is not MixedPrecisionMixin:
-            listed = [base for base in cls.__bases__ if not issubclass(base, MixedPrecisionMixin)]
-            mixins = [base for base in cls.__bases__ if issubclass(base, MixedPrecisionMixin)]
-            order = ", ".join(base.__name__ for base in mixins + listed)
-            raise TypeError(
-                f"MixedPrecisionMixin comes after the Keras class {first.__name__} in {cls.__name__}: "
-                f"list it first, as in `class {cls.__name__}({order})`."
-            )
+        check_listed_first(cls, MixedPrecisionMixin)
         _mend(cls)
 
 
