@@ -12,8 +12,8 @@ from keras_buildfix.plain_shapes import plain_shapes
 def input_shape(layer: Any) -> Any:
     """The shape of a layer's input, as a tuple; for several inputs in their lists and dicts.
 
-    Known once the layer was called symbolically (in a functional or ``Sequential`` model), or built: by
-    its first call on data, or by ``build``. The batch size is then that of the build.
+    Known once the layer was called symbolically (in a functional or ``Sequential`` model) or on data, whose
+    batch size it then has; on Keras 3 also once ``build`` was called by hand, of which Keras 2 takes no note.
 
     Args:
         layer: A Keras layer or model.
@@ -61,11 +61,12 @@ def output_shape(layer: Any) -> Any:
 
     Example:
         >>> import keras
+        >>> import numpy as np
         >>> from keras_buildfix import output_shape
         >>> layer = keras.layers.Dense(4)
-        >>> layer.build((None, 3))
+        >>> _ = layer(np.ones((2, 3), "float32"))
         >>> output_shape(layer)
-        (None, 4)
+        (2, 4)
 
     Source: see ``input_shape``.
     """
@@ -134,9 +135,15 @@ def _built_for(layer: Any, which: str) -> dict[str, Any]:
     if not layer.built or not any(shape is not None for shape in shapes.values()):
         way_out = f"Call it on a keras.Input or on data first, or ask layer.compute_{which}_shape(...) of a known input"
         if which == "input":
-            way_out = "Call it on a keras.Input or on data, or build it, first"
-        raise ValueError(f"The {which} shape of {_named(layer)} is not known: it was never called or built. {way_out}.")
+            way_out = "Call it on a keras.Input or on data first"
+        raise ValueError(
+            f"The {which} shape of {_named(layer)} is not known: it was never called{_or_built(layer)}. {way_out}."
+        )
     return shapes
+
+
+def _or_built(layer: Any) -> str:
+    return ", only built by hand, of which this Keras takes no note" if layer.built else " or built"
 
 
 def _several(shapes: dict[str, Any]) -> dict[str, Any]:

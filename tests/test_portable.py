@@ -69,6 +69,15 @@ def names_of(variables):
     return [variable.name.partition(":")[0].rpartition("/")[2] for variable in variables]
 
 
+def can_be_pickled(model):
+    """Not on 2.12 nor on the first Keras 3."""
+    try:
+        return bool(pickle.dumps(model))
+    except Exception:
+        assert INFO.version < "3.5"
+        return False
+
+
 def value_of(variable):
     return numpy(KERAS.ops.convert_to_tensor(variable) if not KERAS_2 else variable)
 
@@ -623,7 +632,7 @@ def test_a_built_layer_can_be_copied():
     assert numpy(copied(ones(1, 3))).tolist() == [[2, 2, 2]]
     copied.layers[-1].v.assign(ones(3))
     assert numpy(model(ones(1, 3))).tolist() == [[2, 2, 2]]
-    if not KERAS_2 or INFO.version >= "2.13":
+    if can_be_pickled(KERAS.Sequential([KERAS.Input((3,)), KERAS.layers.Dense(2)])):
         assert numpy(pickle.loads(pickle.dumps(model))(ones(1, 3))).tolist() == [[2, 2, 2]]
 
 
