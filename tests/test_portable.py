@@ -619,15 +619,17 @@ def test_a_model_a_users_mixin_and_a_second_generation_work(make):
         assert all(value_of(w)[0] < 1 for w in model.trainable_weights)
 
 
-@pytest.mark.skipif(
-    INFO is not None and INFO.version.startswith("3.0."), reason="deepcopy of a built layer fails on 3.0"
-)
 def test_a_built_layer_can_be_copied():
     cls = register(
         portable(build=lambda self, shape: setattr(self, "v", weight(ones(shape[-1]))), call=lambda self, x: x * self.v)
     )
     model = KERAS.Sequential([KERAS.Input((3,)), cls()])
     model.layers[-1].v.assign(ones(3) * 2)
+    try:
+        copy.deepcopy(KERAS.Sequential([KERAS.Input((3,)), KERAS.layers.Dense(2)]))
+    except Exception:
+        assert INFO.version < "3.3"
+        pytest.skip("this Keras can't copy a plain built model")
     copied = copy.deepcopy(model)
     assert numpy(copied(ones(1, 3))).tolist() == [[2, 2, 2]]
     copied.layers[-1].v.assign(ones(3))
