@@ -78,6 +78,17 @@ def per_variable_dicts(optimizer: Any) -> dict[str, dict[Any, Any]]:
     }
 
 
+def notes(optimizer: Any) -> dict[str, dict[Any, Any]]:
+    """The attributes of an optimizer with something else by key: on nightly, which weights decay, of ``build``'s making."""
+    own = {id(variable) for variable in own_variables(optimizer)}
+    return {
+        name: dict(value)
+        for name, value in vars(optimizer).items()
+        if isinstance(value, dict) and name not in (_PLACES_2, _PLACES_3) and not name.startswith("_self_")
+        if not any(id(item) in own for item in value.values())
+    }
+
+
 def single_variables(optimizer: Any) -> dict[str, Any]:
     """The attributes of an optimizer that are one of its variables: the count of steps, and the like."""
     own = {id(variable) for variable in own_variables(optimizer)}

@@ -11,6 +11,7 @@ from keras_buildfix.compiled_models import CompiledModel, compiled_models_with
 from keras_buildfix.selecting import Select, nothing_called
 from keras_buildfix.trainable_flags import Trainability
 from keras_buildfix.waiting_freezes import Rule, WaitingFreeze, stop_all, take_note, waiting_in
+from keras_buildfix.waiting_weights import layers_to_build
 from keras_buildfix.weight_names import LayerNode, weight_tree
 
 _KINDS = ("frozen", "train")
@@ -184,7 +185,8 @@ def _change(model: Any, rule: Rule) -> None:
     tree = weight_tree(_keras.layer_instance(model, rule.wanted_by))
     nodes = list(tree.nodes())
     before = Trainability.of(nodes)
-    after = rule.applied(tree, before)
+    waits = bool(layers_to_build(tree))
+    after = rule.applied(tree, before, waits)
     changed = any(_differs(node, before, after) for node in nodes)
     models = compiled_models_with(node.layer for node in nodes)
     slots = [each.slots() for each in models]
@@ -198,8 +200,9 @@ def _change(model: Any, rule: Rule) -> None:
             with contextlib.suppress(Exception):
                 CompiledModel(each.model).follow(remembered=had)
         raise
-    take_note(nodes)
-    WaitingFreeze(tree, rule).start()
+    if waits:
+        take_note(nodes)
+        WaitingFreeze(tree, rule).start()
 
 
 def _differs(node: LayerNode, before: Trainability, after: Trainability) -> bool:

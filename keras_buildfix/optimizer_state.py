@@ -62,10 +62,11 @@ def train_only(model: Any, optimizer: Any, trained: Sequence[Any], wanted: Seque
     old, singles = private.own_variables(inner), private.single_variables(inner)
     loops = _order(old, known, slots, singles)
     names = set(private.per_variable_lists(inner, len(known)) if known else ())
+    notes = private.notes(inner)
 
     added = [variable for variable in wanted if id(variable) not in slots]
     if added:
-        before = {**private.per_variable_lists(inner, len(known)), **private.per_variable_dicts(inner), **singles}
+        before = {**private.per_variable_lists(inner, len(known)), **private.per_variable_dicts(inner), **notes, **singles}
         try:
             with private.tensorflow_scope(model):
                 private.build_for(inner, added)
@@ -78,7 +79,8 @@ def train_only(model: Any, optimizer: Any, trained: Sequence[Any], wanted: Seque
         if len(added) > len(known):
             loops = _order(private.own_variables(inner), added, fresh, private.single_variables(inner))
 
-    attributes: dict[str, Any] = {}
+    now = private.notes(inner)
+    attributes: dict[str, Any] = {name: {**notes[name], **now[name]} for name in notes if name in now and notes[name] != now[name]}
     for name in names.union(*(slots[id(variable)] for variable in wanted)):
         held = [slots[id(variable)].get(name, Slot(None, False)).variable for variable in wanted]
         if isinstance(vars(inner).get(name), dict):

@@ -37,6 +37,7 @@ def select(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bool = Fa
     found = Selection()
     start = "".join(f"{name}/" for name in tree.path)
     names = {key: start + name for key, name in tree.names().items()}
+    node_of = {id(node.layer): node for node in tree.nodes()}
     for part in _parts(wanted):
         before = len(found.layers) + len(found.weights)
         if isinstance(part, (str, re.Pattern)):
@@ -44,7 +45,9 @@ def select(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bool = Fa
                 found.unmatched.append(nothing_called(tree, part if isinstance(part, str) else part.pattern))
             continue
         if _is_layer(part):
-            if not _select_layer(tree, part, found) and not partly:
+            if id(part) in node_of:
+                _add(node_of[id(part)], found)
+            elif not partly:
                 raise ValueError(f"{wanted_by}: the layer {part.name!r} is not in {tree.layer.name!r}.")
             continue
         if id(part) in names:
@@ -91,13 +94,6 @@ def _parts(wanted: Select) -> Iterable[Any]:
 
 def _is_layer(part: object) -> bool:
     return not isinstance(part, type) and _keras.layer_base(type(part)) is not None
-
-
-def _select_layer(tree: LayerNode, layer: Any, found: Selection) -> bool:
-    node = next((node for node in tree.nodes() if node.layer is layer), None)
-    if node is not None:
-        _add(node, found)
-    return node is not None
 
 
 def _select_by_name(tree: LayerNode, names: dict[int, str], pattern: str | re.Pattern[str], found: Selection) -> bool:

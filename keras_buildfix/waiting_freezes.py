@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_buildfix.selecting import Select, Selection, select
 from keras_buildfix.trainable_flags import Trainability, is_batch_normalization
-from keras_buildfix.waiting_weights import AfterBuild, is_to_build, layers_to_build
+from keras_buildfix.waiting_weights import AfterBuild, is_to_build
 from keras_buildfix.weight_names import LayerNode, weight_tree
 
 
@@ -27,10 +27,9 @@ class Rule:
         if not self.wanted_by:
             object.__setattr__(self, "wanted_by", self.action)
 
-    def applied(self, tree: LayerNode, before: Trainability) -> Trainability:
-        """What is to be trained after it; nothing is set yet."""
+    def applied(self, tree: LayerNode, before: Trainability, waits: bool) -> Trainability:
+        """What is to be trained after it; nothing is set yet. `waits`: more may be built."""
         chosen, left_out = self.selected(tree)
-        waits = bool(layers_to_build(tree))
         if chosen.unmatched and not waits:
             raise ValueError(self._refused(tree, "; ".join(chosen.unmatched)))
         unknown = [text for text in left_out.unmatched if text.startswith("no layer or weight is called")]

@@ -1,0 +1,82 @@
+"""What freezing costs: against a plain recompile, in one run.
+
+    tox run -e bench          (or: python benchmarks/freezing.py, on the Keras of that Python)
+
+The peer is what people write today: ``layer.trainable = False`` for each layer, and ``compile`` with a new optimizer.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from build import row  # beside this file
+
+from keras_buildfix import freeze, keras_info, unfreeze
+
+keras: Any = __import__(keras_info().package)
+INFO = keras_info(keras)
+
+
+def model_of(count: int) -> Any:
+    """A model of this many dense layers, side by side: Keras does not get through a thousand one after another."""
+    x = keras.Input((4,))
+    return keras.Model(x, keras.layers.add([keras.layers.Dense(4)(x) for _ in range(count)]))
+
+
+def first_half(model: Any) -> list[Any]:
+    """The first half of its dense layers."""
+    dense = [layer for layer in model.layers if layer.weights]
+    return dense[: len(dense) // 2]
+
+
+def milliseconds(do: Callable[[], Any]) -> float:
+    """How long it takes once."""
+    start = time.perf_counter()
+    do()
+    return (time.perf_counter() - start) * 1e3
+
+
+def by_hand(model: Any) -> None:
+    """Freezes the first half and compiles anew."""
+    for layer in first_half(model):
+        layer.trainable = False
+    model.compile("adam", "mse")
+
+
+def main() -> None:
+    x, y = np.ones((8, 4), "float32"), np.ones((8, 4), "float32")
+    print(f"{INFO}; Python {sys.version.split()[0]}; medians\n")
+    row("what", "by hand", "ours", "ratio", "aim")
+    for count in (250, 500, 1000, 2000):
+        model = model_of(count)
+        half = first_half(model)
+        times = []
+        for _ in range(7):
+            times.append(milliseconds(lambda model=model, half=half: freeze(model, half)))
+            unfreeze(model)
+        aim = "< 50 ms" if count == 1000 else "linear"
+        row(f"freeze half of {count} layers (ms)", "-", f"{statistics.median(times):.1f}", "-", aim)
+
+    count = 30
+    steps: dict[str, list[float]] = {"freeze": [], "recompile": []}
+    for turn in range(6):
+        for way in sorted(steps, reverse=bool(turn % 2)):
+            model = model_of(count)
+            model.compile("adam", "mse")
+            model.train_on_batch(x, y)
+            change = by_hand if way == "recompile" else lambda model: freeze(model, first_half(model))
+            steps[way].append(milliseconds(lambda model=model, change=change: (change(model), model.train_on_batch(x, y))))
+    peer, ours = (statistics.median(steps[way]) for way in ("recompile", "freeze"))
+    row(f"freeze half of {count}, and the next step (ms)", f"{peer:.0f}", f"{ours:.0f}", f"{ours / peer:.3f}", "<= 1")
+
+
+if __name__ == "__main__":
+    main()
