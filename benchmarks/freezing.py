@@ -73,7 +73,9 @@ def main() -> None:
             model.compile("adam", "mse")
             model.train_on_batch(x, y)
             change = by_hand if way == "recompile" else lambda model: freeze(model, first_half(model))
-            steps[way].append(milliseconds(lambda model=model, change=change: (change(model), model.train_on_batch(x, y))))
+            steps[way].append(
+                milliseconds(lambda model=model, change=change: (change(model), model.train_on_batch(x, y)))
+            )
     peer, ours = (statistics.median(steps[way]) for way in ("recompile", "freeze"))
     row(f"freeze half of {count}, and the next step (ms)", f"{peer:.0f}", f"{ours:.0f}", f"{ours / peer:.3f}", "<= 1")
 

@@ -160,7 +160,9 @@ def frozen_alone(layer: Any) -> list[Any]:
     """
     if wraps_build(type(layer)):
         return []
-    return [variable for variable in getattr(layer, "_non_trainable_weights", ()) if getattr(variable, "trainable", False)]
+    return [
+        variable for variable in getattr(layer, "_non_trainable_weights", ()) if getattr(variable, "trainable", False)
+    ]
 
 
 def freeze_alone(layer: Any, frozen: list[Any]) -> None:

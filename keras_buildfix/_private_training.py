@@ -11,7 +11,12 @@ from typing import Any
 
 #: What an optimizer calls the list of its own variables, those of the model that it knows, and their places.
 #: 3.0.0 to nightly; Keras 2 (from 2.11 on, not ``optimizers.legacy``) has no list of the model's.
-_VARIABLES, _KNOWN, _PLACES_3, _PLACES_2 = "_variables", "_trainable_variables", "_trainable_variables_indices", "_index_dict"
+_VARIABLES, _KNOWN, _PLACES_3, _PLACES_2 = (
+    "_variables",
+    "_trainable_variables",
+    "_trainable_variables_indices",
+    "_index_dict",
+)
 
 
 def take_state_back(model: Any) -> None:
@@ -79,7 +84,7 @@ def per_variable_dicts(optimizer: Any) -> dict[str, dict[Any, Any]]:
 
 
 def notes(optimizer: Any) -> dict[str, dict[Any, Any]]:
-    """The attributes of an optimizer with something else by key: on nightly, which weights decay, of ``build``'s making."""
+    """The attributes of an optimizer with something else by key: on nightly ``build`` notes which weights decay."""
     own = {id(variable) for variable in own_variables(optimizer)}
     return {
         name: dict(value)

@@ -18,8 +18,10 @@ def compiled_models_with(layers: Iterable[Any]) -> list[CompiledModel]:
     """
     wanted = {id(layer): layer for layer in layers}
     bases = {_keras.layer_base(type(layer)) for layer in wanted.values()} - {None}
-    classes = {cls for base in bases if base is not None for cls in [*_keras.layer_classes(base)] if _is_model_class(cls)}
-    models = [thing for thing in gc.get_objects() if type(thing) in classes]
+    classes = {
+        cls for base in bases if base is not None for cls in [*_keras.layer_classes(base)] if _is_model_class(cls)
+    }
+    models = [thing for thing in gc.get_referrers(*classes) if type(thing) in classes]  # an object refers to its class
     return [
         CompiledModel(model)
         for model in models

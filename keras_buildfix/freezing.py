@@ -104,7 +104,7 @@ def freeze_up_to(model: Any, layer: Any, *, batchnorm: str = "frozen") -> None:
     Example:
         >>> import keras
         >>> from keras_buildfix import freeze_up_to
-        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(2), keras.layers.Dense(1)])
+        >>> model = keras.Sequential([keras.Input((3,)), *(keras.layers.Dense(2) for _ in range(3))])
         >>> freeze_up_to(model, "dense_1")
         >>> [layer.trainable for layer in model.layers]
         [False, False, True]
@@ -124,7 +124,9 @@ def freeze_up_to(model: Any, layer: Any, *, batchnorm: str = "frozen") -> None:
                 break
             chosen.append(child.layer)
         else:
-            raise ValueError(f"freeze_up_to: {nothing_called(tree, layer)} in {tree.layer.name!r}. Nothing was changed.")
+            raise ValueError(
+                f"freeze_up_to: {nothing_called(tree, layer)} in {tree.layer.name!r}. Nothing was changed."
+            )
     _change(model, Rule("freeze", [*chosen, node.layer], None, _kind(batchnorm, "freeze_up_to"), "freeze_up_to"))
 
 

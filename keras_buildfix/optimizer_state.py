@@ -66,7 +66,12 @@ def train_only(model: Any, optimizer: Any, trained: Sequence[Any], wanted: Seque
 
     added = [variable for variable in wanted if id(variable) not in slots]
     if added:
-        before = {**private.per_variable_lists(inner, len(known)), **private.per_variable_dicts(inner), **notes, **singles}
+        before = {
+            **private.per_variable_lists(inner, len(known)),
+            **private.per_variable_dicts(inner),
+            **notes,
+            **singles,
+        }
         try:
             with private.tensorflow_scope(model):
                 private.build_for(inner, added)
@@ -80,7 +85,9 @@ def train_only(model: Any, optimizer: Any, trained: Sequence[Any], wanted: Seque
             loops = _order(private.own_variables(inner), added, fresh, private.single_variables(inner))
 
     now = private.notes(inner)
-    attributes: dict[str, Any] = {name: {**notes[name], **now[name]} for name in notes if name in now and notes[name] != now[name]}
+    attributes: dict[str, Any] = {
+        name: {**notes[name], **now[name]} for name in notes if name in now and notes[name] != now[name]
+    }
     for name in names.union(*(slots[id(variable)] for variable in wanted)):
         held = [slots[id(variable)].get(name, Slot(None, False)).variable for variable in wanted]
         if isinstance(vars(inner).get(name), dict):
@@ -129,9 +136,7 @@ def _order(own: Sequence[Any], known: Sequence[Any], slots: Slots, singles: dict
     A name by itself is a variable that is made between two loops (Nadam's product, with a moving average).
     """
     place = {
-        id(slot.variable): (name, at)
-        for at, variable in enumerate(known)
-        for name, slot in slots[id(variable)].items()
+        id(slot.variable): (name, at) for at, variable in enumerate(known) for name, slot in slots[id(variable)].items()
     }
     name_of = {id(single): name for name, single in singles.items()}
     loops: list[list[str] | str] = []
@@ -166,5 +171,7 @@ def _filed(
             filed += [own[name].variable for name in loop if name in own and own[name].filed]
     seen = {id(variable) for variable in filed}
     for variable in wanted:  # what none of the loops had, since the weights so far had none
-        filed += [each.variable for each in slots[id(variable)].values() if each.filed and id(each.variable) not in seen]
+        filed += [
+            each.variable for each in slots[id(variable)].values() if each.filed and id(each.variable) not in seen
+        ]
     return filed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ def select(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bool = Fa
             continue
         if isinstance(part, type):
             _keras.layer_class(part, wanted_by)
-            _select_where(tree, lambda layer, cls=part: isinstance(layer, cls), found)
+            _select_where(tree, functools.partial(_is_a, part), found)
             reason = f"no layer is a {part.__name__}"
         elif callable(part) and not hasattr(part, "assign"):
             _select_where(tree, part, found)
@@ -94,6 +95,10 @@ def _parts(wanted: Select) -> Iterable[Any]:
 
 def _is_layer(part: object) -> bool:
     return not isinstance(part, type) and _keras.layer_base(type(part)) is not None
+
+
+def _is_a(cls: type, layer: Any) -> bool:
+    return isinstance(layer, cls)
 
 
 def _select_by_name(tree: LayerNode, names: dict[int, str], pattern: str | re.Pattern[str], found: Selection) -> bool:

@@ -75,10 +75,10 @@ class Trainability:
             last = [name for name, _ in node.trainable][len(node.trainable) - len(names) :]
             if names != last:
                 return (
-                    f"Keras 2 can't freeze {', '.join(names)} of the layer {'/'.join(node.path)!r} alone: there a weight has "
-                    "no setting of its own, and the order of the layer's weights, by which files are read, would "
-                    f"change ({', '.join(name for name, _ in node.trainable)}; only the last of them can be frozen "
-                    "alone). Freeze the whole layer."
+                    f"Keras 2 can't freeze {', '.join(names)} of the layer {'/'.join(node.path)!r} alone: there a "
+                    "weight has no setting of its own, and the order of the layer's weights, by which files are read, "
+                    f"would change ({', '.join(name for name, _ in node.trainable)}; only the last of them can be "
+                    "frozen alone). Freeze the whole layer."
                 )
         return None
 

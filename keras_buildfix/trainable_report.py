@@ -93,7 +93,9 @@ def trainable_summary(model: Any) -> TrainableSummary:
             lines.append(_counted(name, own, trained))
         elif not getattr(node.layer, "built", True) and not node.children:
             not_built.append(name)
-    numbers = [[getattr(each, name) for each in lines] for name in ("trainable", "trainable_bytes", "frozen", "frozen_bytes")]
+    numbers = [
+        [getattr(each, name) for each in lines] for name in ("trainable", "trainable_bytes", "frozen", "frozen_bytes")
+    ]
     return TrainableSummary(tuple(lines), LayerTrainability("total", *map(sum, numbers)), tuple(not_built))
 
 

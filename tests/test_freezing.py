@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import INFO, KERAS
+from conftest import INFO, KERAS, THOROUGH
 
 from keras_buildfix import freeze, freeze_up_to, frozen, named_weights, trainable_summary, unfreeze
 from keras_buildfix.optimizer_state import innermost, slots_of
@@ -162,8 +162,11 @@ OPTIMIZERS = {
 }
 
 
+EVERY = ("Adam", "SGD", "RMSprop", "Adafactor", "Ftrl", "Lion", "Adadelta", "Adagrad", "Adamax", "Lamb")
+
+
 @trains
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS if THOROUGH else ["Adam", "SGD"])
 def test_what_stays_trainable_goes_on_as_in_an_uninterrupted_run(name):
     """Against a run of the same model that trains all, and has the frozen weights put back after each step."""
     ours, peer = (compiled(a_model(), an_optimizer(name, **OPTIMIZERS[name])) for _ in range(2))
@@ -212,7 +215,7 @@ def own_variables(optimizer):
 
 
 @trains
-@pytest.mark.parametrize("name", [*OPTIMIZERS, "Muon", "Lion", "Adadelta", "Adagrad", "Adamax"])
+@pytest.mark.parametrize("name", ["Nadam", "Muon", *(EVERY if THOROUGH else ())])
 def test_an_optimizer_files_its_variables_as_a_new_one_would(name, request):
     if name == "Muon" and INFO.backend == "tensorflow" and INFO.version.startswith(("3.10.", "3.11.")):
         reason = "Keras 3.10 and 3.11 ask TensorFlow's variables for a path: Muon does not train there"
@@ -224,7 +227,12 @@ def test_an_optimizer_files_its_variables_as_a_new_one_would(name, request):
         pytest.skip(f"this Keras has no {name}")
     model = compiled(a_model(), optimizer)
     model.train_on_batch(X, Y)
-    for change in (lambda: freeze(model, "a"), lambda: freeze(model), lambda: unfreeze(model, "b"), lambda: unfreeze(model)):
+    for change in (
+        lambda: freeze(model, "a"),
+        lambda: freeze(model),
+        lambda: unfreeze(model, "b"),
+        lambda: unfreeze(model),
+    ):
         change()
         if model.trainable_weights:  # Nadam can't be built for none
             assert own_variables(model.optimizer) == fresh_slots(model, an_optimizer(name, **config))
@@ -287,9 +295,13 @@ def test_the_norm_of_gradients_does_not_count_frozen_weights():
 
 
 @trains
-@pytest.mark.skipif(INFO.backend == "torch", reason="torch on a CPU has no float16 for all operations; Keras wants a GPU for it")
+@pytest.mark.skipif(
+    INFO.backend == "torch", reason="torch on a CPU has no float16 for all operations; Keras wants a GPU for it"
+)
 def test_the_loss_scale_is_kept():
-    model = KERAS.Sequential([KERAS.Input((4,)), layers.Dense(3, name="a", dtype="mixed_float16"), layers.Dense(2, name="b")])
+    model = KERAS.Sequential(
+        [KERAS.Input((4,)), layers.Dense(3, name="a", dtype="mixed_float16"), layers.Dense(2, name="b")]
+    )
     scaled = (namespace().mixed_precision if K2 else KERAS.optimizers).LossScaleOptimizer
     if K2:
         optimizer = scaled(an_optimizer(), initial_scale=256.0)
@@ -370,7 +382,9 @@ def test_models_that_share_a_layer_all_follow():
 
 @trains
 def test_freezing_a_model_that_is_nested_in_a_compiled_one():
-    inner = KERAS.Sequential([KERAS.Input((4,)), layers.Dense(3, name="first"), layers.Dense(3, name="second")], name="inner")
+    inner = KERAS.Sequential(
+        [KERAS.Input((4,)), layers.Dense(3, name="first"), layers.Dense(3, name="second")], name="inner"
+    )
     model = compiled(KERAS.Sequential([KERAS.Input((4,)), inner, layers.Dense(2, name="head")]))
     steps(model)
     freeze(inner)
@@ -441,8 +455,8 @@ def test_a_block_restores_flags_and_the_optimizers_state_after_an_error_too():
         }
         return flags, slots
 
-    flags, slots = state()
-    with pytest.raises(KeyError, match="on purpose"), frozen(model, "a"):
+    @frozen(model, "a")
+    def step_and_fail():
         assert [layer.trainable for layer in model.layers] == [False, False, True]
         with frozen(model, "b"):
             assert not model.trainable_weights
@@ -451,6 +465,10 @@ def test_a_block_restores_flags_and_the_optimizers_state_after_an_error_too():
         steps(model, 1)
         assert changed(before, values(model)) == B
         raise KeyError("on purpose")
+
+    flags, slots = state()
+    with pytest.raises(KeyError, match="on purpose"):
+        step_and_fail()
     flags_after, slots_after = state()
     assert flags_after == flags == [True, False, True]
     assert set(slots) == set(slots_after)
@@ -549,7 +567,9 @@ def test_a_flag_set_by_hand_after_a_rule_counts():
 def test_a_name_that_nothing_gets_is_an_error_when_all_is_built():
     block = Block(name="block")
     freeze(block, "dnse")
-    with pytest.raises(ValueError, match=r"freeze: no layer or weight is called 'dnse' \(nearest: .*dense.* in 'block', now"):
+    with pytest.raises(
+        ValueError, match=r"freeze: no layer or weight is called 'dnse' \(nearest: .*dense.* in 'block', now"
+    ):
         block.build((None, 4))
     assert block(X).shape == (8, 3)
 
@@ -610,7 +630,9 @@ def test_single_weights():
         assert trained_names(model) == A | BN | B
     assert list(named_weights(model)) == list(named_weights(a_model()))
     if K2:
-        with pytest.raises(ValueError, match=r"Keras 2 can't freeze kernel of the layer 'a' alone.*Freeze the whole layer"):
+        with pytest.raises(
+            ValueError, match=r"Keras 2 can't freeze kernel of the layer 'a' alone.*Freeze the whole layer"
+        ):
             freeze(model, "*kernel")
         assert trained_names(model) == A | BN | B
     else:
@@ -650,14 +672,22 @@ def test_up_to_a_layer():
 
 
 WRONG = {
-    "a name of nothing": (lambda m: freeze(m, "c"), ValueError, "no layer or weight is called 'c' .*Nothing was changed"),
+    "a name of nothing": (
+        lambda m: freeze(m, "c"),
+        ValueError,
+        "no layer or weight is called 'c' .*Nothing was changed",
+    ),
     "a name nearly right": (lambda m: freeze(m, "a/kernl"), ValueError, r"\(nearest: a/kernel"),
     "a regex of nothing": (lambda m: freeze(m, re.compile("^z")), ValueError, r"called '\^z'"),
     "one of several": (lambda m: freeze(m, ["a", "z"]), ValueError, "called 'z'"),
     "a class of nothing": (lambda m: freeze(m, layers.LSTM), ValueError, "no layer is a LSTM"),
     "a function true of nothing": (lambda m: freeze(m, lambda layer: False), ValueError, "is true of no layer"),
     "what to leave": (lambda m: freeze(m, exclude="c"), ValueError, "exclude: no layer or weight is called 'c'"),
-    "nothing that is trained": (lambda m: freeze(m, "bn/moving_mean"), ValueError, "has no weights that could be trained"),
+    "nothing that is trained": (
+        lambda m: freeze(m, "bn/moving_mean"),
+        ValueError,
+        "has no weights that could be trained",
+    ),
     "all left out": (lambda m: freeze(m, "a", exclude="a"), ValueError, "has no weights that could be trained"),
     "an empty list": (lambda m: freeze(m, []), ValueError, "has no weights that could be trained"),
     "a layer of another model": (lambda m: freeze(m, layers.Dense(1, name="d")), ValueError, "the layer 'd' is not in"),
@@ -717,7 +747,11 @@ def test_the_summary_counts_numbers_and_bytes():
     model = a_model()
     freeze(model, "a")
     summary = trainable_summary(model)
-    assert [(each.name, each.trainable, each.frozen) for each in summary.layers] == [("a", 0, 15), ("bn", 6, 6), ("b", 8, 0)]
+    assert [(each.name, each.trainable, each.frozen) for each in summary.layers] == [
+        ("a", 0, 15),
+        ("bn", 6, 6),
+        ("b", 8, 0),
+    ]
     assert (summary.total.trainable_bytes, summary.total.frozen_bytes) == (56, 84)
     assert "a " in str(summary)
     assert str(summary).splitlines()[-1].split() == ["total", "14", "56", "21", "84"]
