@@ -1,4 +1,4 @@
-"""Write a Keras layer once; it builds the same on every Keras, from 2.12 to nightly.
+"""Write a Keras layer once; it builds, loads, freezes and runs the same on every Keras.
 
 Importing this package imports no Keras and nothing heavy: each public name is loaded on first use.
 """
