@@ -132,7 +132,7 @@ def lost_weights(layer: Any) -> dict[str, Any]:
         >>> class Lookup(keras.layers.Discretization):
         ...     def build(self, input_shape=None):
         ...         super().build(input_shape)
-        ...         self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
+        ...         self.scale = self.add_weight(name="scale", shape=(), dtype="float32")
         >>> layer = Lookup(bin_boundaries=[0.0, 1.0])
         >>> layer.build((None, 3))
         >>> lost = list(lost_weights(layer))

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from keras_buildfix import _private_portable
+from keras_buildfix import _private, _private_portable
 
 #: Says of a method that it gets plain shapes already.
 _TAKES_PLAIN = "_keras_buildfix_plain_shapes"
@@ -92,10 +92,13 @@ def give_plain_shapes(cls: type, names: Iterable[str] = ("build", "compute_outpu
         if owner is None or not _private_portable.is_users(owner) or not inspect.isfunction(method):
             continue
         if vars(method).get(_TAKES_PLAIN) is not method:
-            setattr(cls, name, _with_plain_shapes(method, eagerly=name == "build"))
+            build = name == "build"
+            setattr(
+                cls, name, _with_plain_shapes(method, eagerly=build, wrapped_again=build and _private.wraps_build(cls))
+            )
 
 
-def _with_plain_shapes(method: Callable[..., Any], *, eagerly: bool) -> Callable[..., Any]:
+def _with_plain_shapes(method: Callable[..., Any], *, eagerly: bool, wrapped_again: bool) -> Callable[..., Any]:
     @functools.wraps(method)
     def with_plain_shapes(self: Any, *args: Any, **kwargs: Any) -> Any:
         plain = [plain_shapes(shape) for shape in args]
@@ -105,8 +108,36 @@ def _with_plain_shapes(method: Callable[..., Any], *, eagerly: bool) -> Callable
         with _private_portable.outside_scratch_graphs(self):
             return method(self, *plain, **named)
 
-    setattr(with_plain_shapes, _TAKES_PLAIN, with_plain_shapes)  # itself: `functools.wraps` copies attributes
-    return with_plain_shapes
+    # Keras 3 wraps `build` once more, for each layer, and Python before 3.11 then takes the signature of the
+    # innermost function, with `self`: this one must have the arguments itself.
+    found = _with_arguments_of(method, with_plain_shapes) if wrapped_again else with_plain_shapes
+    setattr(found, _TAKES_PLAIN, found)  # itself: `functools.wraps` copies attributes
+    return found
+
+
+def _with_arguments_of(method: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that calls another one, and has by itself the arguments of a method."""
+    values: dict[str, Any] = {"_function": function}
+    head, handed = [], []
+    bare = False
+    parameters = list(inspect.signature(method).parameters.values())
+    for at, parameter in enumerate(parameters):
+        name, kind = parameter.name, parameter.kind
+        if kind is parameter.KEYWORD_ONLY and not bare:
+            head.append("*")
+        bare = bare or kind in (parameter.KEYWORD_ONLY, parameter.VAR_POSITIONAL)
+        stars = "*" if kind is parameter.VAR_POSITIONAL else "**" if kind is parameter.VAR_KEYWORD else ""
+        if parameter.default is not parameter.empty:
+            values[f"_default_{at}"] = parameter.default
+        head.append(stars + name + (f"=_default_{at}" if f"_default_{at}" in values else ""))
+        handed.append(f"{name}={name}" if kind is parameter.KEYWORD_ONLY else stars + name)
+        after = parameters[at + 1].kind if at + 1 < len(parameters) else None
+        if kind is parameter.POSITIONAL_ONLY and after is not parameter.POSITIONAL_ONLY:
+            head.append("/")
+    exec(f"def build({', '.join(head)}):\n    return _function({', '.join(handed)})", values)
+    found: Callable[..., Any] = functools.wraps(method)(values["build"])
+    del found.__wrapped__  # type: ignore[attr-defined]
+    return found
 
 
 def _is_size(size: Any) -> bool:

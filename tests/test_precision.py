@@ -1017,7 +1017,8 @@ def test_each_layer_of_the_zoo_agrees_with_float32(name, precision, in_float32):
     found, weights, optimizer, model = stepped(name, precision)
     tolerance = TOLERANCE[precision] * max(1, np.abs(expected).max())
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
-    assert np.abs(found - expected).max() > 0  # it did compute in half
+    if INFO.backend != "jax":  # XLA may leave out pairs of casts, and then computes in float32 after all
+        assert np.abs(found - expected).max() > 0  # it did compute in half
     assert {dtype_of(weight) for weight in model.trainable_weights} == {"float32"}
     start = get_weights(precision_zoo.model_in(KERAS, name, ZOO[name][0], precision))
     for key, value in weights.items():
