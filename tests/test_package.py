@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import INFO, KERAS
 
@@ -104,7 +105,8 @@ def test_imports_go_one_way():
 def test_private_names_of_keras_stand_in_one_room():
     private = {"_tracker", "_lock_state", "_post_build", "_flatten_layers", "_build_shapes_dict", "_build_at_init"}
     private |= {"_flatten_modules", "_trainable_variables", "_trainable_weights", "_initializer", "_is_default"}
-    private |= {"_non_trainable_variables", "_non_trainable_weights", "_value"}
+    private |= {"_non_trainable_variables", "_non_trainable_weights", "_value", "_trainable_variables_indices"}
+    private |= {"_index_dict", "_compiled_trainable_state", "_get_trainable_state", "_slots", "_var_key"}
     for file in PACKAGE.rglob("*.py"):
         if file.name.startswith("_private"):  # one file a subject: layers, training
             continue
@@ -149,6 +151,34 @@ def test_private_names_of_keras_2_are_where_keras_room_says():
     assert list(KERAS.Sequential([layer])._flatten_modules(recursive=False, include_self=False)) == [layer]
     assert _private.has_default_build(KERAS.layers.Dropout(0.5))
     assert not _private.has_default_build(layer)
+
+
+@pytest.mark.skipif(INFO.backend == "numpy", reason="the numpy backend can't train")
+def test_private_names_of_training_are_where_the_room_says():
+    model = KERAS.Sequential([KERAS.Input((2,)), KERAS.layers.Dense(1)])
+    optimizer = KERAS.optimizers.get("adam")  # 2.12: not a legacy one
+    model.compile(optimizer, "mse", **({"jit_compile": False} if INFO.backend == "tensorflow" else {}))
+    model.train_on_batch(np.ones((1, 2)), np.ones((1, 1)))
+    kernel, bias = model.weights
+    if INFO.generation == 2:
+        assert model._compiled_trainable_state == model._get_trainable_state()
+        assert optimizer._built is True
+        assert optimizer._index_dict == {optimizer._var_key(kernel): 0, optimizer._var_key(bias): 1}
+        update = type(optimizer)._update_step_xla
+        assert hasattr(update, "_descriptor_cache")
+    else:
+        assert not hasattr(model, "_get_trainable_state")
+        assert optimizer.built is True
+        assert optimizer._trainable_variables == [kernel, bias]
+        places = optimizer._trainable_variables_indices
+        assert places == {optimizer._var_key(kernel): 0, optimizer._var_key(bias): 1}
+        accepts, own = optimizer._tracker.config["variables"]
+        assert accepts(optimizer.iterations)
+        assert list(own) == optimizer.variables
+        assert optimizer._tracker.stored_ids["variables"] == {id(variable) for variable in own}
+        assert hasattr(model, "jax_state_sync") is (INFO.backend == "jax")
+    assert list(optimizer._variables)[-4:] == [*sum(zip(optimizer._momentums, optimizer._velocities), ())]
+    assert model.layers[-1]._trainable is True
 
 
 def test_a_constructor_that_marks_in_a_new_way_is_noticed():
