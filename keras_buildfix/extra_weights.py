@@ -6,6 +6,7 @@ from typing import Any
 
 from keras_buildfix import _keras, _own_saving, _private, _private_state, _variables
 from keras_buildfix._extra_entries import Found, extra_keys, in_plain_order
+from keras_buildfix._mixins import check_listed_first
 from keras_buildfix.weight_names import weight_tree
 
 
@@ -53,11 +54,7 @@ class ExtraWeightsMixin:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        first = next(base for base in cls.__mro__ if base is ExtraWeightsMixin or _keras.belongs_to_keras(base))
-        if first is not ExtraWeightsMixin:
-            raise TypeError(
-                f"ExtraWeightsMixin comes after the Keras class {first.__name__} in {cls.__name__}: list it first."
-            )
+        check_listed_first(cls, ExtraWeightsMixin)
 
     def save_own_variables(self, store: Any) -> None:
         """Saves the layer's own weights: what the class after the mixin writes, then the rest.

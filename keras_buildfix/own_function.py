@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_buildfix import _keras, _private, _private_state
+from keras_buildfix._mixins import check_listed_first
 
 
 class OwnFunctionMixin:
@@ -46,11 +47,7 @@ class OwnFunctionMixin:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        first = next(base for base in cls.__mro__ if base is OwnFunctionMixin or _keras.belongs_to_keras(base))
-        if first is not OwnFunctionMixin:
-            raise TypeError(
-                f"OwnFunctionMixin comes after the Keras class {first.__name__} in {cls.__name__}: list it first."
-            )
+        check_listed_first(cls, OwnFunctionMixin)
         base = _keras.layer_base(cls)
         if base is None or not _private.wraps_build(base):
             return
