@@ -168,7 +168,7 @@ def frozen(
     before = Trainability.of(tree.nodes())
     waited = waiting_in(tree.nodes())
     models = compiled_models_with(node.layer for node in tree.nodes())
-    slots = {id(each.model.optimizer): each.slots() for each in models}
+    had = [(each.model.optimizer, each.slots()) for each in models]
     _change(model, Rule("freeze", select, exclude, _kind(batchnorm, "frozen"), "frozen"))
     try:
         yield
@@ -178,7 +178,7 @@ def frozen(
         models = compiled_models_with(node.layer for node in tree.nodes())
         before.for_now(tree).put(list(tree.nodes()))
         for each in models:
-            each.follow(remembered=slots.get(id(each.model.optimizer)))
+            each.follow(remembered=next((slots for of, slots in had if of is each.model.optimizer), None))
         take_note(tree.nodes())
 
 

@@ -29,7 +29,7 @@ class Trainability:
         """As it is now."""
         found = cls({}, set())
         for node in nodes:
-            found.flags[id(node.layer)] = flag = bool(node.layer.trainable)
+            found.flags[id(node.layer)] = flag = bool(getattr(node.layer, "trainable", True))
             alone = {id(variable) for variable in _private.frozen_alone(node.layer)}
             for _, variable in node.trainable:
                 if not flag or id(variable) in alone or not getattr(variable, "trainable", True):
@@ -69,6 +69,12 @@ class Trainability:
     def refusal(self, nodes: Iterable[LayerNode]) -> str | None:
         """Why this Keras can't have it so; None if it can."""
         for node in nodes:
+            if not hasattr(node.layer, "trainable") and any(
+                id(variable) in self.frozen for _, variable in node.trainable
+            ):
+                return (
+                    f"{'/'.join(node.path)!r} is a plain {type(node.layer).__name__} and no layer: it can't be frozen"
+                )
             if _private.wraps_build(type(node.layer)) or not self.flags.get(id(node.layer), False):
                 continue
             names = [name for name, variable in node.trainable if id(variable) in self.frozen]
@@ -84,6 +90,7 @@ class Trainability:
 
     def put(self, nodes: list[LayerNode]) -> None:
         """Sets all flags and weights so; those of other layers stay."""
+        nodes = [node for node in nodes if hasattr(node.layer, "trainable")]  # not a plain tf.Module, on Keras 2
         for node in nodes:
             flag = self.flags.get(id(node.layer))
             if flag is not None and node.layer.trainable != flag:

@@ -110,7 +110,7 @@ class WaitingFreeze:
     def _hook(self, tree: LayerNode, around: tuple[LayerNode, ...]) -> None:
         above = tree.above()
         for node in tree.nodes():
-            self.flags[id(node.layer)] = bool(node.layer.trainable)
+            self.flags[id(node.layer)] = bool(getattr(node.layer, "trainable", True))
             if is_to_build(node.layer) and id(node.layer) not in self.hooks:
                 then = functools.partial(self._built, path=node.path, around=(*above[id(node)], *around))
                 self.hooks[id(node.layer)] = AfterBuild(node.layer, then, self)
@@ -169,4 +169,4 @@ def take_note(nodes: Iterable[LayerNode]) -> None:
     for waiting in waiting_in(nodes):
         for node in nodes:
             if id(node.layer) in waiting.flags:
-                waiting.flags[id(node.layer)] = bool(node.layer.trainable)
+                waiting.flags[id(node.layer)] = bool(getattr(node.layer, "trainable", True))

@@ -740,6 +740,31 @@ def test_an_optimizer_that_cannot_be_followed_leaves_all_as_it_was(monkeypatch):
     assert own_variables(inner) == before
 
 
+@pytest.mark.skipif(not K2, reason="a plain tf.Module is part of a layer on Keras 2 only")
+def test_a_plain_module_in_a_layer_is_said_to_be_none():
+    import tensorflow as tf
+
+    class Scale(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = tf.Variable(2.0)
+
+    class Holder(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.dense, self.module = layers.Dense(2), Scale()
+
+        def call(self, x):
+            return self.dense(x) * self.module.scale
+
+    layer = Holder()
+    layer(X)
+    freeze(layer, "dense")
+    assert len(layer.trainable_weights) == 1
+    with pytest.raises(ValueError, match="is a plain Scale and no layer: it can't be frozen"):
+        freeze(layer)
+
+
 # --- The report -----------------------------------------------------------------------------------
 
 
