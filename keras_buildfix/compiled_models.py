@@ -17,11 +17,11 @@ def compiled_models_with(layers: Iterable[Any]) -> list[CompiledModel]:
     A layer does not know who holds it, so the models are looked for among all objects: 20 to 40 ms.
     """
     wanted = {id(layer): layer for layer in layers}
-    bases = {_keras.layer_base(type(layer)) for layer in wanted.values()} - {None}
-    classes = {
-        cls for base in bases if base is not None for cls in [*_keras.layer_classes(base)] if _is_model_class(cls)
-    }
-    models = [thing for thing in gc.get_referrers(*classes) if type(thing) in classes]  # an object refers to its class
+    kinds = {id(type(layer)): type(layer) for layer in wanted.values()}
+    bases = {id(base): base for base in map(_keras.layer_base, kinds.values()) if base is not None}
+    classes = [cls for base in bases.values() for cls in _keras.layer_classes(base) if _is_model_class(cls)]
+    known = {id(cls) for cls in classes}  # by identity: a metaclass may have made its classes unhashable
+    models = [thing for thing in gc.get_referrers(*classes) if id(type(thing)) in known]  # it refers to its class
     return [
         CompiledModel(model)
         for model in models
