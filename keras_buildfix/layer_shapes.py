@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from keras_buildfix import _keras, _private_portable
-from keras_buildfix.plain_shapes import plain_shapes
+from keras_buildfix.plain_shapes import Shape, plain_shapes
 
 
 def input_shape(layer: Any) -> Any:
@@ -14,6 +16,8 @@ def input_shape(layer: Any) -> Any:
 
     Known once the layer was called symbolically (in a functional or ``Sequential`` model) or on data, whose
     batch size it then has; on Keras 3 also once ``build`` was called by hand, of which Keras 2 takes no note.
+    A layer that is built when it is made (``Dropout``, ``ReLU`` and others on Keras 3, more on later
+    ones) has nothing noted by a call on data: it must be called on a ``keras.Input``.
 
     Args:
         layer: A Keras layer or model.
@@ -39,14 +43,15 @@ def input_shape(layer: Any) -> Any:
     known = _of_model(layer, "input")
     if known is not None:
         return known
-    found = _agreed(layer, "input", lambda node: _shapes(_first_argument(node)))
+    found = _agreed(layer, "input", lambda node: _shapes(_first_argument(layer, node)))
     return found if found is not None else plain_shapes(next(iter(_built_for(layer, "input").values())))
 
 
 def output_shape(layer: Any) -> Any:
     """The shape of a layer's output, as a tuple; for several outputs in lists and dicts.
 
-    As ``input_shape``; of a layer that was only built, it is worked out by ``compute_output_shape``.
+    As ``input_shape``; of a layer that was only built or called on data, it is worked out by
+    ``compute_output_shape``, or on Keras 3, if the layer has none, by ``compute_output_spec``, which traces ``call``.
 
     Args:
         layer: A Keras layer or model.
@@ -56,8 +61,8 @@ def output_shape(layer: Any) -> Any:
         dict in a functional model has a list here, in the order of the sorted keys.
 
     Raises:
-        ValueError: If the layer has not been called or built, if its outputs had different shapes, or if it was
-            only built and its ``compute_output_shape`` fails.
+        ValueError: If the layer has not been called or built, if its outputs had different shapes, or if it can't be
+            worked out.
 
     Example:
         >>> import keras
@@ -79,14 +84,40 @@ def output_shape(layer: Any) -> Any:
         return found
     shapes = _built_for(layer, "output")
     try:
-        computed = layer.compute_output_shape(*shapes.values() if len(shapes) == 1 else (), **_several(shapes))
+        return plain_shapes(_computed_output(layer, shapes))
     except Exception as error:
         raise ValueError(
             f"The output shape of {_named(layer)} is not known: it was built for {shapes}, but its "
-            f"compute_output_shape fails ({type(error).__name__}: {error}). "
+            f"output can't be worked out ({type(error).__name__}: {error}). "
             "Give it a compute_output_shape, or call it on a keras.Input."
         ) from error
-    return plain_shapes(computed)
+
+
+def _computed_output(layer: Any, shapes: dict[str, Any]) -> Any:
+    """What comes out for these inputs: said by ``compute_output_shape``, or on Keras 3 found by tracing ``call``."""
+    several = len(shapes) > 1
+    try:
+        return layer.compute_output_shape(**shapes) if several else layer.compute_output_shape(*shapes.values())
+    except NotImplementedError:
+        if not hasattr(layer, "compute_output_spec"):
+            raise
+    keras = sys.modules[next(filter(None, (_keras.package_of(base.__module__) for base in type(layer).__mro__)))]
+    inputs = {
+        name[: -len("_shape")] if name.endswith("_shape") else name: _symbolic(keras, shape, layer.compute_dtype)
+        for name, shape in shapes.items()
+    }
+    return _shapes(layer.compute_output_spec(**inputs) if several else layer.compute_output_spec(*inputs.values()))
+
+
+def _symbolic(keras: Any, shapes: Any, dtype: str) -> Any:
+    """Symbolic tensors of these shapes, in their lists, tuples and dicts."""
+    if isinstance(shapes, Shape):
+        return keras.KerasTensor(shapes, dtype=dtype)
+    if isinstance(shapes, dict):
+        return {key: _symbolic(keras, value, dtype) for key, value in shapes.items()}
+    if isinstance(shapes, (list, tuple)):
+        return type(shapes)(_symbolic(keras, value, dtype) for value in shapes)
+    return shapes
 
 
 def _of_model(layer: Any, which: str) -> Any:
@@ -117,14 +148,17 @@ def _agreed(layer: Any, which: str, shapes_of: Callable[[Any], Any]) -> Any:
     return found[0] if found else None
 
 
-def _first_argument(node: Any) -> Any:
+def _first_argument(layer: Any, node: Any) -> Any:
     """What the first argument of a symbolic call was; for an input layer, its output."""
     if node.is_input:
         return _alone(node.outputs)
     arguments = getattr(node, "arguments", None)  # Keras 3
     args = node.call_args if arguments is None else arguments.args
     kwargs = node.call_kwargs if arguments is None else arguments.kwargs
-    return args[0] if args else next(iter(kwargs.values()))
+    if args:
+        return args[0]
+    first = next(iter(inspect.signature(layer.call).parameters), None)
+    return kwargs[first] if first in kwargs else next(iter(kwargs.values()))
 
 
 def _built_for(layer: Any, which: str) -> dict[str, Any]:
@@ -133,21 +167,20 @@ def _built_for(layer: Any, which: str) -> dict[str, Any]:
     shapes = config.get("shapes_dict") or {name: shape for name, shape in config.items() if name == "input_shape"}
     shapes = {name: plain_shapes(shape) for name, shape in shapes.items()}
     if not layer.built or not any(shape is not None for shape in shapes.values()):
-        way_out = f"Call it on a keras.Input or on data first, or ask layer.compute_{which}_shape(...) of a known input"
-        if which == "input":
-            way_out = "Call it on a keras.Input or on data first"
-        raise ValueError(
-            f"The {which} shape of {_named(layer)} is not known: it was never called{_or_built(layer)}. {way_out}."
-        )
+        way_out = "Call it on a keras.Input first" if layer.built else "Call it on a keras.Input or on data first"
+        if which == "output":
+            way_out += ", or ask layer.compute_output_shape(...) of a known input"
+        raise ValueError(f"The {which} shape of {_named(layer)} is not known: {_why_unknown(layer)}. {way_out}.")
     return shapes
 
 
-def _or_built(layer: Any) -> str:
-    return ", only built by hand, of which this Keras takes no note" if layer.built else " or built"
-
-
-def _several(shapes: dict[str, Any]) -> dict[str, Any]:
-    return shapes if len(shapes) > 1 else {}
+def _why_unknown(layer: Any) -> str:
+    if not layer.built:
+        return "it was never called or built"
+    return (
+        "it was never called on a keras.Input, and this Keras has noted no other shape for it, as of layers that are "
+        "built when they are made or by hand"
+    )
 
 
 def _shapes(tensors: Any) -> Any:
