@@ -5,6 +5,8 @@ No backend is imported: a tensor that is there has brought its own.
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -150,12 +152,18 @@ def _rebuilt_sequence(value: Any, items: list[Any]) -> Any:
 def _rebuilt_dict(value: Any, items: dict[Any, Any]) -> Any:
     if all(items[key] is value[key] for key in items):
         return value
-    if value.__class__ is dict:
+    cls = value.__class__
+    if cls is dict or _keras.belongs_to_keras(cls):  # in a copy of Keras 3's own it would track what is put in
         return items
-    new = value.copy()  # an ordered dict's order, a defaultdict's factory
-    for key, item in items.items():
-        new[key] = item
-    return new
+    with contextlib.suppress(Exception):  # a dict that can't be changed, or whose `__getattr__` raises KeyError
+        if type(value) is not cls:
+            value = value.__wrapped__  # TensorFlow's wrapper of it
+        if getattr(value, "__dict__", None) is not value:  # else the copy's attributes would be the old items
+            new = copy.copy(value)  # a defaultdict's factory, a subclass's attributes
+            for key, item in items.items():
+                new[key] = item
+            return new
+    return cls(items)
 
 
 def _cast_of_keras(value: Any, dtype: str, base: Any, which: frozenset[str]) -> Any:

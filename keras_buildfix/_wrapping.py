@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import weakref
 from typing import Any
@@ -32,6 +33,20 @@ def home_of(cls: type) -> Home:
 
 
 _homes: weakref.WeakKeyDictionary[type, Home] = weakref.WeakKeyDictionary()
+
+
+def refuse_pausing(wrapper: str, function: Any) -> None:
+    """Raises a TypeError if a function's body runs after the function has returned: a generator, ``async def``."""
+    inner = function
+    while isinstance(inner, (functools.partial, functools.partialmethod)):
+        inner = inner.func
+    is_async = inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner)
+    if is_async or inspect.isgeneratorfunction(inner):
+        what = "an async function" if is_async else "a generator"
+        raise TypeError(
+            f"{wrapper} expects a function that computes and returns; {_keras.describe(function)} is {what}, whose "
+            "body runs later, when nothing is cast any more. Decorate a plain function that computes each value."
+        )
 
 
 def presented(wrapper: Any, function: Any) -> Any:

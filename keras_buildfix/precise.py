@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from keras_buildfix import _keras, _private_precision
 from keras_buildfix._casts import HALVES, cast, first_dtype, has_dtype
-from keras_buildfix._wrapping import home_of, presented
+from keras_buildfix._wrapping import home_of, presented, refuse_pausing
 from keras_buildfix.casting import casting_dtype
 
 _Callable = TypeVar("_Callable", bound=Callable[..., Any])
@@ -34,7 +34,7 @@ def full_precision(function: _Callable) -> _Callable:
         the result is as computed.
 
     Raises:
-        TypeError: If given anything but a function.
+        TypeError: If given anything but a function, or a generator or an async function.
 
     Example:
         >>> import numpy as np
@@ -52,6 +52,7 @@ def full_precision(function: _Callable) -> _Callable:
         raise TypeError(f"full_precision expects a function or method; got {_keras.describe(function)}.")
     if _keras.layer_base(type(function)) is not None:
         raise TypeError(f"full_precision expects a function or method; got {_keras.describe(function)}.")
+    refuse_pausing("full_precision", function)
 
     @functools.wraps(function)
     def precise(*args: Any, **kwargs: Any) -> Any:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, overload
 from keras_buildfix import _keras, _private_precision
 from keras_buildfix._casts import FLOATS, arrays_of_integers_to_tensors, cast, first_dtype, has_dtype
 from keras_buildfix._mixins import check_listed_first
-from keras_buildfix._wrapping import home_of, presented
+from keras_buildfix._wrapping import home_of, presented, refuse_pausing
 from keras_buildfix.casting import cast_inputs
 
 _Callable = TypeVar("_Callable", bound=Callable[..., Any])
@@ -50,7 +50,7 @@ def mixed_precision_safe(call: Any = _NOT_GIVEN) -> Any:
         before ``call``; a decorated method can't see to that.
 
     Raises:
-        TypeError: If given anything but a function or a Keras layer class.
+        TypeError: If given anything but a function or a Keras layer class, or a generator or an async function.
 
     Example:
         >>> import keras
@@ -84,6 +84,11 @@ class MixedPrecisionMixin:
     List it before the Keras class. It has no ``__init__`` and no methods of its own, and does for each
     subclass, when it is defined, what the decorator does for a class. Of a ``call`` that passes on to
     ``super().call``, each part follows the rule, and what is cast once is not cast again.
+
+    Two things about weights in ``call`` stay as each Keras has them (measured). What was computed in half
+    precision can't be assigned to a float32 weight on Keras 2.12 to 2.16, where TensorFlow raises; Keras 3 and
+    tf_keras 2.21 cast it. Cast it to ``variable_dtype(self)`` first. And ``self.w.dtype`` is the variable's own
+    dtype on Keras 2.12 to 2.16, the compute dtype on the others: ask ``compute_dtype(self)``.
 
     Raises:
         TypeError: At class definition, if a Keras class is listed before it.
@@ -183,11 +188,15 @@ def _keep_integers(cls: type, base: type) -> None:
     inherited = cls.__call__
     if hasattr(inherited, _SAFE):
         return
+    own = vars(cls).get("__call__")
 
     @functools.wraps(inherited)
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
         args = arrays_of_integers_to_tensors(args, base)
-        return inherited(self, *args, **arrays_of_integers_to_tensors(kwargs, base))
+        kwargs = arrays_of_integers_to_tensors(kwargs, base)
+        # Asked for at each call: a subclass may put another class behind this one.
+        following = super(cls, self).__call__ if own is None else own.__get__(self, type(self))  # type: ignore[arg-type]
+        return following(*args, **kwargs)
 
     setattr(__call__, _SAFE, True)
     cls.__call__ = __call__  # type: ignore[method-assign]
@@ -197,13 +206,16 @@ def _safe(call: Any) -> Any:
     """`call` by the rule; the same object if it follows it already."""
     if hasattr(call, _SAFE):
         return call
+    refuse_pausing("mixed_precision_safe", call)
     if isinstance(call, (staticmethod, classmethod)) or not hasattr(call, "__get__"):
         raise TypeError(
             f"mixed_precision_safe expects call to be a method that takes self; got {_keras.describe(call)}."
         )
     function = call if isinstance(call, FunctionType) else _unbound(call)
+    # What a class shows in place of a partialmethod, which has no signature itself.
+    shown = call.__get__(None, object) if isinstance(call, functools.partialmethod) else call
 
-    @functools.wraps(call)
+    @functools.wraps(shown)
     def safe(self: Any, *args: Any, **kwargs: Any) -> Any:
         home = home_of(type(self))
         if home.base is None:
@@ -228,14 +240,17 @@ def _safe(call: Any) -> Any:
         return result if has_dtype(result, dtype) else cast(result, dtype, home.base)
 
     setattr(safe, _SAFE, True)
-    return presented(safe, call)
+    return presented(safe, shown)
 
 
 def _unbound(call: Any) -> Callable[..., Any]:
-    """A method that is no plain function (a ``tf.function``), as a function of the layer."""
+    """A method that is no plain function (a ``tf.function``, a ``partialmethod``), as a function of the layer."""
 
     def function(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return call.__get__(self, type(self))(*args, **kwargs)
+        bound = call.__get__(self, type(self))
+        if isinstance(call, functools.partialmethod):
+            bound = _private_precision.as_autograph_has_it(bound, home_of(type(self)).base)
+        return bound(*args, **kwargs)
 
     _private_precision.not_for_autograph(function)
     return function

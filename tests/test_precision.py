@@ -4,6 +4,7 @@ import ast
 import collections
 import contextlib
 import copy
+import functools
 import inspect
 import pickle
 import subprocess
@@ -20,6 +21,7 @@ import keras_buildfix
 from keras_buildfix import (
     DeferredBuildMixin,
     MixedPrecisionMixin,
+    PortableLayerMixin,
     _private_precision,
     cast_inputs,
     compute_dtype,
@@ -246,6 +248,56 @@ def test_what_is_nested_is_cast_and_keeps_its_type():
     assert [type(cast[key]) for key in "lpod"] == [list, Point, collections.OrderedDict, collections.defaultdict]
     assert dtypes(given["l"]) == ["float32", ["float16", None]]
     assert cast_inputs(layer, cast) is cast
+
+
+class Dotted(dict):
+    """Without an attribute it raises KeyError, of which `copy` knows nothing before Python 3.11."""
+
+    __getattr__ = dict.__getitem__
+
+
+class Same(dict):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.__dict__ = self
+
+
+class Frozen(dict):
+    def __setitem__(self, key, value):
+        raise TypeError("frozen")
+
+
+class Factory(collections.defaultdict):
+    pass
+
+
+def test_a_subclass_of_dict_keeps_its_type_and_what_belongs_to_it():
+    layer = L.Dense(1, dtype=MIXED)
+    noted = collections.OrderedDict.__new__(type("Noted", (collections.OrderedDict,), {}))
+    noted.update(b=ones(), a=2)
+    noted.note = "kept"
+    factory = Factory(list, x=ones())
+    for given in (Dotted(x=ones(), n=1), Same(x=ones(), n=1), Frozen(x=ones(), n=1), factory, noted):
+        cast = cast_inputs(layer, given)
+        assert type(cast) is type(given)
+        first = next(iter(given))
+        assert list(cast) == list(given)
+        assert (dtype_of(cast[first]), dtype_of(given[first])) == ("bfloat16", "float32")
+        assert cast_inputs(layer, cast) is cast
+    assert cast_inputs(layer, noted).note == "kept"
+    assert cast_inputs(layer, factory).default_factory is list
+    for cls in (Dotted, Same):
+        assert dtype_of(cast_inputs(layer, cls(x=ones())).x) == "bfloat16"
+    layer.held = collections.OrderedDict(b=ones(), a=2)  # each Keras keeps a dict of its own there
+    assert dtypes(dict(cast_inputs(layer, layer.held))) == {"b": "bfloat16", "a": 2}
+
+    class Answers(MixedPrecisionMixin, L.Layer):
+        def call(self, x):
+            return Dotted(y=tensor(np.ones((2, 3)), "float32"), x=x)
+
+    answer = Answers(dtype=MIXED)(ones())
+    assert type(answer) is Dotted
+    assert dtypes(dict(answer)) == {"y": "bfloat16", "x": "bfloat16"}
 
 
 def test_what_is_not_floating_is_left_as_it_is():
@@ -723,6 +775,90 @@ def test_what_can_not_be_wrapped_is_an_error(wrong):
 def test_what_can_not_be_in_full_precision_is_an_error(wrong):
     with pytest.raises(TypeError, match="full_precision expects"):
         full_precision(wrong)
+
+
+def items(x):
+    yield x
+
+
+async def later(x):
+    return x
+
+
+async def items_later(x):
+    yield x
+
+
+@pytest.mark.parametrize("wrong", [items, later, items_later, functools.partial(items, x=1)])
+@pytest.mark.parametrize("decorate", [full_precision, mixed_precision_safe])
+def test_a_function_whose_body_runs_later_is_refused(decorate, wrong):
+    what = "an async function" if wrong in (later, items_later) else "a generator"
+    with pytest.raises(TypeError, match=rf"{decorate.__name__} expects .* is {what}, whose body runs later"):
+        decorate(wrong)
+
+
+def test_a_call_that_is_a_generator_is_refused():
+    with pytest.raises(TypeError, match=r"call is a generator, whose body runs later"):
+
+        class Items(MixedPrecisionMixin, L.Layer):
+            def call(self, x):
+                yield x
+
+
+def test_a_call_that_is_a_partialmethod_follows_the_rule():
+    class Times(L.Layer):
+        def _times(self, x, y=None, k=1.0):
+            if OPS.sum(x) > 0:  # converted by AutoGraph on Keras 2
+                y = x * k + y
+            return y
+
+        call = functools.partialmethod(_times, k=2.0)
+
+    inputs = KERAS.Input((3,)), KERAS.Input((3,))
+    for cls in (type("Mixed", (MixedPrecisionMixin, Times), {}), type("Portable", (PortableLayerMixin, Times), {})):
+        y = cls(dtype=MIXED)(ones(), y=ones())
+        assert dtype_of(y) == "bfloat16"
+        np.testing.assert_array_equal(numbers(y), np.full((2, 3), 3.0))
+        assert list(inspect.signature(cls(dtype=MIXED).call).parameters) == ["x", "y", "k"]
+        if K2:
+            model = KERAS.Model(inputs, cls(dtype=MIXED)(inputs[0], y=inputs[1]))
+            np.testing.assert_array_equal(numbers(model([ones(), ones()])), np.full((2, 3), 3.0))
+
+    class Own(PortableLayerMixin, L.Layer):
+        def _times(self, x, k=1.0):
+            return x * k
+
+        call = functools.partialmethod(_times, k=2.0)
+
+    np.testing.assert_array_equal(numbers(Own(dtype=MIXED)(ones())), np.full((2, 3), 2.0))
+    symbolic = Own(dtype=MIXED)(inputs[0])
+    assert (tuple(symbolic.shape), dtype_of(symbolic)) == ((None, 3), "bfloat16")
+
+
+def test_a_class_that_comes_between_has_its_say_when_the_layer_is_called():
+    calls = []
+
+    class Between:
+        def __call__(self, *args, **kwargs):
+            calls.append("between")
+            return super().__call__(*args, **kwargs)
+
+    class First(MixedPrecisionMixin, L.Layer):
+        def call(self, x):
+            return x
+
+    class Second(First, Between, L.Layer):
+        pass
+
+    class Own(First):
+        def __call__(self, x):
+            calls.append("own")
+            return super().__call__(x)
+
+    assert dtype_of(Second(dtype=MIXED)(ones())) == "bfloat16"
+    assert calls == ["between"]
+    assert "int" in dtype_of(Own(dtype=MIXED)(np.arange(3)))
+    assert calls == ["between", "own"]
 
 
 def test_a_call_of_what_is_no_layer_is_an_error():
