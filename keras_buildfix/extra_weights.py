@@ -112,6 +112,10 @@ def lost_weights(layer: Any) -> dict[str, Any]:
     any layer of a model. Neither a file is written nor a weight changed: each such layer's
     ``save_own_variables`` is run on a dict, and it is looked at which weights it asks for.
 
+    It does not see layers that saving does not come to at all, whose weights are lost too: on every Keras
+    before 3.15 but 3.12.4 those in a list or dict that is itself in one (``self.blocks = [{"a": Dense(1)}]``).
+    Keep each such layer as an attribute too, or in a list or dict that is one.
+
     Args:
         layer: A layer or model, built: what is not built yet has no weights.
 
