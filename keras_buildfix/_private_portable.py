@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from keras_buildfix import _keras, _private
+from keras_buildfix import _keras, _private, _private_precision
 
 
 def is_users(cls: type) -> bool:
@@ -56,8 +57,64 @@ def never_autocast(variable: Any) -> None:
     variable._maybe_autocast = _as_it_is
 
 
+def autocast(variable: Any, value: Any) -> Any:
+    """What was read from a weight, in the dtype in which it is read now. ``_maybe_autocast``: 3.0.0 to nightly."""
+    return variable._maybe_autocast(value)
+
+
 def _as_it_is(value: Any) -> Any:
     return value
+
+
+def reading_uncast(base: type) -> contextlib.AbstractContextManager[Any]:
+    """Has weights be read in their own dtype. ``AutocastScope(None)``: 3.0.0 to nightly. `base` is its ``Layer``."""
+    scope: Any = _private_precision._autocasting(sys.modules[base.__module__]).AutocastScope
+    return scope(None)  # type: ignore[no-any-return]
+
+
+#: The lists of a layer's own weights on Keras 2: 2.12 to tf_keras 2.21.
+_LISTS_2 = ("_trainable_weights", "_non_trainable_weights")
+
+
+def has_another_owner(layer: Any, variable: Any) -> bool:
+    """Whether another layer of Keras 2 tracks a variable: of the lists that hold it, one is a layer's of weights.
+
+    The garbage collector knows: a variable does not say whose it is, and the layer may be anywhere.
+    """
+    lists = [held for held in gc.get_referrers(variable) if type(held) is list]
+    owners = gc.get_referrers(*lists) if lists else []
+    for owner in owners:
+        names = owner if type(owner) is dict else getattr(owner, "__dict__", {})
+        if names is not vars(layer) and any(
+            held is each for name in _LISTS_2 for each in lists if (held := names.get(name)) is not None
+        ):
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def tracking(layer: Any) -> Iterator[None]:
+    """Has attributes that are set be tracked, also where Keras 2 marks a layer built: it tracks none there.
+
+    ``_self_setattr_tracking``, TensorFlow's: Keras 2.12 to tf_keras 2.21, and Keras 3 on TensorFlow.
+    """
+    before = vars(layer).get("_self_setattr_tracking")
+    if before is not False:
+        yield
+        return
+    layer._self_setattr_tracking = True
+    try:
+        yield
+    finally:
+        layer._self_setattr_tracking = before
+
+
+def keep_out(layer: Any, wanted: Callable[[Any], bool]) -> None:
+    """Have Keras 2 track only those of a layer's own weights that are wanted."""
+    for name in _LISTS_2:
+        held = getattr(layer, name)
+        if not all(map(wanted, held)):
+            held[:] = filter(wanted, held)
 
 
 def inbound_nodes(layer: Any) -> list[Any]:

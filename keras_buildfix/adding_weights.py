@@ -96,6 +96,22 @@ def where(layer: Any, given: dict[str, Any]) -> str:
     return f"{weight} of the layer {getattr(layer, 'name', '')!r} ({type(layer).__name__})"
 
 
+def can_hold(layer: Any, raw: Any) -> bool:
+    """Whether the layer's Keras can have a weight of the shape and dtype of a backend's own variable.
+
+    No Keras 3 one of unknown sizes, 3.0 to 3.3 none of complex numbers.
+    """
+    if not _private.wraps_build(type(layer)):
+        return True
+    if not getattr(raw.shape, "is_fully_defined", lambda: True)():
+        return False
+    try:
+        _keras_of(layer).backend.standardize_dtype(dtype_name(raw.dtype))
+    except ValueError:
+        return False
+    return True
+
+
 def plain_initializer(layer: Any, value: Any) -> Callable[..., Any]:
     """An initializer that returns an array or tensor, or what a user's function makes, in the dtype asked for."""
     function = value if callable(value) else None

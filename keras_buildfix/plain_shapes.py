@@ -93,9 +93,20 @@ def give_plain_shapes(cls: type, names: Iterable[str] = ("build", "compute_outpu
             continue
         if vars(method).get(_TAKES_PLAIN) is not method:
             build = name == "build"
+            run = method if owner is cls else _passed_on(cls, name, method)
             setattr(
-                cls, name, _with_plain_shapes(method, eagerly=build, wrapped_again=build and _private.wraps_build(cls))
+                cls, name, _with_plain_shapes(run, eagerly=build, wrapped_again=build and _private.wraps_build(cls))
             )
+
+
+def _passed_on(cls: type, name: str, inherited: Callable[..., Any]) -> Callable[..., Any]:
+    """A method for a class that has none: that of the next class, which a subclass may put another before."""
+
+    @functools.wraps(inherited)
+    def passed_on(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(super(cls, self), name)(*args, **kwargs)
+
+    return passed_on
 
 
 def _with_plain_shapes(method: Callable[..., Any], *, eagerly: bool, wrapped_again: bool) -> Callable[..., Any]:

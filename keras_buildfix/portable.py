@@ -27,12 +27,17 @@ class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMi
       (all) that is kept as an attribute, also in lists, tuples and dicts, is tracked, trained and saved. On
       Keras 3 the attribute then holds a Keras weight that keeps its value in that very variable: the
       user's own reference stays good, ``.value`` is the variable itself, and under mixed precision it is
-      read in the compute dtype.
+      read in the compute dtype. What a Keras weight does not know (``scatter_nd_update``, ``read_value``), the
+      variable answers, but ``.value`` is no method, ``.dtype`` is a name, and a tape watches ``.value``. One of
+      unknown sizes, or of complex numbers on 3.0 to 3.3, is left alone if it is not trainable (it is not saved
+      then), else an error.
+    - ``assign_add`` and ``assign_sub`` add in the weight's own dtype; ``w.assign(w + 1)`` adds in the compute dtype.
     - ``build`` and ``compute_output_shape`` get tuples, in the lists and dicts of several inputs too, and
       ``.as_list()`` works on each.
 
     On Keras 2 a raw ``tf.Variable`` stays as it is, an int one counts as trainable there; it is read in
-    the compute dtype if it was set on the attribute of a mixed-precision layer.
+    the compute dtype if it was set on the attribute of a mixed-precision layer, unless another layer has it:
+    a float32 layer's kernel stays float32.
 
     Raises:
         TypeError: At class definition, if a Keras class is listed before it.

@@ -8,8 +8,9 @@ from collections import OrderedDict
 from typing import Any
 
 from keras_buildfix import _keras, _private, _private_portable
-from keras_buildfix.adding_weights import as_instance, dtype_name, plain_initializer
+from keras_buildfix.adding_weights import as_instance, can_hold, dtype_name, plain_initializer
 from keras_buildfix.info import keras_info
+from keras_buildfix.portable_weights import add_in_own_dtype, answer_as
 
 #: On a backend's variable: the Keras weight that stands for it, by the ``Layer`` class of its Keras.
 _STANDS_FOR = "_keras_buildfix_weights"
@@ -92,7 +93,7 @@ def kept(layer: Any, attribute: str, value: Any) -> Any:
 
     Raises:
         TypeError: For a variable of another backend than the layer's.
-        ValueError: If Keras takes no new weights for the layer any more.
+        ValueError: If Keras takes no new weights for the layer any more, or can't have such a weight.
     """
     if isinstance(value, _PLAIN):
         return value
@@ -103,11 +104,18 @@ def kept(layer: Any, attribute: str, value: Any) -> Any:
 
 def keep_what_was_added(layer: Any) -> None:
     """Sees to what was put into the layer's lists and dicts since they were set: called when it counts as built."""
+    changed: dict[int, Any] = {}  # two attributes that are one list stay one
     for name, value in list(vars(layer).items()):
         if isinstance(value, (list, dict)) and type(value) not in (list, dict, OrderedDict):  # Keras's own kinds
-            changed = _structure(layer, name, value)
-            if changed is not value:
-                setattr(layer, name, changed)
+            if id(value) not in changed:
+                changed[id(value)] = value, _structure(layer, name, value)
+            before, after = changed[id(value)]
+            if after is not before:
+                with _private_portable.tracking(layer):
+                    setattr(layer, name, after)
+                changed[id(value)] = before, getattr(layer, name)  # as Keras has it
+    if not _private.wraps_build(type(layer)):  # it may have found them in the list before
+        _private_portable.keep_out(layer, _stands_for_itself)
 
 
 def release(layer: Any, before: Any) -> None:
@@ -125,14 +133,16 @@ def release(layer: Any, before: Any) -> None:
 
 
 def leave_as_it_is(layer: Any, variable: Any) -> None:
-    """Says of a weight that Keras 2 made for a layer that nothing stands for it: it is read as it was asked for."""
-    if not _private.wraps_build(type(layer)) and hasattr(variable, "__dict__"):
+    """Says of a weight that Keras made for a layer that nothing stands for it: it is read as it was asked for."""
+    if _private.wraps_build(type(layer)):
+        add_in_own_dtype(layer, variable)
+    elif hasattr(variable, "__dict__"):
         vars(variable)[_STANDS_FOR] = {_keras.layer_base(type(layer)): variable}
 
 
 def refuse_when_locked(layer: Any, value: Any) -> None:
     """Raises for a raw variable or mark that is put into a list or dict of a layer that takes no new weights."""
-    if isinstance(value, MarkedWeight) or _raw_kind(layer, value):
+    if isinstance(value, MarkedWeight) or (_raw_kind(layer, value) and can_hold(layer, value)):
         raise ValueError(_locked(layer, "a list or dict", value))
 
 
@@ -169,6 +179,10 @@ def _one(layer: Any, attribute: str, value: Any) -> Any:
     if base not in stands_for:
         if not _private.wraps_build(base) and not _is_to_be_cast(layer, value):
             return value  # Keras 2 tracks it as it is
+        if not can_hold(layer, value):
+            if value.trainable:
+                raise ValueError(_no_weight(layer, attribute, value))
+            return value  # as plain Keras 3 leaves it
         stands_for[base] = _adopted(layer, attribute, value)
     return stands_for[base]
 
@@ -176,7 +190,7 @@ def _one(layer: Any, attribute: str, value: Any) -> Any:
 def _marked(layer: Any, attribute: str, mark: MarkedWeight) -> Any:
     floating = mark.value.dtype.kind in "fV"
     name = str(mark.value.dtype) if not floating else None
-    return _add(
+    variable = _add(
         layer,
         attribute,
         mark,
@@ -186,6 +200,9 @@ def _marked(layer: Any, attribute: str, mark: MarkedWeight) -> Any:
         initializer=plain_initializer(layer, mark.value),
         trainable=mark.trainable and (floating if mark.dtype is None else "float" in mark.dtype),
     )
+    if _private.wraps_build(type(layer)):
+        add_in_own_dtype(layer, variable)
+    return variable
 
 
 def _adopted(layer: Any, attribute: str, raw: Any) -> Any:
@@ -194,7 +211,7 @@ def _adopted(layer: Any, attribute: str, raw: Any) -> Any:
     dtype = dtype_name(raw.dtype)
     arguments: dict[str, Any] = {
         "name": name if name and name != "Variable" else _tidy(attribute),
-        "shape": tuple(raw.shape),
+        "shape": () if getattr(raw.shape, "rank", 0) is None else tuple(raw.shape),
         "dtype": dtype,
         "trainable": bool(getattr(raw, "trainable", getattr(raw, "requires_grad", True))) and "float" in dtype,
     }
@@ -206,6 +223,7 @@ def _adopted(layer: Any, attribute: str, raw: Any) -> Any:
         arguments["constraint"] = as_instance(layer, "constraint", constraint) if plain else constraint
     variable = _add(layer, attribute, raw, initializer=lambda shape, dtype=None: _value(raw), **arguments)
     _private_portable.share_storage(layer, variable, raw)
+    answer_as(layer, variable, raw)
     return variable
 
 
@@ -236,9 +254,17 @@ def _raw_kind(layer: Any, value: Any) -> str:
 
 
 def _is_to_be_cast(layer: Any, raw: Any) -> bool:
-    """Whether Keras 2 reads this layer's weights in another dtype, and does not do so with a raw one yet."""
+    """Whether Keras 2 is to read a raw variable in another dtype: not another layer's, which would be two weights."""
     mixed = layer.compute_dtype != layer.variable_dtype and raw.dtype.is_floating
-    return bool(mixed) and not _keras.belongs_to_keras(type(raw))
+    if not mixed or _keras.belongs_to_keras(type(raw)):
+        return False
+    return not _private_portable.has_another_owner(layer, raw)
+
+
+def _stands_for_itself(variable: Any) -> bool:
+    """Not a raw variable of which a layer has the weight that stands for it."""
+    stands_for = vars(variable).get(_STANDS_FOR) or {}
+    return all(each is variable for each in stands_for.values())
 
 
 def _flat(value: Any) -> list[Any]:
@@ -253,6 +279,14 @@ def _tidy(attribute: str) -> str:
 
 def _named(layer: Any) -> str:
     return f"the layer {getattr(layer, 'name', '')!r} ({type(layer).__name__})"
+
+
+def _no_weight(layer: Any, attribute: str, raw: Any) -> str:
+    return (
+        f"The attribute {attribute!r} of {_named(layer)} is a trainable variable of the shape {raw.shape} and dtype "
+        f"{dtype_name(raw.dtype)}, which {keras_info(layer)} can't have as a weight. Give it a known shape and a real "
+        "dtype, or make it with trainable=False: it is then left alone, neither tracked nor saved."
+    )
 
 
 def _locked(layer: Any, place: str, what: Any) -> str:

@@ -29,7 +29,7 @@ FLOORS = [
     {"weight_setting", "portable"},
     {"weight_assigning", "weight_structure", "extra_weights", "raw_variables"},
     {"_extra_entries"},
-    {"policies", "weight_matching", "_variables", "adding_weights", "layer_shapes"},
+    {"policies", "weight_matching", "_variables", "adding_weights", "layer_shapes", "portable_weights"},
     {
         "precision",
         "precise",

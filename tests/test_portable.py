@@ -495,6 +495,194 @@ def test_a_nested_layer_built_while_the_outer_one_is_traced_has_its_variables(ma
     assert len(model.weights) == 1
 
 
+# --- raw variables: one weight each, in their own dtype ------------------------------------------
+
+
+def in_a_list(self, make):
+    self.items.append(make(ones(3)))
+    return self.items[0]
+
+
+def in_a_dict(self, make):
+    self.table["a"] = make(ones(3))
+    return self.table["a"]
+
+
+def in_a_list_under_two_names(self, make):
+    self.items.append(make(ones(3)))
+    self.alias = self.items
+    return self.alias[0]
+
+
+def in_a_list_and_an_attribute(self, make):
+    made = make(ones(3))
+    self.items.append(made)
+    self.one = made
+    return made
+
+
+def in_an_attribute_and_a_list(self, make):
+    made = make(ones(3))
+    self.one = made
+    self.items.append(made)
+    return made
+
+
+PLACES = [in_a_list, in_a_dict, in_a_list_under_two_names, in_a_list_and_an_attribute, in_an_attribute_and_a_list]
+
+
+@spelled
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("place", PLACES)
+def test_what_build_puts_into_a_list_is_one_weight_and_trained_once(place, policy, make):
+    def init(self, **kwargs):
+        super(cls, self).__init__(**kwargs)
+        self.items, self.table = [], {}
+
+    def build(self, shape):
+        place(self, make)
+
+    def call(self, x):
+        return x * (self.items[0] if self.items else self.table["a"])
+
+    cls = portable(__init__=init, build=build, call=call)
+    model = KERAS.Sequential([KERAS.Input((3,)), cls(dtype=policy)])
+    layer = model.layers[-1]
+    assert layer.count_params() == 3
+    assert len(layer.trainable_weights) == 1
+    if getattr(layer, "alias", None) is not None:
+        assert layer.alias[0] is layer.items[0]
+    if TRAINS:
+        model.compile(KERAS.optimizers.SGD(0.1), "mse")
+        model.fit(ones(4, 3), np.zeros((4, 3)), batch_size=4, verbose=0)
+        assert value_of(layer.weights[0]) == pytest.approx(1 - 0.1 * 2 / 3, abs=1e-3)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_weight_of_another_layer_stays_one_weight(held):
+    dense = KERAS.layers.Dense(1, use_bias=False, dtype="float32")
+    dense.build((None, 3))
+
+    def build(self, shape):
+        self.tied = dense.kernel
+        if held:
+            self.dense = dense
+
+    def call(self, x):
+        return KERAS.backend.cast(x, "float32") @ self.tied if KERAS_2 else KERAS.ops.matmul(x, self.tied)
+
+    layer = portable(build=build, call=call)(dtype="mixed_bfloat16")
+    layer.build((None, 3))
+    model = KERAS.Sequential([KERAS.Input((3,)), KERAS.layers.Reshape((3,)), dense, KERAS.layers.Dense(3), layer])
+    assert layer.tied is dense.kernel
+    assert [w is dense.kernel for w in layer.trainable_weights] == [True]
+    assert len(model.trainable_weights) == 3
+
+
+def counters():
+    made = {"add_weight": lambda self: self.add_weight("n", (), initializer="zeros", trainable=False)}
+    return {
+        **made,
+        "weight": lambda self: weight(0.0, trainable=False),
+        "raw": lambda self: raw(np.float32(0), None, False),
+    }
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("make", counters().values(), ids=counters())
+def test_a_counter_counts_in_its_own_dtype(make, policy):
+    def build(self, shape):
+        self.n, self.down = make(self), make(self)
+        self.n.assign(np.float32(256 if shape[-1] == 3 else 0))
+        self.down.assign(np.float32(-256))
+
+    def call(self, x):
+        self.n.assign_add(1.0)
+        self.down.assign_sub(1.0)
+        return x * self.n
+
+    layer = portable(build=build, call=call)(dtype=policy)
+    for _ in range(3):
+        y = layer(ones(1, 3))
+    assert policy[6:] in str(y.dtype)
+    assert value_of(layer.n) == 259
+    assert value_of(layer.down) == -259
+    copied = pickle.loads(pickle.dumps(layer.n)) if can_be_pickled(layer.n) and not KERAS_2 else None
+    if copied is not None:
+        copied.assign_add(2.0)
+        assert (value_of(copied), value_of(layer.n)) == (261, 259)
+        assert type(copied) is type(layer.n)
+
+
+@needs_tensorflow
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_a_tf_variable_keeps_its_own_methods(policy):
+    tf = sys.modules["tensorflow"]
+    seen = {}
+
+    def build(self, shape):
+        self.v = tf.Variable(ones(3, 2), name="v")
+
+    def call(self, x):
+        v = self.v
+        seen["read"] = v.read_value()
+        seen["rows"] = [row for row in v] if tf.executing_eagerly() else []  # noqa: C416
+        v.scatter_nd_update([[0]], [[5.0, 5.0]])
+        v.scatter_update(tf.IndexedSlices([[6.0, 6.0]], [1]))
+        v.scatter_add(tf.IndexedSlices([[1.0, 1.0]], [1]))
+        v.assign_add(ones(3, 2), read_value=False)
+        v.assign_sub(ones(3, 2), read_value=False)
+        return x * v.sparse_read([0])
+
+    layer = portable(build=build, call=call)(dtype=policy)
+    y = layer(ones(1, 2))
+    assert policy[6:] in y.dtype.name
+    assert policy[6:] in seen["read"].dtype.name
+    assert len(seen["rows"]) == 3
+    assert layer.v.numpy().tolist() == [[5, 5], [7, 7], [1, 1]]
+    layer.v.assign(ones(3, 2), read_value=False)
+    assert layer.v.read_value().numpy().tolist() == ones(3, 2).tolist()
+    assert layer.v.get_shape().as_list() == [3, 2]
+    assert layer.v.ref() == layer.v.ref()
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(layer.v if KERAS_2 else layer.v.value)
+        loss = tf.reduce_sum(layer.v * 2.0)
+    assert tape.gradient(loss, layer.v).numpy().tolist() == (ones(3, 2) * 2).tolist()
+    with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
+        _ = layer.v.no_such_name
+
+
+@needs_tensorflow
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_a_variable_of_unknown_sizes_is_left_alone_or_refused(policy):
+    tf = sys.modules["tensorflow"]
+    shapes = {"queue": [None, 3], "any": tf.TensorShape(None)}
+
+    def build(self, shape):
+        for name, sizes in shapes.items():
+            setattr(self, name, tf.Variable(ones(1, 3), shape=sizes, trainable=False))
+
+    def call(self, x):
+        self.queue.assign(tf.ones((2, 3)))
+        return x * tf.cast(tf.reduce_sum(self.queue), x.dtype)
+
+    layer = portable(build=build, call=call)(name="mine", dtype=policy)
+    assert numpy(layer(ones(1, 3))).tolist() == [[6, 6, 6]]
+    assert layer.trainable_weights == []
+    if not KERAS_2:
+        with pytest.raises(ValueError, match=r"'late' of the layer 'new'.*\(None, 3\).*trainable=False"):
+            portable()(name="new").late = tf.Variable(ones(1, 3), shape=[None, 3])
+
+
+@needs_tensorflow
+def test_complex_variables_are_weights_or_left_alone():
+    tf = sys.modules["tensorflow"]
+    layer = portable(call=lambda self, x: x * tf.math.real(self.z))()
+    layer.z = tf.Variable(2j + 3, dtype="complex64", trainable=False)
+    assert numpy(layer(ones(1, 3))).tolist() == [[3, 3, 3]]
+    assert layer.trainable_weights == []
+
+
 # --- every base ---------------------------------------------------------------------------------
 
 BASES = {
@@ -705,6 +893,30 @@ def test_build_and_compute_output_shape_get_tuples_in_the_structure_of_the_input
             model.save(str(tmp_path / "m.keras"))
             loaded = KERAS.models.load_model(str(tmp_path / "m.keras"), compile=False)
             assert input_shape(loaded.layers[-1]) == expected
+
+
+def test_a_build_inherited_from_a_mixin_stays_in_its_place():
+    ran = []
+
+    class Mix:
+        def build(self, input_shape):
+            ran.append(("Mix", input_shape.as_list()))
+            super().build(input_shape)
+
+    class Mix2(Mix):
+        def build(self, input_shape):
+            ran.append(("Mix2", input_shape.as_list()))
+            super().build(input_shape)
+
+    class First(PortableLayerMixin, Mix, Layer):
+        def call(self, x):
+            return x
+
+    class Second(First, Mix2):
+        pass
+
+    Second()(ones(2, 3))
+    assert ran == [("Mix2", [2, 3]), ("Mix", [2, 3])]
 
 
 @pytest.mark.skipif(KERAS_2, reason="one argument on Keras 2")
