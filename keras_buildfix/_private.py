@@ -178,6 +178,19 @@ def freeze_alone(layer: Any, frozen: list[Any]) -> None:
     layer._non_trainable_weights[:] = [variable for variable in trainable if id(variable) in moved] + rest
 
 
+def let_tape_watch(variable: Any) -> None:
+    """Have TensorFlow's tape watch a weight that is to be trained.
+
+    ``_value``, and ``_trainable`` of a ``tf.Variable``: one that got its value while its layer was frozen, after
+    the model was traced, was made as not trainable, and Keras does not tell it otherwise (3.0.0 to nightly).
+    """
+    value: Any = getattr(variable, "_value", None)
+    if type(value).__module__.startswith("tensorflow."):
+        for part in getattr(value, "values", ()) or (value,):  # one for each device
+            if getattr(part, "trainable", True) is False and hasattr(part, "_trainable"):
+                part._trainable = True
+
+
 def set_trainable_alone(layer: Any, trainable: bool) -> None:
     """Set a layer's flag and leave those of the layers inside it. ``_trainable``: 2.12 to nightly."""
     layer._trainable = trainable

@@ -19,6 +19,17 @@ _VARIABLES, _KNOWN, _PLACES_3, _PLACES_2 = (
 )
 
 
+#: What an optimizer calls the list of moving averages of the weights. 2.12 to nightly.
+AVERAGE = "_model_variables_moving_average"
+
+
+class Elsewhere:
+    """A weight that an optimizer of Keras 2 knows by its key, and that no model at hand has."""
+
+    def __init__(self, key: Any) -> None:
+        self.key = key
+
+
 def take_state_back(model: Any) -> None:
     """Have a model that is just being trained hold its variables' values. ``jax_state_sync``: JAX, 3.0.0 to nightly.
 
@@ -51,12 +62,22 @@ def own_variables(optimizer: Any) -> list[Any]:
 
 
 def known_variables(optimizer: Any, candidates: Sequence[Any]) -> list[Any]:
-    """The weights that an optimizer has been built for, in its order; on Keras 2, None for one that is no candidate."""
+    """The weights that an optimizer has been built for, in its order; ``Elsewhere`` for one that is no candidate."""
     if hasattr(optimizer, _KNOWN):
         return list(getattr(optimizer, _KNOWN))
     by_key = {optimizer._var_key(variable): variable for variable in candidates}
     places = getattr(optimizer, _PLACES_2)
-    return [by_key.get(key) for key in sorted(places, key=places.get)]
+    return [by_key[key] if key in by_key else Elsewhere(key) for key in sorted(places, key=places.get)]
+
+
+def keys_of(optimizer: Any, variable: Any) -> list[Any]:
+    """The keys by which an optimizer may keep something for a weight: ``_var_key``, its path."""
+    return [_key(optimizer, variable), id(variable), *([variable.path] if hasattr(variable, "path") else ())]
+
+
+def is_optimizer(thing: object) -> bool:
+    """Whether a thing is an optimizer with variables of its own."""
+    return hasattr(thing, "apply_gradients") and hasattr(thing, _VARIABLES)
 
 
 def per_variable_lists(optimizer: Any, count: int) -> dict[str, list[Any]]:
@@ -118,7 +139,7 @@ def _set_built(optimizer: Any, built: bool) -> None:
 
 def hand_over(optimizer: Any, known: list[Any], own: list[Any], attributes: dict[str, Any]) -> None:
     """Have an optimizer know these weights, in this order, with these variables of its own and these attributes."""
-    places = {optimizer._var_key(variable): at for at, variable in enumerate(known)}
+    places = {_key(optimizer, variable): at for at, variable in enumerate(known)}
     if hasattr(optimizer, _KNOWN):
         attributes = {**attributes, _KNOWN: list(known), _PLACES_3: places}
     else:
@@ -154,6 +175,10 @@ def forget_slots(optimizer: Any, variables: list[Any]) -> bool:
         gone |= {id(slot) for slot in optimizer._slots.pop(key, {}).values()}
     optimizer._weights = [weight for weight in optimizer._weights if id(weight) not in gone]
     return True
+
+
+def _key(optimizer: Any, variable: Any) -> Any:
+    return variable.key if isinstance(variable, Elsewhere) else optimizer._var_key(variable)
 
 
 def _set(optimizer: Any, attributes: dict[str, Any]) -> None:

@@ -50,9 +50,12 @@ class CompiledModel:
         model = self.model
         others = train_only(model, model.optimizer, self.trained, _trainable_variables(model), remembered or {})
         private.respect_flags(model)
-        for kind in ("train", "test", "predict") if changed or others else ():
-            if getattr(model, f"{kind}_function", None) is not None:
-                getattr(model, f"make_{kind}_function")(force=True)
+        for name in ("train_function", "test_function", "predict_function") if changed or others else ():
+            if getattr(model, name, None) is not None:
+                setattr(model, name, None)
+                made = getattr(model, f"make_{name}")()  # some that users write know no `force`
+                if getattr(model, name) is None:
+                    setattr(model, name, made)
 
 
 def _is_model_class(cls: type) -> bool:

@@ -23,7 +23,13 @@ def freeze(model: Any, select: Select = "*", *, exclude: Select | None = None, b
     Every compiled model that holds them takes note, without being compiled again: loss, metrics and their
     state, the learning rate, the loss scale, and the optimizer's state for all other weights are kept.
     Called from a callback it holds from the next batch on. A frozen weight does not change by a bit: no
-    weight decay, no moving average is written to it, it counts in no gradient norm.
+    weight decay, no moving average is written to it, it counts in no gradient norm. (What a layer assigns
+    to itself in ``call``, as SpectralNormalization does, is that layer's doing.)
+
+    Of a compiled model, the optimizer that it was compiled with follows. Build others, which only your own
+    ``train_step`` knows, for all weights before anything is frozen. A layer's flag is saved and copied with
+    it; that single weights are frozen is not, nor is ``batchnorm="train"``: say it again after loading, and
+    after setting ``trainable`` by hand.
 
     Args:
         model: A layer or model, built or not. What is not built yet is frozen when it is built.
@@ -114,20 +120,15 @@ def freeze_up_to(model: Any, layer: Any, *, batchnorm: str = "frozen") -> None:
     tree = weight_tree(_keras.layer_instance(model, "freeze_up_to"))
     if not isinstance(layer, str):
         layer = "/".join(_path_of(tree, _keras.layer_instance(layer, "freeze_up_to")))
-    chosen: list[Any] = []
-    node, rest = tree, layer
-    while rest:
-        for child in node.children:
-            name = child.name
-            if rest == name or rest.startswith(name + "/"):
-                node, rest = child, rest[len(name) + 1 :]
-                break
-            chosen.append(child.layer)
-        else:
-            raise ValueError(
-                f"freeze_up_to: {nothing_called(tree, layer)} in {tree.layer.name!r}. Nothing was changed."
-            )
-    _change(model, Rule("freeze", [*chosen, node.layer], None, _kind(batchnorm, "freeze_up_to"), "freeze_up_to"))
+    last = next((node for node in tree.nodes() if node.path and "/".join(node.path) == layer), None)
+    if last is None:
+        raise ValueError(f"freeze_up_to: {nothing_called(tree, layer)} in {tree.layer.name!r}. Nothing was changed.")
+    chosen, inside = [last.layer], last
+    for around in tree.above()[id(last)]:
+        at = next(at for at, child in enumerate(around.children) if child is inside)
+        chosen += [child.layer for child in around.children[:at]]
+        inside = around
+    _change(model, Rule("freeze", chosen, None, _kind(batchnorm, "freeze_up_to"), "freeze_up_to"))
 
 
 @contextlib.contextmanager

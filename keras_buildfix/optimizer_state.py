@@ -6,13 +6,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from keras_buildfix import _private_training as private
+from keras_buildfix import _variables
 
 
 class Slot(NamedTuple):
-    """A variable that an optimizer has for a weight; whether it is one of those that are filed."""
+    """A variable that an optimizer has for a weight; whether it is filed, and its key where it is kept by key."""
 
     variable: Any
     filed: bool
+    key: Any = None
 
 
 #: For the ``id`` of a weight, its variables in an optimizer, by the attribute that lists them.
@@ -56,10 +58,14 @@ def train_only(model: Any, optimizer: Any, trained: Sequence[Any], wanted: Seque
     if private.forget_slots(inner, gone) or not private.is_built(inner):
         return bool(gone)
     known = private.known_variables(inner, [*trained, *wanted])
+    mine = {id(variable) for variable in (*trained, *wanted, *model.weights)}
+    # An optimizer may train more than this model.
+    wanted = [*wanted, *(variable for variable in known if id(variable) not in mine)]
     if [id(variable) for variable in wanted] == [id(variable) for variable in known]:
         return False
     slots = {**remembered, **_slots(inner, known)}
     old, singles = private.own_variables(inner), private.single_variables(inner)
+    _refuse_unclear(inner, old, slots, singles)
     loops = _order(old, known, slots, singles)
     names = set(private.per_variable_lists(inner, len(known)) if known else ())
     notes = private.notes(inner)
@@ -81,6 +87,10 @@ def train_only(model: Any, optimizer: Any, trained: Sequence[Any], wanted: Seque
         fresh = _slots(inner, added)
         names |= set(private.per_variable_lists(inner, len(added)))
         slots.update(fresh)
+        for variable in added:  # Keras 3 starts a moving average at zero, and overwrites it at the first step of all
+            average = fresh[id(variable)].get(private.AVERAGE)
+            if average is not None:
+                _variables.copy(average.variable, variable)
         if len(added) > len(known):
             loops = _order(private.own_variables(inner), added, fresh, private.single_variables(inner))
 
@@ -91,7 +101,8 @@ def train_only(model: Any, optimizer: Any, trained: Sequence[Any], wanted: Seque
     for name in names.union(*(slots[id(variable)] for variable in wanted)):
         held = [slots[id(variable)].get(name, Slot(None, False)).variable for variable in wanted]
         if isinstance(vars(inner).get(name), dict):
-            attributes[name] = {variable.path: slot for variable, slot in zip(wanted, held) if slot is not None}
+            kept = [slots[id(variable)][name] for variable in wanted if name in slots[id(variable)]]
+            attributes[name] = {slot.key: slot.variable for slot in kept}
         else:
             attributes[name] = held
     attributes.update({name: single for name, single in singles.items() if vars(inner).get(name) is not single})
@@ -117,17 +128,41 @@ def _slots(optimizer: Any, known: Sequence[Any]) -> Slots:
             for variable, held in zip(known, values):
                 if held is not None:
                     found[id(variable)][name] = Slot(held, id(held) in filed)
-    by_path = {getattr(variable, "path", None): variable for variable in known}
+    by_key = {key: variable for variable in known for key in private.keys_of(optimizer, variable)}
     for name, held in private.per_variable_dicts(optimizer).items():
         for key, variable in held.items():
-            if key not in by_path:
+            if key not in by_key:
                 raise ValueError(
                     f"The optimizer {type(optimizer).__name__} has variables by key in {name!r}, and {key!r} is no "
-                    "weight's path: which weight they belong to can't be told. Nothing was changed. Compile the "
-                    "model again with a new optimizer after freezing."
+                    f"weight's path or key: {_WAY_OUT}"
                 )
-            found[id(by_path[key])][name] = Slot(variable, True)
+            found[id(by_key[key])][name] = Slot(variable, True, key)
     return found
+
+
+#: What to do about an optimizer that keeps its variables in a way of its own.
+_WAY_OUT = (
+    "which weight they belong to can't be told. Nothing was changed. Keep them in lists with one for each weight, "
+    "or compile the model again with a new optimizer after freezing."
+)
+
+
+def _refuse_unclear(optimizer: Any, own: Sequence[Any], slots: Slots, singles: dict[str, Any]) -> None:
+    """Raises if an optimizer has variables that may belong to a weight, and it can't be told to which."""
+    clear = {id(slot.variable) for each in slots.values() for slot in each.values()}
+    clear |= {id(variable) for variable in singles.values()}
+    unclear = [str(getattr(variable, "path", variable.name)) for variable in own if id(variable) not in clear]
+    if unclear:
+        raise ValueError(
+            f"The optimizer {type(optimizer).__name__} keeps variables ({', '.join(unclear[:5])}) in no attribute"
+            f" and no list with one for each weight: {_WAY_OUT}"
+        )
+    wrapped = [name for name, value in vars(optimizer).items() if private.is_optimizer(value)]
+    if wrapped:
+        raise ValueError(
+            f"The optimizer {type(optimizer).__name__} wraps another one in {wrapped[0]!r}: only `inner_optimizer` is "
+            "followed. Nothing was changed. Compile the model again with a new optimizer after freezing."
+        )
 
 
 def _order(own: Sequence[Any], known: Sequence[Any], slots: Slots, singles: dict[str, Any]) -> list[list[str] | str]:

@@ -104,7 +104,9 @@ def _is_a(cls: type, layer: Any) -> bool:
 def _select_by_name(tree: LayerNode, names: dict[int, str], pattern: str | re.Pattern[str], found: Selection) -> bool:
     """Adds what a pattern names; whether there is any such thing."""
     if isinstance(pattern, str):
-        matches: Callable[[str], Any] = re.compile(fnmatch.translate(pattern)).match
+        exact = pattern in names.values() or any("/".join(node.path) == pattern for node in tree.nodes())
+        # A name with `[` or `*` in it means itself.
+        matches: Callable[[str], Any] = pattern.__eq__ if exact else re.compile(fnmatch.translate(pattern)).match
     else:
         matches = pattern.search
     known = False

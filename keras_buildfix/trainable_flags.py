@@ -112,8 +112,11 @@ class Trainability:
                 _private.freeze_alone(node.layer, alone)
             return
         for _, variable in node.trainable:
-            if variable.trainable != (id(variable) not in self.frozen):
-                variable.trainable = id(variable) not in self.frozen
+            trained = id(variable) not in self.frozen
+            if variable.trainable != trained:
+                variable.trainable = trained
+            if trained:
+                _private.let_tape_watch(variable)
 
 
 def is_batch_normalization(layer: Any) -> bool:

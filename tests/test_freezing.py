@@ -328,6 +328,88 @@ def test_the_loss_scale_is_kept():
     assert len(slots_of(optimizer, model.weights)) == 4
 
 
+@trains
+def test_a_moving_average_starts_at_the_weight_when_that_comes_back():
+    model = a_model()
+    freeze(model, "a")
+    compiled(model, an_optimizer("Adam", learning_rate=1e-4, use_ema=True))
+    for _ in range(3):
+        model.train_on_batch(X, Y)
+    before = values(model)
+    unfreeze(model, "a")
+    model.train_on_batch(X, Y)
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    np.testing.assert_allclose(values(model)["a/kernel"], before["a/kernel"], atol=0.01)
+    assert "a/kernel" in changed(before, values(model))
+
+
+def keeping(container):
+    """An optimizer that keeps one more variable for each weight, in a way of its own."""
+
+    class Keeping(namespace().optimizers.SGD):
+        def build(self, variables):
+            was_built = getattr(self, "built", False) or getattr(self, "_built", False)
+            super().build(variables)
+            if not was_built:
+                made = [(variable, self.add_variable_from_reference(variable, "kept")) for variable in variables]
+                self.kept = container(self, made)
+
+    return Keeping(0.01, **({"jit_compile": False} if K2 else {}))
+
+
+@trains
+@pytest.mark.parametrize(
+    "container",
+    [lambda _, made: [(held,) for _, held in made], lambda _, made: [[held for _, held in made] * 2]],
+    ids=["tuples", "nested"],
+)
+def test_an_optimizer_whose_variables_are_unclear_is_refused(container):
+    model = compiled(a_model(), keeping(container))
+    steps(model, 1)
+    with pytest.raises(
+        ValueError, match=r"The optimizer Keeping keeps variables .* can't be told. Nothing was changed"
+    ):
+        freeze(model, "a")
+    assert trained_names(model) == A | BN | B
+    before = values(model)
+    steps(model, 1)
+    assert changed(before, values(model)) >= ALL - {"a/bias"}  # before a normalization it has next to no gradient
+
+
+@trains
+def test_variables_that_an_optimizer_keeps_by_its_own_key_follow():
+    optimizer = keeping(lambda own, made: {own._var_key(variable): held for variable, held in made})
+    model = compiled(a_model(), optimizer)
+    steps(model, 1)
+    held = optimizer.kept[optimizer._var_key(named_weights(model)["b/kernel"])]
+    freeze(model, "a")
+    assert len(optimizer.kept) == 4
+    unfreeze(model)
+    assert len(optimizer.kept) == 6
+    assert optimizer.kept[optimizer._var_key(named_weights(model)["b/kernel"])] is held
+    steps(model, 1)
+
+
+@trains
+@pytest.mark.skipif(INFO.backend == "jax", reason="there an optimizer takes the weights of one model only")
+def test_what_an_optimizer_trains_besides_goes_on():
+    model, other = compiled(a_model()), layers.Dense(1)
+    other.build((None, 2))
+    model.optimizer.build([*model.trainable_variables, *other.trainable_variables])
+    steps(model, 1)
+    freeze(model, "a")
+    steps(model, 1)
+    unfreeze(model, "a")
+    before = host(other.kernel)
+    gradients = [KERAS.ops.ones(tuple(v.shape)) if not K2 else np.ones(tuple(v.shape)) for v in other.weights]
+    if K2:
+        import tensorflow as tf
+
+        gradients = [tf.constant(gradient, "float32") for gradient in gradients]
+    model.optimizer.apply_gradients(zip(gradients, other.trainable_variables))
+    assert (host(other.kernel) < before).all()
+
+
 @pytest.mark.skipif(not K2, reason="Keras 3 has no legacy optimizers that train")
 def test_legacy_optimizers_follow():
     model = compiled(a_model(), namespace().optimizers.legacy.Adam(0.05))
@@ -545,6 +627,31 @@ def test_what_is_frozen_before_it_is_built_stays_frozen(way):
     assert changed(before, values(model)) == set(before)
 
 
+class Lazy(KERAS.Model):
+    """Its layers are built by its first call."""
+
+    def __init__(self):
+        super().__init__()
+        self.p, self.q = layers.Dense(3, name="p"), layers.Dense(2, name="q")
+
+    def call(self, x):
+        return self.q(self.p(x))
+
+
+@trains
+def test_what_fit_builds_while_it_is_frozen_can_be_trained_later():
+    model = Lazy()
+    freeze(model, "p")
+    compiled(model)
+    steps(model, 1)
+    before = values(model)
+    steps(model, 1)
+    assert changed(before, values(model)) == {"q/kernel", "q/bias"}
+    unfreeze(model, "p")
+    steps(model, 1)
+    assert changed(before, values(model)) == set(before)
+
+
 def test_rules_hold_in_their_order_for_what_is_built_later():
     block = Block(name="block")
     model = outer(block)
@@ -671,7 +778,15 @@ def test_up_to_a_layer():
         freeze_up_to(model, layers.Dense(1, name="stray"))
 
 
+@pytest.mark.skipif(K2, reason="TensorFlow takes no such names")
+def test_a_name_with_signs_of_a_glob_means_itself_first():
+    model = KERAS.Sequential([KERAS.Input((4,)), layers.Dense(3, name="a[0]"), layers.Dense(3, name="a0")])
+    freeze(model, "a[0]")
+    assert trained_names(model) == {"a0/kernel", "a0/bias"}
+
+
 WRONG = {
+    "up to the model": (lambda m: freeze_up_to(m, ""), ValueError, "freeze_up_to: no layer or weight is called ''"),
     "a name of nothing": (
         lambda m: freeze(m, "c"),
         ValueError,
