@@ -100,9 +100,14 @@ class Then(KERAS.callbacks.Callback):
 # --- At the next step -----------------------------------------------------------------------------
 
 
+WAYS = ("before the first fit", "after a fit", "after train_on_batch", "from a callback")
+
+
 @trains
-@pytest.mark.parametrize("eagerly", [False, True])
-@pytest.mark.parametrize("way", ["before the first fit", "after a fit", "after train_on_batch", "from a callback"])
+@pytest.mark.parametrize(
+    ("way", "eagerly"),
+    [(way, eagerly) for way in WAYS for eagerly in (False, True) if THOROUGH or not eagerly or way == "after a fit"],
+)
 def test_a_compiled_model_honours_freezing_and_unfreezing_at_the_next_step(way, eagerly):
     model = compiled(a_model(), eagerly=eagerly)
 
