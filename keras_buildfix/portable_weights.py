@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copyreg
 import functools
+import sys
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -82,7 +84,30 @@ class _Answering(_Adding):
 
 def _put_in_front(kind: Any, layer: Any, variable: Any) -> None:
     keras_class: Any = type(variable)
-    variable.__class__ = _class(kind, keras_class, _keras.layer_base(type(layer)))
+    base = _keras.layer_base(type(layer))
+    if not _knows_subclasses(keras_class, base):
+        for name in ("assign_add", "assign_sub"):
+            vars(variable)[name] = functools.partial(_add_uncast, variable, name, base)
+        return
+    variable.__class__ = _class(kind, keras_class, base)
+
+
+@functools.cache
+def _knows_subclasses(keras_class: Any, base: Any) -> bool:
+    """Whether Keras takes a subclass of its class of weights for one: on torch 3.6 asks for the very class, and hands out no gradients."""
+    torch = sys.modules.get("torch")
+    if torch is None or sys.modules["keras"].config.backend() != "torch":
+        return True
+    one = keras_class(torch.ones(1))
+    one.__class__ = _class(_Adding, keras_class, base)
+    with contextlib.suppress(Exception):
+        return bool(sys.modules["keras"].ops.convert_to_tensor(one).requires_grad)
+    return False
+
+
+def _add_uncast(variable: Any, name: str, base: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
+    with _private_portable.reading_uncast(base):
+        return getattr(type(variable), name)(variable, value, *args, **kwargs)
 
 
 @functools.cache
