@@ -94,7 +94,7 @@ def _put_in_front(kind: Any, layer: Any, variable: Any) -> None:
 
 @functools.cache
 def _knows_subclasses(keras_class: Any, base: Any) -> bool:
-    """Whether Keras takes a subclass of its class of weights for one: on torch 3.6 asks for the very class, and hands out no gradients."""
+    """Whether Keras takes a subclass of its class of weights for one; torch on 3.6 does not, and gives no gradients."""
     torch = sys.modules.get("torch")
     if torch is None or sys.modules["keras"].config.backend() != "torch":
         return True
