@@ -65,9 +65,7 @@ class Found:
         self.layer, self.saving, self.store = layer, saving, store
         lost = {id(variable) for variable in [*saving.unsaved, *saving.unread]}
         self.ours = [variable for variable in saving.own if id(variable) in lost]
-        self.keys_there = {
-            key.decode() if isinstance(key, bytes) else str(key) for key in list(store.keys())
-        }  # no iterator on Keras 3
+        self.keys_there = _names_in(store)
         unread = {id(variable) for variable in saving.unread}
         self.expected = [key for key in saving.stored if id(saving.weight_of.get(key)) not in unread]
         self.key_of = self._key_of()

@@ -76,7 +76,12 @@ def layer_instance(layer: object, wanted_by: str) -> Any:
 
 def is_model(layer: object) -> bool:
     """Whether a layer is a Keras model of any kind."""
-    return any(base.__name__ == "Model" and belongs_to_keras(base) for base in type(layer).__mro__)
+    return is_model_class(type(layer))
+
+
+def is_model_class(cls: type) -> bool:
+    """Whether a class is that of a Keras model of any kind."""
+    return any(base.__name__ == "Model" and belongs_to_keras(base) for base in cls.__mro__)
 
 
 def is_functional(layer: object) -> bool:

@@ -5,6 +5,7 @@ A test holds that these names are there, and that no other module uses them.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -194,8 +195,6 @@ def _set(optimizer: Any, attributes: dict[str, Any]) -> None:
 
 def tensorflow_scope(model: Any) -> Any:
     """The scope of the strategy that a model was made in; variables are made under it."""
-    import contextlib
-
     strategy = getattr(model, "distribute_strategy", None)
     if strategy is None or "tensorflow" not in sys.modules:
         return contextlib.nullcontext()

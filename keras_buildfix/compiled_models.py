@@ -19,7 +19,7 @@ def compiled_models_with(layers: Iterable[Any]) -> list[CompiledModel]:
     wanted = {id(layer): layer for layer in layers}
     kinds = {id(type(layer)): type(layer) for layer in wanted.values()}
     bases = {id(base): base for base in map(_keras.layer_base, kinds.values()) if base is not None}
-    classes = [cls for base in bases.values() for cls in _keras.layer_classes(base) if _is_model_class(cls)]
+    classes = [cls for base in bases.values() for cls in _keras.layer_classes(base) if _keras.is_model_class(cls)]
     known = {id(cls) for cls in classes}  # by identity: a metaclass may have made its classes unhashable
     models = [thing for thing in gc.get_referrers(*classes) if id(type(thing)) in known]  # it refers to its class
     return [
@@ -56,10 +56,6 @@ class CompiledModel:
                 made = getattr(model, f"make_{name}")()  # some that users write know no `force`
                 if getattr(model, name) is None:
                     setattr(model, name, made)
-
-
-def _is_model_class(cls: type) -> bool:
-    return any(base.__name__ == "Model" and _keras.belongs_to_keras(base) for base in cls.__mro__)
 
 
 def _trainable_variables(model: Any) -> list[Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_buildfix import _keras
 from keras_buildfix.compiled_models import CompiledModel, compiled_models_with
+from keras_buildfix.optimizer_state import Slots
 from keras_buildfix.selecting import Select, nothing_called
 from keras_buildfix.trainable_flags import Trainability
 from keras_buildfix.waiting_freezes import Rule, WaitingFreeze, stop_all, take_note, waiting_in
@@ -118,11 +119,16 @@ def freeze_up_to(model: Any, layer: Any, *, batchnorm: str = "frozen") -> None:
     Source: the loop over ``model.layers[:n]`` that most fine-tuning code writes by hand.
     """
     tree = weight_tree(_keras.layer_instance(model, "freeze_up_to"))
-    if not isinstance(layer, str):
-        layer = "/".join(_path_of(tree, _keras.layer_instance(layer, "freeze_up_to")))
-    last = next((node for node in tree.nodes() if node.path and "/".join(node.path) == layer), None)
+    inner = [node for node in tree.nodes() if node is not tree]
+    if isinstance(layer, str):
+        last = next((node for node in inner if "/".join(node.path) == layer), None)
+        why = nothing_called(tree, layer) + " in"
+    else:
+        _keras.layer_instance(layer, "freeze_up_to")
+        last = next((node for node in inner if node.layer is layer), None)
+        why = f"the layer {layer.name!r} is not in"
     if last is None:
-        raise ValueError(f"freeze_up_to: {nothing_called(tree, layer)} in {tree.layer.name!r}. Nothing was changed.")
+        raise ValueError(f"freeze_up_to: {why} {tree.layer.name!r}. Nothing was changed.")
     chosen, inside = [last.layer], last
     for around in tree.above()[id(last)]:
         at = next(at for at, child in enumerate(around.children) if child is inside)
@@ -168,9 +174,7 @@ def frozen(
     tree = weight_tree(_keras.layer_instance(model, "frozen"))
     before = Trainability.of(tree.nodes())
     waited = waiting_in(tree.nodes())
-    models = compiled_models_with(node.layer for node in tree.nodes())
-    had = [(each.model.optimizer, each.slots()) for each in models]
-    _change(model, Rule("freeze", select, exclude, _kind(batchnorm, "frozen"), "frozen"))
+    had = _change(model, Rule("freeze", select, exclude, _kind(batchnorm, "frozen"), "frozen"))
     try:
         yield
     finally:
@@ -183,8 +187,11 @@ def frozen(
         take_note(tree.nodes())
 
 
-def _change(model: Any, rule: Rule) -> None:
-    """Carries a rule out: everything is checked first, and put back if something fails after all."""
+def _change(model: Any, rule: Rule) -> list[tuple[Any, Slots]]:
+    """Carries a rule out: everything is checked first, and put back if something fails after all.
+
+    Returns each optimizer that followed, with what it had for each weight before.
+    """
     tree = weight_tree(_keras.layer_instance(model, rule.wanted_by))
     nodes = list(tree.nodes())
     before = Trainability.of(nodes)
@@ -192,20 +199,21 @@ def _change(model: Any, rule: Rule) -> None:
     after = rule.applied(tree, before, waits)
     changed = any(_differs(node, before, after) for node in nodes)
     models = compiled_models_with(node.layer for node in nodes)
-    slots = [each.slots() for each in models]
+    had = [(each.model.optimizer, each.slots()) for each in models]
     try:
         after.put(nodes)
         for each in models:
             each.follow(changed)
     except BaseException:
         before.put(nodes)
-        for each, had in zip(models, slots):
+        for each, (_, slots) in zip(models, had):
             with contextlib.suppress(Exception):
-                CompiledModel(each.model).follow(remembered=had)
+                CompiledModel(each.model).follow(remembered=slots)
         raise
     if waits:
         take_note(nodes)
-        WaitingFreeze(tree, rule).start()
+        WaitingFreeze(tree, rule).start(tree)
+    return had
 
 
 def _differs(node: LayerNode, before: Trainability, after: Trainability) -> bool:
@@ -219,10 +227,3 @@ def _kind(batchnorm: str, wanted_by: str) -> str:
     if batchnorm not in _KINDS:
         raise ValueError(f"{wanted_by}: batchnorm is one of {', '.join(map(repr, _KINDS))}; got {batchnorm!r}.")
     return batchnorm
-
-
-def _path_of(tree: LayerNode, layer: Any) -> tuple[str, ...]:
-    for node in tree.nodes():
-        if node.layer is layer:
-            return node.path
-    raise ValueError(f"freeze_up_to: the layer {layer.name!r} is not in {tree.layer.name!r}. Nothing was changed.")

@@ -166,7 +166,7 @@ def _inherits_plain_call(cls: type) -> bool:
     owner = next((base for base in cls.__mro__ if "call" in vars(base)), None)
     if owner is None or owner is _keras.layer_base(cls) or hasattr(vars(owner)["call"], _SAFE):
         return False
-    return not _keras.belongs_to_keras(owner) or not any(base.__name__ == "Model" for base in owner.__mro__)
+    return not _keras.belongs_to_keras(owner) or not _keras.is_model_class(owner)
 
 
 def _passed_on(cls: type) -> Callable[..., Any]:

@@ -29,7 +29,7 @@ class Trainability:
         """As it is now."""
         found = cls({}, set())
         for node in nodes:
-            found.flags[id(node.layer)] = flag = bool(getattr(node.layer, "trainable", True))
+            found.flags[id(node.layer)] = flag = flag_of(node.layer)
             alone = {id(variable) for variable in _private.frozen_alone(node.layer)}
             for _, variable in node.trainable:
                 if not flag or id(variable) in alone or not getattr(variable, "trainable", True):
@@ -117,6 +117,11 @@ class Trainability:
                 variable.trainable = trained
             if trained:
                 _private.let_tape_watch(variable)
+
+
+def flag_of(layer: Any) -> bool:
+    """A layer's own flag; a plain ``tf.Module``, on Keras 2, has none and is trained."""
+    return bool(getattr(layer, "trainable", True))
 
 
 def is_batch_normalization(layer: Any) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_buildfix.selecting import Select, Selection, select
-from keras_buildfix.trainable_flags import Trainability, is_batch_normalization
+from keras_buildfix.trainable_flags import Trainability, flag_of, is_batch_normalization
 from keras_buildfix.waiting_weights import AfterBuild, is_to_build
 from keras_buildfix.weight_names import LayerNode, weight_tree
 
@@ -97,9 +97,9 @@ class WaitingFreeze:
         self.chosen, self.left_out = rule.selected(tree)
         self.unmatched = self.chosen.unmatched
 
-    def start(self) -> None:
+    def start(self, tree: LayerNode) -> None:
         """Waits for every layer that is to be built."""
-        self._hook(weight_tree(self.top), ())
+        self._hook(tree, ())
 
     def stop(self) -> None:
         """Waits no more."""
@@ -110,7 +110,7 @@ class WaitingFreeze:
     def _hook(self, tree: LayerNode, around: tuple[LayerNode, ...]) -> None:
         above = tree.above()
         for node in tree.nodes():
-            self.flags[id(node.layer)] = bool(getattr(node.layer, "trainable", True))
+            self.flags[id(node.layer)] = flag_of(node.layer)
             if is_to_build(node.layer) and id(node.layer) not in self.hooks:
                 then = functools.partial(self._built, path=node.path, around=(*above[id(node)], *around))
                 self.hooks[id(node.layer)] = AfterBuild(node.layer, then, self)
@@ -119,7 +119,7 @@ class WaitingFreeze:
         if self.hooks.pop(id(layer), None) is None:
             return  # stopped while another one stood in front
         tree = weight_tree(layer, path)
-        if self.flags[id(layer)] == bool(layer.trainable):
+        if self.flags[id(layer)] == flag_of(layer):
             chosen, left_out = self.rule.selected(tree, partly=True)
             for selection, at_start in ((chosen, self.chosen), (left_out, self.left_out)):
                 if id(layer) in at_start.layers:
@@ -169,4 +169,4 @@ def take_note(nodes: Iterable[LayerNode]) -> None:
     for waiting in waiting_in(nodes):
         for node in nodes:
             if id(node.layer) in waiting.flags:
-                waiting.flags[id(node.layer)] = bool(getattr(node.layer, "trainable", True))
+                waiting.flags[id(node.layer)] = flag_of(node.layer)
