@@ -20,7 +20,8 @@ class Entry:
         dtype: The name of its dtype, ``"bfloat16"`` too.
         read: Reads its value; a new array each time, unless `borrowed`.
         layer: In a legacy ``.h5``: the layer in whose group it lies; empty for the model's own.
-        layer_name: In a ``.weights.h5`` of newer Keras: what its layer was called.
+        layer_names: In a ``.weights.h5``: what the layer of each group on the way was called; None where the
+            file does not say (before Keras 3.9 it never does).
         variable: In a layer or model: the variable itself.
         borrowed: Whether the array that `read` gives is somebody else's, who may change it.
         check: Raises a ValueError if the value can't be read; None if that is sure.
@@ -31,7 +32,7 @@ class Entry:
     dtype: str
     read: Callable[[], Array]
     layer: str | None = None
-    layer_name: str | None = None
+    layer_names: tuple[str | None, ...] = ()
     variable: Any = None
     borrowed: bool = False
     check: Callable[[], object] | None = None
@@ -40,6 +41,11 @@ class Entry:
     def size(self) -> int:
         """Bytes that its value takes in memory."""
         return math.prod(self.shape) * itemsize(self.dtype)
+
+    @property
+    def layer_name(self) -> str | None:
+        """In a ``.weights.h5`` of newer Keras: what the layer was called that made it."""
+        return self.layer_names[-1] if self.layer_names else None
 
 
 Entries = Mapping[str, Entry]

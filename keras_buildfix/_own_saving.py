@@ -55,6 +55,12 @@ def loads_by_hand(layer: Any) -> type | None:
     return _owner(layer, 1)
 
 
+def is_by_users_hand(layer: Any) -> bool:
+    """Whether a class of the user's saves or loads the layer's own weights: only its code knows which is which."""
+    owners = [saves_by_hand(layer), loads_by_hand(layer)]
+    return any(owner is not None and not _keras.belongs_to_keras(owner) for owner in owners)
+
+
 def own_saving(layer: Any) -> OwnSaving:
     """Finds out what becomes of each weight of a layer, other than those of the layers in it.
 
@@ -225,7 +231,8 @@ def _unread(layer: Any, load: str, own: list[Any], stored: dict[str, Any]) -> li
 
 def _owner(layer: Any, which: int) -> type | None:
     base = _keras.layer_base(type(layer))
-    assert base is not None
+    if base is None:  # a plain tf.Module in a layer of Keras 2
+        return None
     name = _private_state.saving_methods(base)[which]
     for cls in type(layer).__mro__:
         if cls is base:

@@ -137,7 +137,7 @@ class WaitingWeights:
         if self._is_error(skipped):
             self._give_up([str(each) for each in skipped])
         assign_all(fitting)
-        finalize(tree, fitting)
+        finalize(tree, [id(each.variable) for each in fitting])
         for each in assignments:
             self.remaining.pop(each.name, None)
             self.set.add(id(each.variable))

@@ -13,14 +13,35 @@ from keras_buildfix.weight_names import LayerNode, counted, kind_of, own_name, w
 Parts = tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class OwnLoad:
+    """What a file holds of a layer whose class reads its own weights, by a ``load_own_variables`` of the user's."""
+
+    layer: Any
+    node: LayerNode
+    filed: dict[str, Entry]
+
+
 @dataclass
 class Match:
-    """What was found: pairs by the variable's id, entries that belong nowhere, and those that could be several."""
+    """What was found for the weights of a layer.
+
+    Attributes:
+        pairs: The ``id`` of a weight -> the weight and its entry.
+        unexpected: Names of entries that belong nowhere.
+        ambiguous: The name of an entry -> what it could be.
+        again: Further entries for a weight that has one already.
+        by_order: The name of an entry that only its order led to its weight, although somebody gave its layer
+            another name -> that name, and the one here.
+        own: What layers read by their own code.
+    """
 
     pairs: dict[int, tuple[Any, Entry]] = field(default_factory=dict)
     unexpected: list[str] = field(default_factory=list)
     ambiguous: dict[str, list[str]] = field(default_factory=dict)
     again: list[tuple[Any, Entry]] = field(default_factory=list)
+    by_order: dict[str, tuple[str, str]] = field(default_factory=dict)
+    own: list[OwnLoad] = field(default_factory=list)
 
     def pair(self, variable: Any, entry: Entry) -> None:
         """Notes a pair. A shared layer is in a file once for each place it is used; the values should be equal."""
@@ -61,21 +82,45 @@ def match_names(entries: Entries, root: LayerNode, *, canonical: bool = True) ->
 
 
 def match_layer_groups(entries: Entries, root: LayerNode) -> Match:
-    """The same for a legacy ``.h5``: layers first, then the weights in each."""
-    match, groups = Match(), _groups(entries)
-    match_into(match, match_names(groups.pop("", {}), _only_own(root), canonical=False))
-    pairs, unpaired = pair_siblings(groups, root.children, canonical=False, match=None)
-    children = [child for child in root.children if has_weights(child) and child not in pairs.values()]
-    for name, child in _by_shapes({name: groups[name] for name in unpaired}, children).items():
-        pairs[name] = child
-    for name, group in groups.items():
-        if name in pairs:
-            match_into(match, _match_group(name, group, pairs[name].layer))
-        elif len(children) > 1 and len(unpaired) > 1:
-            match.ambiguous |= {key: [child.name for child in children] for key in group}
+    """The same for a legacy ``.h5``: layers first, then the weights in each.
+
+    An entry that was renamed to the name of a weight goes there; one that was renamed otherwise belongs to the
+    layer with which its new name begins.
+    """
+    match, weights = Match(), _keras_names(root) | root.weights()
+    groups: dict[str, dict[str, Entry]] = {}
+    for key, entry in entries.items():
+        if key != entry.name and key in weights:
+            match.pair(weights[key], entry)
+        elif key != entry.name:
+            groups.setdefault(_layer_in(key, root.children), {})[key] = entry
         else:
-            match.unexpected += group
+            groups.setdefault(entry.layer or "", {})[key] = entry
+    match_into(match, match_names(groups.pop("", {}), _only_own(root), canonical=False))
+    children = [child for child in root.children if not _all_given(child, match)]
+    pairs, unpaired = pair_siblings(groups, children, canonical=False, match=None)
+    left = [child for child in children if has_weights(child) and child not in pairs.values()]
+    by_order = _by_shapes({name: groups[name] for name in unpaired}, left)
+    for name, child in by_order.items():
+        match.by_order.update({entry.name: (name, child.name) for entry in groups[name].values()})
+    for name, group in groups.items():
+        if name in pairs or name in by_order:
+            match_into(match, _match_group(name, group, {**pairs, **by_order}[name].layer))
+        else:
+            match.unexpected += [entry.name for entry in group.values()]
     return match
+
+
+def _layer_in(key: str, children: Iterable[LayerNode]) -> str:
+    """The layer that a weight's name begins with; one of Keras 2 may have a slash in its name."""
+    whole = [child.layer.name for child in children if key.startswith(f"{child.layer.name}/")]
+    return max(whole, key=len, default=key.partition("/")[0] if "/" in key else "")
+
+
+def _all_given(node: LayerNode, match: Match) -> bool:
+    """Whether all weights of a layer have been found, by names that entries were renamed to."""
+    weights = weight_tree(node.layer).weights().values()
+    return bool(weights) and all(id(variable) in match.pairs for variable in weights)
 
 
 def match_into(match: Match, other: Match) -> None:
@@ -85,6 +130,13 @@ def match_into(match: Match, other: Match) -> None:
     match.again += other.again
     match.unexpected += other.unexpected
     match.ambiguous |= other.ambiguous
+    match.by_order |= other.by_order
+    match.own += other.own
+
+
+def plain_name(name: str) -> str:
+    """A layer's name as every Keras can have it: ``out/logits``, which only Keras 2 allows, is ``out_logits``."""
+    return name.replace("/", "_")
 
 
 def pair_siblings(
@@ -98,8 +150,8 @@ def pair_siblings(
     Returns:
         Name -> layer, and the names that found none.
     """
-    given = {child.layer.name: child for child in children if not child.made_up}
-    pairs = {name: given[name] for name in names if name in given}
+    names = list(names)
+    pairs = _by_given_names(names, children)
     kinds: dict[str, list[str]] = {}
     for name in names:
         if name not in pairs:
@@ -118,6 +170,24 @@ def pair_siblings(
     return pairs, unpaired
 
 
+def _by_given_names(names: Sequence[str], children: Sequence[LayerNode]) -> dict[str, LayerNode]:
+    """The names that somebody gave: equal ones, then those that are equal on a Keras that allows no slash."""
+    given = {child.layer.name: child for child in children if not child.made_up}
+    pairs = {name: given[name] for name in names if name in given}
+    there, here = (_by_plain_name(each for each in every if each not in pairs) for every in (names, given))
+    for plain, alike in there.items():
+        if len(alike) == len(here.get(plain, ())) == 1:
+            pairs[alike[0]] = given[here[plain][0]]
+    return pairs
+
+
+def _by_plain_name(names: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(plain_name(name), []).append(name)
+    return found
+
+
 def has_weights(node: LayerNode) -> bool:
     """Whether a layer or one below it has weights."""
     return any(each.own for each in node.nodes())
@@ -132,11 +202,17 @@ class _Descent:
     def descend(self, parts: Mapping[Parts, Entry], node: LayerNode) -> None:
         leaves = {path[0]: entry for path, entry in parts.items() if len(path) == 1}
         groups: dict[str, dict[Parts, Entry]] = {}
+        names = {name for child in node.children for name in (child.name, child.layer.name)}
+        given = {plain_name(child.layer.name) for child in node.children if not child.made_up}
         for path, entry in parts.items():
             if len(path) > 1:
-                groups.setdefault(path[0], {})[path[1:]] = entry
+                depth = 1 if path[0] in names else _length_of_name(path, given)
+                groups.setdefault("/".join(path[:depth]), {})[path[depth:]] = entry
         candidates = Match()
         pairs, unpaired = pair_siblings(groups, node.children, canonical=self.canonical, match=candidates)
+        if unpaired and not self.canonical:
+            pairs |= _deeper(unpaired, node)
+            unpaired = [name for name in unpaired if name not in pairs]
         for name, child in pairs.items():
             self.descend(groups[name], child)
         for name in unpaired:
@@ -187,21 +263,41 @@ def _pair_made_up(names: list[str], children: list[LayerNode], canonical: bool) 
     return {name: readings[0][name] for name in names} if canonical else {}
 
 
+def _length_of_name(path: Parts, given: set[str]) -> int:
+    """How many parts of a path are the name of one layer: Keras 2 allows slashes in it."""
+    return next((at for at in range(len(path) - 1, 1, -1) if "_".join(path[:at]) in given), 1)
+
+
+def _deeper(names: Sequence[str], node: LayerNode) -> dict[str, LayerNode]:
+    """Layers further down: Keras 2 leaves the names of models out whose layers it lists.
+
+    A given name has to be the only one of its kind below. Made-up ones go by their numbers, if there are as many here:
+    they count through all models.
+    """
+    below = [each for each in node.nodes() if each is not node and has_weights(each)]
+    pairs: dict[str, LayerNode] = {}
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        alike = [each for each in below if not each.made_up and plain_name(each.layer.name) == plain_name(name)]
+        if len(alike) == 1:
+            pairs[name] = alike[0]
+        elif not alike:
+            kinds.setdefault(kind_of(name), []).append(name)
+    for kind, there in kinds.items():
+        here = [each for each in below if each.made_up and kind_of(each.layer.name) == kind]
+        if len(here) == len(there):
+            pairs |= zip(sorted(there, key=_number), sorted(here, key=lambda each: _number(each.layer.name)))
+    return pairs
+
+
 def _match_group(name: str, group: Entries, layer: Any) -> Match:
-    """The weights of one layer of a legacy file: by name; by order where names don't tell."""
-    tree = weight_tree(layer)
+    """The weights of one layer of a legacy file, by name: their order depends on what was frozen."""
     parts = {tuple(key[len(name) + 1 :].partition(":")[0].split("/")): entry for key, entry in group.items()}
+    if len(parts) < len(group):
+        return Match(unexpected=[entry.name for entry in group.values()])
     match = Match()
-    if len(parts) == len(group):
-        _Descent(match, canonical=False).descend(parts, tree)
-    in_order = list(trainable_first(tree).values())
-    clean = len(parts) == len(group) and not match.unexpected and not match.ambiguous
-    if clean or [entry.shape for entry in group.values()] != [tuple(v.shape) for v in in_order]:
-        return match
-    leaves = [entry.name.partition(":")[0].rpartition("/")[2] for entry in group.values()]
-    if leaves != [own_name(layer, str(variable.name)) for variable in in_order]:
-        return match
-    return Match({id(variable): (variable, entry) for variable, entry in zip(in_order, group.values())})
+    _Descent(match, canonical=False).descend(parts, weight_tree(layer))
+    return match
 
 
 def trainable_first(tree: LayerNode) -> dict[str, Any]:
@@ -211,20 +307,15 @@ def trainable_first(tree: LayerNode) -> dict[str, Any]:
 
 
 def _by_shapes(groups: Mapping[str, Entries], children: list[LayerNode]) -> dict[str, LayerNode]:
-    """Layers that were renamed: paired by the shapes in them where these tell them all apart."""
-    there = {name: sorted(entry.shape for entry in group.values()) for name, group in groups.items()}
-    here = [sorted(tuple(v.shape) for v in weight_tree(child.layer).weights().values()) for child in children]
-    for shapes in (here, list(there.values())):
-        if len({str(each) for each in shapes}) != len(shapes):
-            return {}
-    return {name: children[here.index(shapes)] for name, shapes in there.items() if shapes in here}
-
-
-def _groups(entries: Entries) -> dict[str, dict[str, Entry]]:
-    groups: dict[str, dict[str, Entry]] = {}
-    for key, entry in entries.items():
-        groups.setdefault(entry.layer or "", {})[key] = entry
-    return groups
+    """Layers that have other names here: all of them, if shapes tell them apart or agree in their order."""
+    there = [sorted(str(entry.shape) for entry in group.values()) for group in groups.values()]
+    trees = [weight_tree(child.layer) for child in children]  # whole, also where a layer in it is nearer elsewhere
+    here = [sorted(str(tuple(v.shape)) for v in tree.weights().values()) for tree in trees]
+    if sorted(there) != sorted(here):
+        return {}
+    if len({str(shapes) for shapes in here}) == len(here):
+        return {name: children[here.index(shapes)] for name, shapes in zip(groups, there)}
+    return dict(zip(groups, children)) if there == here else {}
 
 
 def _only_own(root: LayerNode) -> LayerNode:

@@ -40,6 +40,8 @@ class WeightReport:
         skipped: Those found that do not fit, each with the reason.
         not_finite: Name -> how many of its new values are NaN or infinite, where the values were read on
             the host; such values are accepted.
+        by_order: With ``strict=False``: a weight that got its value only by the order of layers, since somebody
+            gave its layer another name in the source -> the name of the value there.
         nearest: A missing or unexpected name -> the names on the other side that look most like it.
 
     Example:
@@ -60,6 +62,7 @@ class WeightReport:
     skipped: tuple[SkippedWeight, ...] = ()
     not_finite: dict[str, int] = field(default_factory=dict)
     nearest: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    by_order: dict[str, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -77,6 +80,7 @@ class WeightReport:
         lines += _some(f"  unexpected  {name}{self._like(name)}" for name in self.unexpected)
         lines += _some(f"  skipped     {each}" for each in self.skipped)
         lines += _some(f"  waiting     {name}" for name in self.waiting)
+        lines += _some(f"  by order    {name}  (from {there})" for name, there in self.by_order.items())
         return lines + _some(f"  not finite  {name}: {count} values" for name, count in self.not_finite.items())
 
     def _like(self, name: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from keras_buildfix import _keras
 from keras_buildfix._entries import Entries
 from keras_buildfix.info import keras_info
+from keras_buildfix.own_loading import loaded_by_own_code, own_weights_of
 from keras_buildfix.weight_assigning import Assignment, assign_all, check_values, why_not
 from keras_buildfix.weight_matching import Match, match_layer_groups, match_names
 from keras_buildfix.weight_names import LayerNode, weight_tree
@@ -69,31 +71,92 @@ def place_matched(tree: LayerNode, source: Source, match: Match, options: Option
             match.ambiguous[entry.name] = [f"{by_id.get(id(variable))}, for which {first.name} has another value"]
     if match.ambiguous:
         raise ValueError(_headline(layer, source, wanted_by, "could be meant for several weights") + _lines(match))
+    advice = _advice(source, match, by_id)
+    if options.strict:
+        _drop_by_order(match)
+    own = {id(variable): name for load in match.own for name, variable in own_weights_of(load)}
     fitting, skipped = check(
         [Assignment(by_id.get(key, entry.name), variable, entry) for key, (variable, entry) in match.pairs.items()],
         options,
     )
-    missing = [name for name, variable in weights.items() if id(variable) not in match.pairs]
+    found = {*match.pairs, *own}
+    missing = [name for name, variable in weights.items() if id(variable) not in found]
     report = WeightReport(
-        assigned=tuple(each.name for each in fitting),
+        assigned=_in_order([*(each.name for each in fitting), *own.values()], weights),
         missing=tuple(missing),
         unexpected=tuple(match.unexpected),
         skipped=tuple(skipped),
         nearest=nearest_names(missing, source.entries) | nearest_names(match.unexpected, weights),
+        by_order=_led_by_order(match, by_id),
     )
-    if (options.strict and not report.complete) or (options.on_mismatch == "error" and skipped):
-        raise ValueError(_headline(layer, source, wanted_by, "does not fit") + _way_out(layer, source, report))
-    report.not_finite.update(assign_all(fitting))
-    finalize(tree, fitting)
+    _refuse(report, layer, source, options, wanted_by, advice)
+    with loaded_by_own_code(match.own) as failed:
+        lost = {each.name for each in failed}
+        assigned = tuple(name for name in report.assigned if name not in lost)
+        report = replace(report, assigned=assigned, skipped=(*skipped, *failed))
+        _refuse(report, layer, source, options, wanted_by, advice)
+        report.not_finite.update(assign_all(fitting))
+    finalize(tree, {*(id(each.variable) for each in fitting), *own})
     return report
 
 
-def finalize(tree: LayerNode, assigned: Iterable[Assignment]) -> None:
-    """Has layers that compute something from their weights do so: Normalization, on both generations of Keras."""
-    variables = {id(each.variable) for each in assigned}
+def finalize(tree: LayerNode, assigned: Collection[int]) -> None:
+    """Lets layers that compute something from their weights do so: Normalization, on both generations of Keras.
+
+    Args:
+        tree: The layer.
+        assigned: The ``id`` of each weight that has a new value.
+    """
     for node in tree.nodes():
-        if hasattr(node.layer, "finalize_state") and any(id(variable) in variables for _, variable in node.own):
+        if hasattr(node.layer, "finalize_state") and any(id(variable) in assigned for _, variable in node.own):
             node.layer.finalize_state()
+
+
+def _refuse(
+    report: WeightReport, layer: Any, source: Source, options: Options, wanted_by: str, advice: Sequence[str]
+) -> None:
+    """Raises if something is wrong that the options do not allow."""
+    if (options.strict and not report.complete) or (options.on_mismatch == "error" and report.skipped):
+        text = _headline(layer, source, wanted_by, "does not fit") + _way_out(layer, source, report, advice)
+        raise ValueError(text)
+
+
+def _in_order(names: Iterable[str], weights: Iterable[str]) -> tuple[str, ...]:
+    """Names in the order of the weights; those that are no weights of the layer's behind them."""
+    given = dict.fromkeys(names)
+    return (*(name for name in weights if name in given), *(name for name in given if name not in set(weights)))
+
+
+def _led_by_order(match: Match, by_id: Mapping[int, str]) -> dict[str, str]:
+    """The weights that only their order led to a value whose layer has another name -> the value's name."""
+    led = {by_id[key]: entry.name for key, (_, entry) in match.pairs.items() if entry.name in match.by_order}
+    for load in match.own:
+        names = [entry.name for entry in load.filed.values() if entry.name in match.by_order]
+        led |= {name: ", ".join(names) for name, _ in own_weights_of(load) if names}
+    return led
+
+
+def _drop_by_order(match: Match) -> None:
+    """Takes what only order led to out of a match: in the source it is unexpected, here it is missing."""
+    match.pairs = {key: pair for key, pair in match.pairs.items() if pair[1].name not in match.by_order}
+    names = match.by_order.keys()
+    match.own = [load for load in match.own if names.isdisjoint(entry.name for entry in load.filed.values())]
+    match.unexpected += match.by_order
+    match.by_order = {}
+
+
+def _advice(source: Source, match: Match, by_id: Mapping[int, str]) -> list[str]:
+    """How to say that layers are the same although somebody gave them other names."""
+    if not match.by_order:
+        return []
+    layers = list(dict.fromkeys(match.by_order.values()))
+    if source.layout == "layers":
+        rename: Any = [(f"^{re.escape(there)}/", f"{here}/") for there, here in layers]
+    else:
+        rename = {entry.name: by_id[key] for key, (_, entry) in match.pairs.items() if entry.name in match.by_order}
+    same = ", ".join(f"{there!r} there is {here!r} here" for there, here in layers[:3])
+    how = f"rename={rename}" if 0 < len(rename) <= 8 else "rename= says so"
+    return [f"if {same}{', ...' if len(layers) > 3 else ''}: {how}", "strict=False goes by the order of the layers"]
 
 
 def check(assignments: Iterable[Assignment], options: Options) -> tuple[list[Assignment], list[SkippedWeight]]:
@@ -132,17 +195,18 @@ def _headline(layer: Any, source: Source, wanted_by: str, what: str) -> str:
 def _lines(match: Match) -> str:
     shown = [f"  ambiguous   {name}  (could be: {', '.join(map(str, c[:4]))})" for name, c in match.ambiguous.items()]
     more = [f"  ... and {len(shown) - 20} more"] if len(shown) > 20 else []
-    return "\n".join([*shown[:20], *more, "Say which with rename=, to the names that named_weights() gives."])
+    lost = [f"  unexpected  {name}" for name in match.unexpected[:20]]
+    return "\n".join([*shown[:20], *more, *lost, "Say which with rename=, to the names that named_weights() gives."])
 
 
-def _way_out(layer: Any, source: Source, report: WeightReport) -> str:
-    hints = []
+def _way_out(layer: Any, source: Source, report: WeightReport, advice: Sequence[str]) -> str:
+    hints = list(advice)
     if source.layout == "structure" and (lost := _left_out_by_keras(layer, report.missing)):
         hints.append(
             f"Keras 3 leaves the weights out of .weights.h5 and .keras that a subclass adds to {lost}; "
             "save_weights to .safetensors has them"
         )
-    if report.missing or report.unexpected:
+    if (report.missing or report.unexpected) and not advice:
         hints.append("rename= maps names, strict=False leaves out what has no counterpart")
     if report.skipped:
         hints.append("strict=False with on_mismatch='skip' leaves out what does not fit")

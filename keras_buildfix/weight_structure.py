@@ -1,79 +1,96 @@
-"""The same for files that have positions instead of names: ``.weights.h5`` and ``.keras``.
+"""Which weight each entry of a file of places is meant for: ``.weights.h5`` and ``.keras``.
 
 Keras files a layer under the attribute that holds it, or, in a list or dict, under its class with a number;
-its weights are ``vars/0``, ``vars/1``, ... . A layer held in several places is filed in the first one only,
-which differs between versions, and so does the counting: up to 2.14 each layer of a model counts twice.
+its weights are ``vars/0``, ``vars/1``, ... . Keras 3.9 and later also note what each layer was called. A layer
+held in several places is filed in the first one only, which differs between versions, and so does the counting:
+up to 2.14 each layer of a model counts twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from keras_buildfix import _keras, _private
-from keras_buildfix._entries import Entries, Entry
-from keras_buildfix._own_saving import saves_by_hand
-from keras_buildfix.weight_matching import Match
+from keras_buildfix import _keras, _own_saving, _private
+from keras_buildfix._entries import Entries, Entry, is_structural
+from keras_buildfix.structure_groups import Group, has_name_of_state, is_state, parse
+from keras_buildfix.weight_matching import Match, OwnLoad, match_into, match_names, plain_name
 from keras_buildfix.weight_names import LayerNode, counted, kind_of, snake_case
 
 #: Where a model's layers are filed: 2.15 to nightly, and 2.12 to 2.14.
 _LAYERS = ("layers", "_layer_checkpoint_dependencies")
 
 
-@dataclass
-class _Group:
-    """A group of the file: the weights of a layer (or nothing), and the groups in it."""
-
-    weights: dict[str, Entry] = field(default_factory=dict)
-    groups: dict[str, _Group] = field(default_factory=dict)
-
-    def entries(self) -> list[Entry]:
-        return [*self.weights.values(), *(entry for group in self.groups.values() for entry in group.entries())]
-
-    @property
-    def layer_name(self) -> str | None:
-        return next((entry.layer_name for entry in self.weights.values()), None)
-
-
 def match_structure(entries: Entries, root: LayerNode) -> Match:
-    """Finds the weights of `root` that the entries of such a file are meant for."""
-    search = _Search(root)
-    search.layer(_parse(entries), root.layer)
-    return search.match
+    """Finds the weights of `root` that the entries of such a file are meant for.
+
+    An entry that was renamed to the name of a weight goes there; the others keep their places.
+    """
+    places = {name: entry for name, entry in entries.items() if is_structural([name])}
+    renamed = {name: entry for name, entry in entries.items() if name not in places}
+    match = match_names(renamed, root) if renamed else Match()
+    search = _Search(root, given=set(match.pairs))
+    search.layer(parse(places), root.layer)
+    match_into(match, search.match)
+    return match
 
 
 class _Search:
-    def __init__(self, root: LayerNode) -> None:
+    """Goes down the groups of a file and the layers of a model together."""
+
+    def __init__(self, root: LayerNode, given: set[int]) -> None:
         self.match = Match()
         self.nodes = {id(node.layer): node for node in root.nodes()}
-        self.unclaimed = _with_weights(root.layer, self.nodes, {})
+        self.given = given  # weights that have their entry already
+        self.unclaimed = self.with_weights(root.layer)
 
-    def layer(self, group: _Group, layer: Any) -> None:
+    def with_weights(self, layer: Any) -> set[int]:
+        """The layers, by id, that have weights to find or hold a layer that does, wherever that one is nearest."""
+        known: dict[int, bool] = {}
+
+        def has(layer: Any) -> bool:
+            key = id(layer)
+            if key not in known:
+                known[key] = any(id(variable) not in self.given for _, variable in self.nodes[key].own)
+                below = [has(child) for child in _private.direct_sublayers(layer)]
+                known[key] = known[key] or any(below)
+            return known[key]
+
+        has(layer)
+        return {key for key, whether in known.items() if whether}
+
+    def to_find(self, layer: Any) -> list[Any]:
+        """The weights in a layer and below that have no entry yet."""
+        nodes = self.nodes[id(layer)].nodes()
+        return [variable for node in nodes for _, variable in node.own if id(variable) not in self.given]
+
+    def layer(self, group: Group, layer: Any) -> None:
         self.unclaimed.discard(id(layer))
         self.weights(group.weights, layer)
-        left: list[_Group] = []
+        left: list[Group] = []
         held = {name: _attribute(layer, name) for name in group.groups}
         # What an attribute holds is filed there first, and what is in the list of all layers is in no other.
         for name, value in sorted(held.items(), key=lambda pair: (_is_list(pair[1]), pair[0] in _LAYERS)):
             inner = group.groups[name]
             if name in _LAYERS and not self.is_clear(inner, layer):
-                self.left_over(inner.entries(), [self.nodes[id(each)] for each in value])
-                continue
-            if id(value) in self.nodes:
+                self.left_over(inner.entries(), [self.nodes[id(each)] for each in value if id(each) in self.nodes])
+            elif id(value) in self.nodes:
                 self.layer(inner, value)
-            elif _is_list(value):
+            elif _is_list(value) and not (has_name_of_state(inner) and not self.holds_layers(value)):
                 self.container(inner, value)
-            elif not (_is_state(name, inner) or hasattr(value, "variables")):
+            elif not (is_state(inner) or hasattr(value, "variables")):
                 left.append(inner)
         self.rest(left, layer)
 
-    def is_clear(self, group: _Group, layer: Any) -> bool:
+    def holds_layers(self, value: Any) -> bool:
+        return any(id(each) in self.nodes for each in (value.values() if isinstance(value, dict) else value))
+
+    def is_clear(self, group: Group, layer: Any) -> bool:
         """Whether the order of a model's layers is that of the file.
 
         Layers in a dict are in its order on Keras 3, by their keys on Keras 2; names in a file are Keras 3's.
         """
-        if not _keras.is_model(layer) or all(entry.layer_name is not None for entry in group.entries()):
+        if not _keras.is_model(layer) or all(each.layer_name is not None for each in group.groups.values()):
             return True
         for value in vars(layer).values():
             if isinstance(value, dict) and all(isinstance(key, str) for key in value):
@@ -83,24 +100,23 @@ class _Search:
         return True
 
     def weights(self, filed: Mapping[str, Entry], layer: Any) -> None:
-        own = self.nodes[id(layer)].own
+        """A layer's own weights: by its own code, by name, or by position."""
+        if filed and _own_saving.is_by_users_hand(layer):
+            self.match.own.append(OwnLoad(layer, self.nodes[id(layer)], dict(filed)))
+            return
+        own = [(name, variable) for name, variable in self.nodes[id(layer)].own if id(variable) not in self.given]
         by_name = dict(own)
         if filed and all(name in by_name for name in filed):
             for name, entry in filed.items():
                 self.match.pair(by_name[name], entry)
             return
-        writer = writes_by_hand(layer)
-        if writer is None or _keras.belongs_to_keras(writer):  # ExtraWeightsMixin files by name what has no place
-            named = {name for name in filed if name in by_name and not name.isdigit()}
-            for name in named:
-                self.match.pair(by_name[name], filed[name])
-            filed = {name: entry for name, entry in filed.items() if name not in named}
-            own = [pair for pair in own if pair[0] not in named]
-        in_order = [filed[name] for name in sorted(filed, key=_position)]
-        if writer is not None and not _keras.belongs_to_keras(writer):
-            self.left_over(in_order, [self.nodes[id(layer)]])  # only its own code knows which is which
-            return
-        if writer is not None and any(name in _MADE_BY_BUILTINS for name, _ in own):
+        # ExtraWeightsMixin files by name what has no place.
+        named = {name for name in filed if name in by_name and not name.isdigit()}
+        for name in named:
+            self.match.pair(by_name[name], filed[name])
+        in_order = [filed[name] for name in sorted(filed, key=_position) if name not in named]
+        own = [pair for pair in own if pair[0] not in named]
+        if writes_by_hand(layer) is not None and any(name in _MADE_BY_BUILTINS for name, _ in own):
             # Keras 3 files of Dense, Embedding, ... only what the built-in itself made (3.2.1 on), in this order.
             made = [pair for pair in own if pair[0] in _MADE_BY_BUILTINS]
             made.sort(key=lambda pair: _MADE_BY_BUILTINS.index(pair[0]))
@@ -111,60 +127,104 @@ class _Search:
         else:
             self.left_over(in_order, [self.nodes[id(layer)]])
 
-    def container(self, group: _Group, value: Any) -> None:
+    def container(self, group: Group, value: Any) -> None:
         """A list, tuple or dict of layers, or of such lists."""
         values = list(value.values()) if isinstance(value, dict) else list(value)
-        layers = list({id(each): each for each in values if id(each) in self.nodes}.values())
+        layers = list({id(each): each for each in values if id(each) in self.unclaimed}.values())
         inner = [each for each in values if isinstance(each, (list, tuple, dict))]
-        here: dict[str, list[Any]] = {}
-        for layer in layers:
-            if id(layer) in self.unclaimed:
-                here.setdefault(kind_of(snake_case(type(layer).__name__)), []).append(layer)
-        there: dict[str, list[str]] = {}
-        for name in group.groups:
-            there.setdefault(kind_of(name), []).append(name)
-        for kind, names in there.items():
-            if len(names) != len(here.get(kind, ())):
-                names = [name for name in names if not _is_state(name, group.groups[name])]
-            names.sort(key=lambda name: counted(name)[1])
-            filed_groups = [group.groups[name] for name in names]
-            if kind == "container" and len(inner) == len(names):
-                for each, filed in zip(inner, filed_groups):
-                    self.container(filed, each)
-            else:
-                self.alike(filed_groups, here.get(kind, []))
-
-    def alike(self, groups: list[_Group], layers: list[Any]) -> None:
-        """Layers of one class: by the names in the file if they are given ones, else by their order."""
-        names = {layer.name: layer for layer in layers if not self.nodes[id(layer)].made_up}
-        named = [(group, names.pop(group.layer_name)) for group in groups if group.layer_name in names]
-        taken = {id(layer) for _, layer in named}
-        done = {id(group) for group, _ in named}
-        groups = [group for group in groups if id(group) not in done]
-        layers = [layer for layer in layers if id(layer) not in taken]
-        if len(groups) == len(layers):
-            named += zip(groups, layers)
+        nested = [each for each in group.groups.values() if each.kind == "container"]
+        groups = [each for each in group.groups.values() if each not in nested]
+        if len(inner) == len(nested):
+            for each, filed in zip(inner, sorted(nested, key=lambda filed: counted(filed.name)[1])):
+                self.container(filed, each)
         else:
-            self.left_over(
-                [entry for group in groups for entry in group.entries()], [self.nodes[id(layer)] for layer in layers]
-            )
-        for group, layer in named:
+            self.left_over([entry for each in nested for entry in each.entries()], [])
+        others = {_kind(each) for each in values if id(each) not in self.nodes and hasattr(each, "variables")}
+        others -= {_kind(layer) for layer in layers}
+        groups = [each for each in groups if each.kind not in others]  # metrics that the list holds
+        self.alike(sorted(groups, key=lambda each: counted(each.name)[1]), layers)
+
+    def alike(self, groups: list[Group], layers: list[Any]) -> None:
+        """Layers in one list: by the names that somebody gave, then by class and order, then by their shapes."""
+        names = [plain_name(each.given_name) for each in groups if each.given_name is not None]
+        here = [plain_name(layer.name) for layer in layers if not self.nodes[id(layer)].made_up]
+        pairs: list[tuple[Group, Any]] = []
+        for group in list(groups):
+            name = plain_name(group.given_name or "")
+            if name and names.count(name) == here.count(name) == 1:
+                layer = next(layer for layer in layers if plain_name(layer.name) == name)
+                pairs.append((group, layer))
+                groups.remove(group)
+                layers.remove(layer)
+        for kind in dict.fromkeys(group.kind for group in groups):
+            there = [group for group in groups if group.kind == kind]
+            same = [layer for layer in layers if _kind(layer) == kind]
+            if len(there) != len(same):
+                there = [group for group in there if not is_state(group)]
+            if len(there) == len(same):
+                pairs += [(group, self.noted(group, layer)) for group, layer in zip(there, same)]
+                groups = [group for group in groups if group.kind != kind]
+                layers = [layer for layer in layers if _kind(layer) != kind]
+        groups = [group for group in groups if not is_state(group)] if len(groups) != len(layers) else groups
+        of_other_class = self.by_shapes(groups, layers)
+        pairs += [(group, self.noted(group, layer)) for group, layer in of_other_class]
+        done = {id(group) for group, _ in of_other_class}
+        taken = {id(layer) for _, layer in of_other_class}
+        for group in groups:
+            if id(group) not in done and group.given_name is not None:
+                self.left_over(group.entries(), [])  # its name is not here
+            elif id(group) not in done:
+                nodes = [self.nodes[id(layer)] for layer in layers if id(layer) not in taken]
+                self.left_over(group.entries(), self.like(group, nodes))
+        for group, layer in pairs:
             self.layer(group, layer)
 
-    def rest(self, groups: list[_Group], layer: Any) -> None:
-        """Groups under names that are no attribute here: by their shapes, if these tell them apart."""
+    def noted(self, group: Group, layer: Any) -> Any:
+        """The layer that the order says; if the file gives it another name, that is noted."""
+        if group.given_name is not None and plain_name(group.given_name) != plain_name(layer.name):
+            self.match.by_order.update({entry.name: (group.given_name, layer.name) for entry in group.entries()})
+        return layer
+
+    def by_shapes(self, groups: list[Group], layers: list[Any]) -> list[tuple[Group, Any]]:
+        """Layers whose class has changed: all of them, if their shapes tell them apart or agree in their order."""
+        if len(groups) != len(layers):
+            return []
+        there = [_shapes(entry.shape for entry in group.entries()) for group in groups]
+        here = [_shapes(v.shape for v in self.to_find(layer)) for layer in layers]
+        if sorted(there) != sorted(here):
+            return []
+        if len({str(shapes) for shapes in there}) == len(there):
+            return [(group, layers[here.index(shapes)]) for group, shapes in zip(groups, there)]
+        kinds = len({group.kind for group in groups}), len({_kind(layer) for layer in layers})
+        return list(zip(groups, layers)) if kinds == (1, 1) and there == here else []
+
+    def like(self, group: Group, nodes: list[LayerNode]) -> list[LayerNode]:
+        """The layers whose weights have the shapes of a group."""
+        filed = _shapes(entry.shape for entry in group.entries())
+        return [node for node in nodes if _shapes(v.shape for v in self.to_find(node.layer)) == filed]
+
+    def rest(self, groups: list[Group], layer: Any) -> None:
+        """Groups under names that are no attribute here: by the layers' names, or by shapes that tell them apart."""
         children = [child for child in _private.direct_sublayers(layer) if id(child) in self.unclaimed]
-        shapes = [_shapes(v.shape for v in _weights_of(self.nodes[id(child)])) for child in children]
+        nodes = [self.nodes[id(child)] for child in children]
         filed = [_shapes(entry.shape for entry in group.entries()) for group in groups]
-        for group, here in zip(groups, filed):
-            if filed.count(here) == 1 and shapes.count(here) == 1:
-                self.layer(group, children[shapes.index(here)])
+        for group, shapes in zip(groups, filed):
+            same_name = [node for node in nodes if not node.made_up and group.layer_name == node.layer.name]
+            alike = self.like(group, nodes)
+            if len(same_name) == 1:
+                self.layer(group, same_name[0].layer)
+            elif len(alike) == 1 and filed.count(shapes) == 1:
+                if not _is_builtin_with_layers(layer):  # the user's own attribute has another name now
+                    moved = {entry.name: (group.name, alike[0].layer.name) for entry in group.entries()}
+                    self.match.by_order.update(moved)
+                self.layer(group, alike[0].layer)
             else:
-                self.left_over(group.entries(), [self.nodes[id(child)] for child in children])
+                self.left_over(group.entries(), alike)
 
     def left_over(self, entries: list[Entry], nodes: list[LayerNode]) -> None:
+        """Entries that could be meant for each of these layers; for one or none, there is nothing to choose."""
         for entry in entries:
-            if nodes:
+            if len(nodes) > 1:
                 self.match.ambiguous[entry.name] = ["/".join(node.path) or node.layer.name for node in nodes]
             else:
                 self.match.unexpected.append(entry.name)
@@ -174,25 +234,23 @@ class _Search:
 _MADE_BY_BUILTINS = ("kernel", "bias", "embeddings", "kernel_scale", "embeddings_scale")
 
 
-def _parse(entries: Entries) -> _Group:
-    root = _Group()
-    for name, entry in entries.items():
-        path = name.split("/")
-        at = len(path) - 1 - path[::-1].index("vars", 1)
-        group = root
-        for part in path[:at]:
-            group = group.groups.setdefault(part, _Group())
-        group.weights["/".join(path[at + 1 :])] = entry
-    return root
-
-
 def _is_list(value: Any) -> bool:
     return isinstance(value, (list, tuple, dict, set))
 
 
+def _kind(layer: Any) -> str:
+    return kind_of(snake_case(type(layer).__name__))
+
+
+def _is_builtin_with_layers(layer: Any) -> bool:
+    """Whether a layer is a built-in, or made of one that may hold layers: Keras gave the attributes their names."""
+    base = next((base for base in type(layer).__mro__ if _keras.belongs_to_keras(base)), None)
+    return base not in (None, _keras.layer_base(type(layer))) and not _keras.is_model_class(base)
+
+
 def writes_by_hand(layer: Any) -> type | None:
     """The class whose own ``save_own_variables`` a layer has; None if that is the plain one of every layer."""
-    return None if _keras.is_model(layer) else saves_by_hand(layer)
+    return None if _keras.is_model(layer) else _own_saving.saves_by_hand(layer)
 
 
 def _attribute(layer: Any, name: str) -> Any:
@@ -209,37 +267,8 @@ def _attribute(layer: Any, name: str) -> Any:
     return None
 
 
-def _with_weights(layer: Any, nodes: Mapping[int, LayerNode], known: dict[int, bool]) -> set[int]:
-    """The layers, by id, that have weights or hold a layer that does, wherever that one is nearest."""
-
-    def has(layer: Any) -> bool:
-        key = id(layer)
-        if key not in known:
-            known[key] = bool(nodes[key].own)
-            below = [has(child) for child in _private.direct_sublayers(layer)]
-            known[key] = known[key] or any(below)
-        return known[key]
-
-    has(layer)
-    return {key for key, whether in known.items() if whether}
-
-
-def _is_state(name: str, group: _Group) -> bool:
-    """Whether a group holds no weights: seeds, metrics, an optimizer."""
-    if name.lstrip("_") in ("optimizer", "metrics", "loss_tracker", "compile_metrics", "seed_generator"):
-        return True
-    entries = group.entries()
-    return all("seed_generator" in entry.name.split("/") for entry in entries) or all(
-        entry.shape == (2,) and entry.dtype in ("uint32", "int64") for entry in entries
-    )
-
-
-def _weights_of(node: LayerNode) -> list[Any]:
-    return list(node.weights().values())
-
-
-def _shapes(shapes: Iterable[Any]) -> list[tuple[Any, ...]]:
-    return sorted((tuple(shape) for shape in shapes), key=str)
+def _shapes(shapes: Iterable[Any]) -> list[str]:
+    return sorted(str(tuple(shape)) for shape in shapes)
 
 
 def _position(name: str) -> tuple[int, str]:

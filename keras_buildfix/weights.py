@@ -291,12 +291,9 @@ def _load(
 
 
 def _layout(file: WeightFile, entries: Mapping[str, Entry]) -> str:
-    """What the names of a file are, after they were renamed."""
-    if file.layout == "structure":
-        return "structure" if is_structural(entries) else "names"
-    if file.layout == "layers" and any(name != entry.name for name, entry in entries.items()):
-        return "names"
-    return file.layout
+    """What the names of a file are, after they were renamed: names only if no entry has kept its place."""
+    kept = [name for name, entry in entries.items() if name == entry.name or is_structural([name])]
+    return file.layout if kept else "names"
 
 
 def _is_ours(file: WeightFile) -> bool:

@@ -27,8 +27,9 @@ FLOORS = [
     {"compiled_models", "waiting_freezes"},
     {"waiting_weights", "optimizer_state", "selecting", "trainable_flags", "trainable_report"},
     {"weight_setting", "portable"},
+    {"own_loading"},
     {"weight_assigning", "weight_structure", "extra_weights", "raw_variables"},
-    {"_extra_entries"},
+    {"_extra_entries", "structure_groups"},
     {"policies", "weight_matching", "_variables", "adding_weights", "layer_shapes", "portable_weights"},
     {
         "precision",

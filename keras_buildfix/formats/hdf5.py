@@ -104,16 +104,12 @@ class _Reader:
                 version = version or self._text(group, "keras_version")
                 return self._layers(group, f"{top}/" if top else ""), "layers", version
         entries: dict[str, Entry] = {}
-        names: dict[str, str | None] = {}
+        names = self._layer_names()
         for path in self.paths:
             if path.startswith(("optimizer/", "_optimizer/")) or path.endswith("/vars") or path == "vars":
                 continue
-            found = self.opened[path]
-            if isinstance(found, self.h5py.Dataset):
-                home = path.rpartition("/")[0]
-                if home not in names:
-                    names[home] = self._text(self.opened[home], "name") or None if home else None
-                entries[path] = self._entry(path, path, layer_name=names[home])
+            if isinstance(self.opened[path], self.h5py.Dataset):
+                entries[path] = self._entry(path, path, layer_names=_on_the_way(path, names))
         return entries, "structure" if is_structural(entries) else "names", version
 
     def _paths(self) -> list[str]:
@@ -129,6 +125,12 @@ class _Reader:
 
         self.opened.id.links.visit(visit, info=True)
         return paths
+
+    def _layer_names(self) -> dict[str, str]:
+        """What the layer of a group was called, by the group's path. Keras 3.9 on notes it at the group ``vars``."""
+        groups = [path for path in self.paths if path.endswith("/vars")]
+        found = {path[: -len("/vars")]: self._text(self.opened[path], "name") for path in groups}
+        return {path: name for path, name in found.items() if name}
 
     def _layers(self, group: Any, start: str) -> dict[str, Entry]:
         entries: dict[str, Entry] = {}
@@ -155,7 +157,7 @@ class _Reader:
                 entries[name] = self._entry(name, path, layer="" if own_weight else layer)
         return entries
 
-    def _entry(self, name: str, path: str, layer: str | None = None, layer_name: str | None = None) -> Entry:
+    def _entry(self, name: str, path: str, layer: str | None = None, layer_names: tuple[str | None, ...] = ()) -> Entry:
         dataset = self.opened[path]
         if not isinstance(dataset, self.h5py.Dataset):
             raise BadFileError(f"{path!r:.120} is no array.")
@@ -171,7 +173,7 @@ class _Reader:
         plain = layout == self.h5py.h5d.CONTIGUOUS and offset is not None
         read = functools.partial(self._read, dataset, dtype, offset if plain else None)
         # What is not there as it is can only be known to be whole by reading it.
-        entry = Entry(name, shape, dtype, read, layer, layer_name, check=None if plain else read)
+        entry = Entry(name, shape, dtype, read, layer, layer_names, check=None if plain else read)
         if dataset.shape is None or (entry.size and not stored):
             raise BadFileError(f"{path!r:.120} has no data.")
         if plain and (stored < entry.size or offset + entry.size > self.size):
@@ -262,6 +264,13 @@ class _Reader:
         if texts is None and name in found.attrs:
             raise BadFileError(f"it has the attribute {name} in a form that no Keras writes.")
         return texts
+
+
+def _on_the_way(path: str, names: Mapping[str, str]) -> tuple[str | None, ...]:
+    """The name of the layer of each group above ``vars``: ``layers``, ``layers/lstm``, ``layers/lstm/cell``."""
+    parts = path.split("/")
+    depth = len(parts) - 1 - parts[::-1].index("vars", 1) if "vars" in parts[:-1] else 0
+    return tuple(names.get("/".join(parts[: at + 1])) for at in range(depth))
 
 
 def _undone(number: int, data: bytes, size: int, itemsize: int) -> bytes:

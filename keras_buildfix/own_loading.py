@@ -1,0 +1,63 @@
+"""Layers whose class reads its own weights from a file, by a ``load_own_variables`` of the user's: all or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from keras_buildfix import _keras, _private_state, _variables
+from keras_buildfix.weight_matching import OwnLoad
+from keras_buildfix.weight_report import SkippedWeight
+
+
+def own_weights_of(load: OwnLoad) -> list[tuple[str, Any]]:
+    """The weights that a layer made itself, by their canonical names."""
+    return [("/".join((*load.node.path, name)), variable) for name, variable in load.node.own]
+
+
+@contextlib.contextmanager
+def loaded_by_own_code(loads: Sequence[OwnLoad]) -> Iterator[list[SkippedWeight]]:
+    """A block for which these layers have read their weights.
+
+    If the block raises, all weights of these layers, and of those in them, have their old values again. A layer
+    whose code raises keeps its values; the block is told which weights these are, and why.
+    """
+    before = [_Snapshot(load) for load in loads]
+    try:
+        failed = []
+        for load, snapshot in zip(loads, before):
+            reason = _load(load)
+            if reason is not None:
+                snapshot.restore()
+                failed += [SkippedWeight(name, reason) for name, _ in own_weights_of(load)]
+        yield failed
+    except BaseException:
+        for snapshot in before:
+            snapshot.restore()
+        raise
+
+
+def _load(load: OwnLoad) -> str | None:
+    """Runs the layer's own code on what the file holds of it; why it failed, or None."""
+    base = _keras.layer_base(type(load.layer))
+    assert base is not None  # no other class has such a method
+    _, method = _private_state.saving_methods(base)
+    store = {key: entry.read() for key, entry in load.filed.items()}
+    try:
+        getattr(load.layer, method)(store)
+    except Exception as error:
+        return f"{method} of {type(load.layer).__name__} raises {type(error).__name__}: {error}"
+    return None
+
+
+class _Snapshot:
+    """The values of all weights in a layer, as they were."""
+
+    def __init__(self, load: OwnLoad) -> None:
+        weights = [variable for node in load.node.nodes() for _, variable in node.own]
+        self.values = [(variable, _variables.snapshot(variable)) for variable in weights]
+
+    def restore(self) -> None:
+        for variable, value in self.values:
+            _variables.restore(variable, value)
