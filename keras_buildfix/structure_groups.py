@@ -22,7 +22,7 @@ class Group:
     Attributes:
         name: What the group is called: the attribute that holds the layer; in a list, the class and a number.
         layer_name: What the layer was called, where the file says so.
-        given_name: The same, if somebody gave it: for a layer in a list or dict, where Keras's own names tell the class.
+        given_name: The same, if somebody gave it; in a list or dict, where a name that Keras makes up tells the class.
         weights: The layer's own weights, by position or name.
         groups: The groups in it, by their names.
     """

@@ -286,14 +286,11 @@ def _load(
 ) -> WeightReport:
     with read_weights(path) as file:
         entries = renamed(file.entries, rename)
-        source = Source(entries, _layout(file, entries), _is_ours(file), _described(file))
+        if file.layout == "structure" and not any(is_structural([name]) for name in entries):
+            source = Source(entries, "names", True, _described(file))  # places that all became names
+        else:
+            source = Source(entries, file.layout, _is_ours(file), _described(file))
         return _set(obj, source, options, input_shape, wanted_by)
-
-
-def _layout(file: WeightFile, entries: Mapping[str, Entry]) -> str:
-    """What the names of a file are, after they were renamed: names only if no entry has kept its place."""
-    kept = [name for name, entry in entries.items() if name == entry.name or is_structural([name])]
-    return file.layout if kept else "names"
 
 
 def _is_ours(file: WeightFile) -> bool:
@@ -316,7 +313,7 @@ def _options(strict: bool, on_mismatch: str, casting: str) -> Options:
 def _source(weights: Any, wanted_by: str) -> Source:
     """A mapping or sequence of values."""
     if isinstance(weights, WeightFile):
-        return Source(weights.entries, _layout(weights, weights.entries), _is_ours(weights), _described(weights))
+        return Source(weights.entries, weights.layout, _is_ours(weights), _described(weights))
     if isinstance(weights, Mapping):
         entries = {str(name): _of_value(str(name), value) for name, value in weights.items()}
         return Source(entries, "structure" if is_structural(entries) else "names", True, "the mapping")

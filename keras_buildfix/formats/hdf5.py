@@ -149,9 +149,8 @@ class _Reader:
                 own_weight = layer == _OWN_WEIGHTS
                 name = weight[:-2] if weight.endswith(":0") else weight
                 if not own_weight:  # Keras repeats the layer's name, and on 3.3 and later those above it
-                    parts = name.split("/")
-                    start_at = parts.index(layer) + 1 if layer in parts[:-1] else 0
-                    name = "/".join((layer, *parts[start_at:]))
+                    _, found, rest = f"/{name}".partition(f"/{layer}/")  # a layer may have slashes in its name
+                    name = f"{layer}/{rest}" if found else f"{layer}/{name}"
                 if name in entries:
                     raise BadFileError(f"it has two weights of the name {name!r:.120}{_HALF_WRITTEN}.")
                 entries[name] = self._entry(name, path, layer="" if own_weight else layer)

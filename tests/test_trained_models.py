@@ -1,0 +1,162 @@
+"""Files of models that were trained: metrics, optimizers, losses and seeds in them are no weights, and no surprise."""
+
+import numpy as np
+import pytest
+from conftest import INFO, KERAS
+
+from keras_buildfix import get_weights, load_weights, save_weights
+
+layers = KERAS.layers
+pytestmark = pytest.mark.skipif(INFO.backend == "numpy", reason="the NumPy backend does not train")
+X = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+RANDOM = layers.Dropout
+
+
+class Plain(KERAS.Model):
+    """Layers in an attribute and a list."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = layers.Dense(3)
+        self.parts = [layers.Dense(4), layers.Dropout(0.5), layers.Dense(4)]
+
+    def call(self, inputs, training=None):
+        for part in self.parts:
+            inputs = part(inputs)
+        return self.first(inputs)
+
+
+class OwnMetrics(Plain):
+    """Metrics as attributes and in a list, as a `train_step` of one's own needs them."""
+
+    def __init__(self):
+        super().__init__()
+        self.tracker = KERAS.metrics.Mean(name="tracked")
+        self.more = [KERAS.metrics.Mean(name="one"), KERAS.metrics.MeanSquaredError(name="two")]
+
+    @property
+    def metrics(self):
+        return [self.tracker, *self.more]
+
+
+class OwnOptimizers(Plain):
+    """Two optimizers that only the model's own code knows, made when it is compiled."""
+
+    def compile(self, *args, **kwargs):
+        super().compile(*args, **kwargs)
+        self.d_optimizer = KERAS.optimizers.Adam()
+        self.g_opt = KERAS.optimizers.SGD(momentum=0.9)
+        for optimizer, part in ((self.d_optimizer, self.parts[0]), (self.g_opt, self.first)):
+            optimizer.build(part.trainable_variables)
+
+
+def two_outputs():
+    inputs = KERAS.Input((4,))
+    body = layers.BatchNormalization()(layers.Dense(4)(inputs))
+    return KERAS.Model(inputs, [layers.Dense(2, name="left")(body), layers.Dense(1, name="right")(body)])
+
+
+def made(kind):
+    if kind == "two outputs":
+        return two_outputs()
+    if kind == "sequential":
+        parts = [layers.Dense(4), layers.Dropout(0.5), layers.LSTM(3), layers.Dense(3)]
+        return KERAS.Sequential([KERAS.Input((4,)), parts[0], layers.Reshape((2, 2)), *parts[1:]])
+    model = {"plain": Plain, "own metrics": OwnMetrics, "own optimizers": OwnOptimizers}[kind]()
+    model(X)
+    return model
+
+
+def compiled(model, metrics=True):
+    if len(model.outputs or "1") == 2:
+        more = {"left": ["mae"], "right": [KERAS.metrics.RootMeanSquaredError()]} if metrics else None
+        weighted = {"left": ["mse"]} if metrics else None
+        model.compile("adam", {"left": "mse", "right": "mae"}, metrics=more, weighted_metrics=weighted)
+    else:
+        more = ["mae", KERAS.metrics.RootMeanSquaredError()] if metrics else None
+        model.compile("adam", "mse", metrics=more, weighted_metrics=["mse"] if metrics else None)
+    return model
+
+
+def fitted(model, metrics=True):
+    target = [X[:, :2], X[:, :1]] if len(model.outputs or "1") == 2 else X[:, :3]
+    compiled(model, metrics).fit(X, target, epochs=1, verbose=0)
+    return model
+
+
+READERS = {
+    "not compiled": lambda model: model,
+    "compiled": lambda model: compiled(model, metrics=False),
+    "fitted": fitted,
+    "fitted without metrics": lambda model: fitted(model, metrics=False),
+}
+KINDS = ["sequential", "two outputs", "plain", "own metrics", "own optimizers"]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Each model once fitted, in every format that it can be saved to: kind -> (weights, paths)."""
+    found = {}
+    for at, kind in enumerate(KINDS):
+        model, folder = fitted(made(kind)), tmp_path_factory.mktemp(f"fitted{at}")
+        paths = [str(folder / f"model{end}") for end in (".weights.h5", ".keras", ".h5", ".safetensors", ".npz")]
+        model.save_weights(paths[0])
+        functional = kind in ("sequential", "two outputs")
+        if functional or not INFO.version.startswith("2.12"):
+            model.save(paths[1])
+        for path in paths[2:]:
+            save_weights(model, path)
+        if functional:
+            model.save(path := str(folder / "whole.h5"))
+            paths.append(path)
+        found[kind] = get_weights(model), [path for path in paths if functional or ".keras" not in path or at]
+    return found
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fitted_model_is_read_strictly(kind, reader, files):
+    expected, paths = files[kind]
+    model = READERS[reader](made(kind))
+    for path in paths:
+        if path.endswith(".keras") and INFO.version.startswith("2.12") and kind not in ("sequential", "two outputs"):
+            continue  # 2.12 saves functional models only
+        assert load_weights(model, path).complete, path
+        for name, value in get_weights(model).items():
+            np.testing.assert_array_equal(value, expected[name], err_msg=f"{path}: {name}")
+
+
+def test_the_state_of_what_the_reader_does_not_have_is_no_surprise(files):
+    """The file of a model with metrics and optimizers of its own, into one of the same layers without them."""
+    for kind in ("own metrics", "own optimizers"):
+        expected, paths = files[kind]
+        model = made("plain")
+        model.more = None
+        assert load_weights(model, paths[0]).complete
+        assert all(np.array_equal(value, expected[name]) for name, value in get_weights(model).items())
+
+
+def test_a_layer_that_is_called_like_a_metric_is_one_that_is_missed(tmp_path):
+    """What holds weights is never taken for state, whatever its name."""
+
+    class Named(KERAS.Model):
+        def __init__(self, names):
+            super().__init__()
+            self.names = names
+            for name in names:
+                setattr(self, name, layers.Dense(4))
+
+        def call(self, inputs):
+            for name in self.names:
+                inputs = getattr(self, name)(inputs)
+            return inputs
+
+    model, other = Named(["body", "loss_tracker", "own_metric", "my_optimizer"]), Named(["body"])
+    model(X), other(X)
+    model.save_weights(path := str(tmp_path / "model.weights.h5"))
+    with pytest.raises(ValueError, match="nothing was changed"):
+        load_weights(other, path)
+    again = Named(["body", "loss_tracker", "own_metric", "my_optimizer"])
+    again(X)
+    load_weights(again, path)
+    assert all(np.array_equal(value, get_weights(again)[name]) for name, value in get_weights(model).items())
