@@ -11,7 +11,10 @@ from keras_buildfix.weight_names import kind_of
 #: Under these names Keras itself files what is no weight, on one release or another.
 _STATE = ("optimizer", "metrics", "loss_tracker", "compile_metrics", "compile_loss", "seed_generator")
 #: Names that metrics and optimizers have in users' models; their content has to look like it too.
-_METRIC_BY_HABIT = re.compile(r"(.*_)?(metrics?|tracker|loss|accuracy|acc|mean|mean_metric_wrapper|error)(_\d+)?")
+_METRIC_BY_HABIT = re.compile(
+    r"(.*_)?(metrics?|tracker|loss|accuracy|acc|mean|sum|mean_metric_wrapper|error|score|crossentropy|hinge)(_\d+)?"
+)
+_THRESHOLDS_BY_HABIT = re.compile(r"(.*_)?(precision|recall|auc|(true|false)_(positives|negatives))(_at_\w+)?(_\d+)?")
 _OPTIMIZER_BY_HABIT = re.compile(r"(.*_)?(optimizer|optim|opt)(_\w+)?|(adam|sgd|rmsprop)\w*")
 
 
@@ -74,6 +77,10 @@ def is_state(group: Group) -> bool:
     if _OPTIMIZER_BY_HABIT.fullmatch(name):  # its first variable counts the steps
         first = group.weights.get("0")
         return first is not None and first.shape == () and first.dtype in ("int32", "int64", "uint32")
+    if group.groups:
+        return not group.weights and all(is_state(each) for each in group.groups.values())
+    if _THRESHOLDS_BY_HABIT.fullmatch(name):
+        return all(len(entry.shape) < 2 for entry in entries)
     return bool(_METRIC_BY_HABIT.fullmatch(name)) and all(entry.shape == () for entry in entries)
 
 

@@ -92,8 +92,8 @@ class _Search:
         """
         if not _keras.is_model(layer) or all(each.layer_name is not None for each in group.groups.values()):
             return True
-        for value in vars(layer).values():
-            if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        for name, value in vars(layer).items():  # TensorFlow keeps its own notes in ``_self_...``
+            if isinstance(value, dict) and not name.startswith("_self_") and all(isinstance(key, str) for key in value):
                 kinds = [type(each).__name__ for _, each in value.items() if id(each) in self.unclaimed]
                 if list(value) != sorted(value) and len(set(kinds)) != len(kinds):
                     return False

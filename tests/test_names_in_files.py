@@ -85,7 +85,7 @@ def branches(kind, names, own=False):
     for name in names:
         layer = make(name)
         made[name] = layer(inputs, inputs) if kind == "MultiHeadAttention" else layer(inputs)
-    return KERAS.Model(inputs, layers.Add()([made[name] for name in sorted(names)]))
+    return KERAS.Model(inputs, layers.Add()([made[name] for name in names]))
 
 
 def branches_in_a_list(kind, names, own=False):
@@ -226,16 +226,42 @@ def deep(frozen, named, kind):
     return KERAS.Model(inputs, layers.Dense(2, name="head")(inner(inputs))), [*dense, norm]
 
 
+def file_as_keras_2_does(model, parts, path):
+    """All in one group, without the names of models: what is trained first, then the rest, in a model in a layer."""
+    entries = {True: [], False: []}
+    for part in parts:
+        kernel_or_gamma = {id(weight) for weight in part.weights[:2]}
+        for weight in part.weights:
+            value = weight_zoo.as_numpy(KERAS, weight)
+            name = f"{part.name}/{weight.name.partition(':')[0].rpartition('/')[2]}:0"
+            first = part.trainable and id(weight) in kernel_or_gamma
+            entries[first].append(Entry(name, value.shape, "float32", lambda value=value: value))
+    head = [
+        Entry(f"head/{name}:0", value.shape, "float32", lambda value=value: value)
+        for name, value in zip(("kernel", "bias"), model.get_layer("head").get_weights())
+    ]
+    hdf5.write_layers(path, {"inner": [*entries[True], *entries[False]], "head": head}, "2.15.0", "tensorflow")
+
+
+def file_as_plain_keras_does(model, parts, path):
+    model.save_weights(path) if INFO.generation == 2 else model.save(path)
+
+
+@pytest.mark.parametrize("write", [file_as_keras_2_does, file_as_plain_keras_does])
 @pytest.mark.parametrize("kind", ["sequential", "functional"])
 @pytest.mark.parametrize("named", [True, False], ids=["given names", "names of Keras's"])
-def test_a_legacy_file_of_models_in_each_other_is_right_whatever_was_frozen(named, kind, tmp_path):
+def test_a_legacy_file_of_models_in_each_other_is_right_whatever_was_frozen(named, kind, write, tmp_path):
     """keras #12470 and its like: plain Keras goes by an order that depends on what is frozen."""
     for at, filed in enumerate([(), (0,), (1,), (2,), (0, 2)]):
         model, parts = deep(filed, named, kind)
         fill(model)
         expected = [[weight_zoo.as_numpy(KERAS, w) for w in part.weights] for part in parts]
         path = str(tmp_path / f"{at}.h5")
-        model.save_weights(path) if INFO.generation == 2 else model.save(path)
+        if write is file_as_plain_keras_does and INFO.version.startswith(("3.0.", "3.1.", "3.2.")):
+            with pytest.raises(ValueError, match="name already exists"):  # it stops half-way; repaired in 3.3
+                write(model, parts, path)
+            return
+        write(model, parts, path)
         for here in [(), (0,), (1,), (0, 2)]:
             other, others = deep(here, named, kind)
             load_weights(other, path)
