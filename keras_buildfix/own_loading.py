@@ -52,12 +52,16 @@ def _load(load: OwnLoad) -> str | None:
 
 
 class _Snapshot:
-    """The values of all weights in a layer, as they were."""
+    """The values of all weights in a layer, and what its attributes hold: its code may set those too."""
 
     def __init__(self, load: OwnLoad) -> None:
         weights = [variable for node in load.node.nodes() for _, variable in node.own]
         self.values = [(variable, _variables.snapshot(variable)) for variable in weights]
+        self.attributes, self.before = vars(load.layer), dict(vars(load.layer))
 
     def restore(self) -> None:
         for variable, value in self.values:
             _variables.restore(variable, value)
+        for name in self.attributes.keys() - self.before.keys():
+            del self.attributes[name]
+        self.attributes.update(self.before)

@@ -55,6 +55,7 @@ class Encoded(layers.Layer):
         self.scale.assign(np.concatenate([store["low"], store["high"]]))
         if self.fails:
             self.inner.bias.assign(np.full(4, 9.0, "float32"))
+            self.state = "half loaded"
             raise KeyError("no such encoding")
 
 
@@ -111,6 +112,7 @@ def test_code_that_raises_leaves_the_model_as_it_was(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"(?s)own/scale: load_own_variables of Encoded raises KeyError: 'no such"):
         load_weights(made, path)
     assert all(np.array_equal(value, before[name]) for name, value in get_weights(made).items())
+    assert not hasattr(made.get_layer("own"), "state")
     report = load_weights(made, path, strict=False, on_mismatch="skip")
     assert [each.name for each in report.skipped] == ["own/scale"]
     after, expected = get_weights(made), get_weights(model(Encoded))
