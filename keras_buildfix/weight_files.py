@@ -276,13 +276,14 @@ def _new_names(names: list[str], rename: Rename) -> Sequence[Any]:
         if new == names:
             raise ValueError(f"rename: the function changes none of {_described(names)}.")
         return new
-    for pattern, replacement in _patterns(rename):
+    for at, (pattern, replacement) in enumerate(_patterns(rename)):
         try:
             replaced = [pattern.subn(replacement, name) for name in names]
         except (re.error, TypeError, IndexError) as error:
             raise ValueError(f"rename can't put {replacement!r} for {pattern.pattern!r}: {error}") from None
         if not any(count for _, count in replaced):
-            raise ValueError(_no_match(pattern.pattern, names))
+            after = " The pairs before it are applied first." if at else ""
+            raise ValueError(_no_match(pattern.pattern, names) + after)
         names = [name for name, _ in replaced]
     return names
 
