@@ -464,7 +464,7 @@ def _layer_of(entry: Entry) -> str:
 
 
 def _no_way(source: WeightFile, to: str) -> str:
-    kind = "places" if source.layout == "structure" else "names"
+    kind = "positions" if source.layout == "structure" else "names"
     return (
         f"{source.path} has {kind}, which {to} can't hold without the model: load it into the model with "
         "keras_buildfix.load_weights, and save that. (.safetensors and .npz hold both.)"

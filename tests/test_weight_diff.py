@@ -1,7 +1,9 @@
 """What differs between two files, whatever each calls its weights: places or names."""
 
 import logging
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -344,3 +346,14 @@ def test_a_model_in_place_of_a_path_is_told_what_to_do(wrong, tmp_path):
             diff_weights(*arguments)
     with pytest.raises(TypeError, match=r"read_weights takes the path of a file; got .*get_weights\(model\)"):
         read_weights(wrong)
+
+
+def test_the_command_in_the_readme_works(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    model, _ = weight_zoo.make(KERAS, "cnn")
+    assert write(model, "old.keras", ".keras")
+    save_weights(model, "new.safetensors")
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
+    (line,) = re.findall(r"^keras-buildfix (weights diff .*)$", readme, re.MULTILINE)
+    assert main(line.split()) == 0
+    assert capsys.readouterr().out.startswith(f"0 different, {len(model.weights)} equal\n")
