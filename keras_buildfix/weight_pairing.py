@@ -183,9 +183,12 @@ class _Search:
                 self.single_shapes(here[key], there[others[0]])
 
     def note_unsure(self) -> None:
+        """Groups that could be each other, and those in which equal values are left."""
         keys = [key for key, group in self.there.items() if group]
-        for key in self.here:
-            if others := [other for other in keys if self.could_be(key, other)]:
+        values = {key: set(map(self.value, self.there[key])) for key in keys}
+        for key, group in self.here.items():
+            mine = set(map(self.value, group))
+            if others := [other for other in keys if mine & values[other] or self.could_be(key, other)]:
                 self.found.unsure[key] = others
 
     def could_be(self, key: str, other: str) -> bool:
