@@ -176,7 +176,7 @@ class _Search:
 
     def groups_within_groups(self, here: Groups, there: Groups) -> None:
         """The only groups left that hold the shapes of each other."""
-        links = {key: [other for other in there if self.could_be(key, other)] for key in here}
+        links = self.candidates(here, there)
         back = Counter(other for others in links.values() for other in others)
         for key, others in links.items():
             if len(others) == 1 and back[others[0]] == 1:
@@ -184,20 +184,36 @@ class _Search:
 
     def note_unsure(self) -> None:
         """Groups that could be each other, and those in which equal values are left."""
-        keys = [key for key, group in self.there.items() if group]
-        values = {key: set(map(self.value, self.there[key])) for key in keys}
-        for key, group in self.here.items():
-            mine = set(map(self.value, group))
-            if others := [other for other in keys if mine & values[other] or self.could_be(key, other)]:
+        homes: dict[Hashable, set[str]] = {}
+        for key, group in self.there.items():
+            for entry in group:
+                homes.setdefault(self.value(entry), set()).add(key)
+        for key, others in self.candidates(self.here, self.there).items():
+            equal = [homes.get(self.value(entry), set()) for entry in self.here[key]]
+            if others := list(dict.fromkeys([*others, *sorted(set().union(*equal))])):
                 self.found.unsure[key] = others
 
-    def could_be(self, key: str, other: str) -> bool:
-        """Whether what is left of a group could be what is left of another."""
-        ours, theirs = (Counter(_shapes(group)) for group in (self.here[key], self.there[other]))
-        if (key, other) in self.partners:
-            return bool(ours & theirs)
-        taken = any(key == one or other == two for one, two in self.partners)
-        return bool(ours and theirs) and not taken and (not ours - theirs or not theirs - ours)
+    def candidates(self, here: Groups, there: Groups) -> dict[str, list[str]]:
+        """For each group, those of the other side that what is left of it could be, by the shapes left."""
+        partners: dict[str, list[str]] = {}
+        for key, other in self.partners:
+            partners.setdefault(key, []).append(other)
+        taken = {other for _, other in self.partners}
+        free: dict[Shapes, list[str]] = {}
+        for other, group in there.items():
+            if group and other not in taken:
+                free.setdefault(_shapes(group), []).append(other)
+        found: dict[str, list[str]] = {}
+        for key, group in here.items():
+            ours = Counter(_shapes(group))
+            if key in partners:
+                found[key] = [
+                    other for other in partners[key] if other in there and ours & Counter(_shapes(there[other]))
+                ]
+                continue
+            forms = [form for form in free if ours and (not ours - Counter(form) or not Counter(form) - ours)]
+            found[key] = [other for form in forms for other in free[form]]
+        return found
 
     def links(self, here: Groups, there: Groups) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
         """The groups that have a value in common which is there once on each side; and the same from the other side.
