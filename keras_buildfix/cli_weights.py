@@ -16,31 +16,73 @@ _LONG = 50 << 20
 
 def add_weights(commands: Any) -> None:
     """Adds the commands to those of the program."""
-    weights = commands.add_parser("weights", help="look into files of weights, of any format and Keras")
+    about = "look into files of weights, of any format and Keras"
+    weights = commands.add_parser("weights", help=about, description=f"{about.capitalize()}. No Keras is needed.")
     parts = weights.add_subparsers(required=True, metavar="COMMAND")
 
-    show = parts.add_parser("show", help="names, shapes and dtypes")
-    show.add_argument("file")
+    show = _part(
+        parts,
+        "show",
+        "names, shapes and dtypes",
+        "Prints the name, dtype and shape of each weight in a file.",
+        "keras-buildfix weights show model.weights.h5",
+        "exit codes: 0 done, 2 the file can't be read",
+    )
+    show.add_argument("file", help="a .safetensors, .npz, .h5, .weights.h5 or .keras")
     show.set_defaults(command=_show)
 
-    diff = parts.add_parser("diff", help="what differs; exit code 1 if anything does")
-    diff.add_argument("file")
-    diff.add_argument("other")
+    diff = _part(
+        parts,
+        "diff",
+        "what differs; exit code 1 if anything does",
+        "Compares the weights of two files by name and value. Where one has places (layers/dense/vars/0 in a "
+        ".weights.h5 or .keras) and the other names, weights are paired by value, shape and place.",
+        "keras-buildfix weights diff old.keras new.safetensors",
+        "exit codes: 0 all equal, 1 something differs, 2 the files can't be read or compared",
+    )
+    diff.add_argument("file", help="a .safetensors, .npz, .h5, .weights.h5 or .keras")
+    diff.add_argument("other", help="another")
+    diff.add_argument(
+        "--like",
+        help="a third file that tells which place has which name: it holds the values of one of the two under names "
+        "like the other's",
+    )
     diff.set_defaults(command=_diff)
 
-    convert = parts.add_parser("convert", help="write the weights of a file to another format")
-    convert.add_argument("file")
+    convert = _part(
+        parts,
+        "convert",
+        "write the weights of a file to another format",
+        "Writes the weights of a file to another of any format that can hold their names.",
+        'keras-buildfix weights convert old.h5 new.safetensors --rename "^conv_" "stem_" --dry-run',
+        "exit codes: 0 done, 2 a file can't be read or written, or a pattern matches no name",
+    )
+    convert.add_argument("file", help="a .safetensors, .npz, .h5, .weights.h5 or .keras")
     convert.add_argument("to", help="the new file; its ending says the format")
     convert.add_argument(
         "--rename",
         nargs=2,
         action="append",
+        default=[],
         metavar=("PATTERN", "REPLACEMENT"),
-        help="a regular expression in the names, and what to put there; may be given several times",
+        help="a regular expression in the names, and what to put there; may be given several times, one is applied "
+        "after the other",
     )
+    convert.add_argument("--dry-run", action="store_true", help="print what would be done, and write nothing")
     convert.set_defaults(command=_convert)
     for part in (show, diff, convert):
         part.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _part(parts: Any, name: str, about: str, description: str, example: str, codes: str) -> argparse.ArgumentParser:
+    part: argparse.ArgumentParser = parts.add_parser(
+        name,
+        help=about,
+        description=description,
+        epilog=f"example: {example}\n{codes}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return part
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -63,7 +105,7 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _diff(args: argparse.Namespace) -> int:
-    found = keras_buildfix.diff_weights(args.file, args.other, progress=_bar("comparing"))
+    found = keras_buildfix.diff_weights(args.file, args.other, like=args.like, progress=_bar("comparing"))
     if args.json:
         print(json.dumps(vars(found), indent=1))
     else:
@@ -72,9 +114,19 @@ def _diff(args: argparse.Namespace) -> int:
 
 
 def _convert(args: argparse.Namespace) -> int:
-    pairs = [(pattern, replacement) for pattern, replacement in args.rename or ()]
-    names = keras_buildfix.convert_weights(args.file, args.to, rename=pairs, progress=_bar("writing"))
-    print(json.dumps({"file": args.to, "weights": names}) if args.json else f"{len(names)} weights to {args.to}")
+    pairs = [(pattern, replacement) for pattern, replacement in args.rename]
+    with keras_buildfix.read_weights(args.file) as source:
+        old = list(source)
+    new = keras_buildfix.convert_weights(
+        args.file, args.to, rename=pairs, dry_run=args.dry_run, progress=_bar("writing")
+    )
+    renamed = {before: after for before, after in zip(old, new) if before != after}
+    if args.json:
+        print(json.dumps({"file": args.to, "weights": new, "renamed": renamed, "dry_run": args.dry_run}, indent=1))
+        return 0
+    for before, after in renamed.items():
+        print(f"{before} -> {after}")
+    print(f"{len(new)} weights {'would go ' if args.dry_run else ''}to {args.to}")
     return 0
 
 

@@ -66,13 +66,11 @@ def parse(entries: Entries) -> Group:
 
 
 def is_state(group: Group) -> bool:
-    """Whether a group holds no weights but a seed, metrics, or an optimizer's state."""
+    """Whether a group holds no weights but a seed, metrics, or an optimizer's state, as its name tells."""
     name, entries = group.name.lstrip("_"), group.entries()
     if has_name_of_state(group):
         return True
     if all("seed_generator" in entry.name.split("/") for entry in entries):
-        return True
-    if all(entry.shape == (2,) and entry.dtype in ("uint32", "int64") for entry in entries):
         return True
     if _OPTIMIZER_BY_HABIT.fullmatch(name):  # its first variable counts the steps
         first = group.weights.get("0")
@@ -87,3 +85,19 @@ def is_state(group: Group) -> bool:
 def has_name_of_state(group: Group) -> bool:
     """Whether a group has a name under which Keras itself files metrics, an optimizer or a seed."""
     return group.name.lstrip("_") in _STATE
+
+
+def may_be_seed(group: Group) -> bool:
+    """Whether what a group holds looks like the state of a random generator; so may a weight."""
+    return all(entry.shape == (2,) and entry.dtype in ("uint32", "int32", "int64") for entry in group.entries())
+
+
+def without_state(entries: Entries) -> dict[str, Entry]:
+    """The entries that are weights, as far as the places in the file tell."""
+    found: set[int] = set()
+    waiting = [parse(entries)]
+    while waiting:
+        group = waiting.pop()
+        found.update(map(id, group.weights.values()))
+        waiting += [each for each in group.groups.values() if not is_state(each)]
+    return {name: entry for name, entry in entries.items() if id(entry) in found}

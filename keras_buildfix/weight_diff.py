@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Optional
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Optional
 
-from keras_buildfix._entries import Entry
-from keras_buildfix.weight_files import read_weights
+from keras_buildfix._entries import Entries, Entry, is_structural
+from keras_buildfix.weight_files import WeightFile, file_path, read_weights
+from keras_buildfix.weight_names import kind_of
+from keras_buildfix.structure_groups import without_state
+from keras_buildfix.weight_pairing import Pairing, paired
 
 Progress = Optional[Callable[[int, int], None]]
+
+#: An error shows this many groups that could be several.
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -20,14 +26,22 @@ class WeightDiff:
     Attributes:
         only_first: Names that only the first file has.
         only_second: Names that only the second file has.
-        changed: Name -> how it differs: both shapes, both dtypes, or how many values and how far.
+        changed: Name -> how it differs: both shapes, both dtypes, or how many values and how far. Where the
+            files call a weight differently: ``"place = name"``.
         equal: How many are equal.
+        paired: Where one file has places and the other names: name in the first file -> name in the second.
+        by_value: Whether these pairs were found by value, shape and place. If so, layers of the same shapes
+            whose values only changed places are not seen to differ.
+        left_out: How many entries are left out because they are no weights: an optimizer's, metrics, seeds.
     """
 
     only_first: tuple[str, ...] = ()
     only_second: tuple[str, ...] = ()
     changed: dict[str, str] = field(default_factory=dict)
     equal: int = 0
+    paired: dict[str, str] = field(default_factory=dict)
+    by_value: bool = False
+    left_out: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.only_first or self.only_second or self.changed)
@@ -35,24 +49,46 @@ class WeightDiff:
     def __str__(self) -> str:
         lines = [f"- {name}" for name in self.only_first] + [f"+ {name}" for name in self.only_second]
         lines += [f"! {name}: {how}" for name, how in self.changed.items()]
-        return "\n".join([*lines, f"{len(lines)} different, {self.equal} equal"])
+        counts = f"{len(lines)} different, {self.equal} equal"
+        if self.left_out:
+            counts += f" ({self.left_out} left out: optimizer, metrics, seeds)"
+        lines.append(counts)
+        if self.by_value:
+            lines.append(
+                "paired by value, as the files name weights differently; "
+                "layers of the same shapes that only changed places do not show"
+            )
+        return "\n".join(lines)
 
 
 def diff_weights(
-    path: str | os.PathLike[str], other: str | os.PathLike[str], *, progress: Progress = None
+    path: str | os.PathLike[str],
+    other: str | os.PathLike[str],
+    *,
+    like: str | os.PathLike[str] | None = None,
+    progress: Progress = None,
 ) -> WeightDiff:
     """Compares the weights of two files of any format, by name and value. No Keras is needed.
+
+    Where one file has places (``layers/dense/vars/0``, in ``.weights.h5`` and ``.keras``) and the other names, the
+    weights of a layer are paired by their values, their order and shapes, and the layer's name where the file has it.
 
     Args:
         path: A file that ``read_weights`` reads.
         other: Another one.
+        like: Where one file has places and the other names: a third file that tells which is which. It holds
+            the values of one of the two under names like those of the other: for ``old.keras`` and
+            ``new.safetensors``, a ``.safetensors`` that was saved from the same model as ``old.keras``, or a
+            ``.keras`` that was saved together with ``new.safetensors``.
         progress: Called with the bytes compared so far and those in all.
 
     Returns:
-        What differs. NaN equals NaN.
+        What differs. NaN equals NaN. What is no weight (of an optimizer, a metric, a seed) is left out.
 
     Raises:
-        ValueError: If a file is broken or not believed.
+        TypeError: If something else than a path is given, a model, say.
+        ValueError: If a file is broken or not believed; if weights could be paired in several ways; or if
+            `like` does not tell which is which.
 
     Example:
         >>> import numpy, tempfile, os
@@ -65,23 +101,152 @@ def diff_weights(
         ! kernel: 1 of 3 values, by up to 0.5
         2 different, 0 equal
     """
-    with read_weights(path) as first, read_weights(other) as second:
-        both = [name for name in first if name in second.entries]
-        total, done = sum(first.entries[name].size for name in both), 0
-        changed = {}
-        for name in both:
-            how = _difference(first.entries[name], second.entries[name])
-            if how is not None:
-                changed[name] = how
-            done += first.entries[name].size
-            if progress is not None:
-                progress(done, total)
-        return WeightDiff(
-            tuple(name for name in first if name not in second.entries),
-            tuple(name for name in second if name not in first.entries),
-            changed,
-            len(both) - len(changed),
+    paths = [_path(each) for each in (path, other, *([] if like is None else [like]))]
+    with read_weights(paths[0]) as first, read_weights(paths[1]) as second:
+        one, two = _weights(first), _weights(second)
+        left_out = len(first) + len(second) - len(one) - len(two)
+        otherwise = (first.layout == "structure") is not (second.layout == "structure")
+        if like is not None:
+            if not otherwise:
+                raise ValueError(
+                    f"diff_weights: {first.path} and {second.path} have one kind of names; leave out like=."
+                )
+            with read_weights(paths[2]) as third:
+                names = _told_by(first, second, third, progress)
+            names = {name: to for name, to in names.items() if name in one and to in two}
+            return replace(_compared(one, two, names, _Told([], None), left_out), paired=names)
+        pairing = (
+            paired(one, two, _Told([*one.values(), *two.values()], progress).add)
+            if otherwise
+            else _counted_otherwise(first, second, one, two)
         )
+        if pairing is None:
+            names = {name: name for name in one if name in two}
+            return _compared(one, two, names, _Told([one[name] for name in names], progress), left_out)
+        if pairing.unsure:
+            raise ValueError(_unsure(first, second, pairing))
+        names = {entry.name: to.name for entry, to in pairing.pairs}
+        found = _compared(one, two, names, _Told([], None), left_out, pairing.equal)
+        return replace(found, paired={name: names[name] for name in one if name in names}, by_value=True)
+
+
+def _path(path: Any) -> str:
+    return file_path(path, "diff_weights", "Save a model with save_weights(model, path), and compare the files.")
+
+
+def _weights(file: WeightFile) -> dict[str, Entry]:
+    """What is a weight in a file."""
+    return without_state(file.entries) if file.layout == "structure" else dict(file.entries)
+
+
+def _counted_otherwise(first: WeightFile, second: WeightFile, one: Entries, two: Entries) -> Pairing | None:
+    """The pairs where a Keras made the names up, and another or the same one counted the layers otherwise.
+
+    A legacy ``.h5`` has ``conv2d_7`` for what is ``conv2d`` in other files; places are counted twice up to 2.14.
+    """
+    if "names" in (first.layout, second.layout) and "layers" not in (first.layout, second.layout):
+        return None
+    if one.keys() <= two.keys() or two.keys() <= one.keys():
+        return None
+    pairing = paired(one, two, lambda entry: None)
+    alike = all(_kinds(entry.name, first) == _kinds(other.name, second) for entry, other in pairing.pairs)
+    return pairing if alike and pairing.pairs and not pairing.unsure else None
+
+
+def _kinds(name: str, file: WeightFile) -> list[str]:
+    """What is equal in names that were counted otherwise: of the layer, or of the whole place."""
+    if file.layout != "structure":
+        return [kind_of(name.partition("/")[0])]
+    parts = name.rpartition("/vars/")[0].split("/")
+    return [kind_of("layers" if part == "_layer_checkpoint_dependencies" else part.lstrip("_")) for part in parts]
+
+
+def _told_by(first: WeightFile, second: WeightFile, like: WeightFile, progress: Progress) -> dict[str, str]:
+    """The names in the first file, and those in the second that a third says they are.
+
+    Raises:
+        ValueError: If the third does not hold the values of one under names like the other's, or some of them twice.
+    """
+    one, two, three = _weights(first), _weights(second), _weights(like)
+    common = [len(three.keys() & names.keys()) for names in (one, two)]
+    if not any(common):
+        raise ValueError(f"diff_weights: like={like.path!r} has no name that is in {first.path} or {second.path}.")
+    as_second = common[1] >= common[0]
+    source, values = (first, one) if as_second else (second, two)
+    told = _Told([*values.values(), *three.values()], progress)
+    pairing = paired(values, three, told.add, certain=True)
+    unlike = [entry.name for entry in (*pairing.left, *pairing.left_there)]
+    unlike += [
+        one_of.name
+        for one_of, other in pairing.pairs
+        if one_of.name not in pairing.equal and _difference(one_of, other) is not None
+    ]
+    if pairing.unsure or unlike:
+        names = ", ".join([*pairing.unsure, *unlike][:_SHOWN])
+        raise ValueError(
+            f"diff_weights: like={like.path!r} has to hold the same values as {source.path}, no two layers' alike, "
+            f"under names as {(second if as_second else first).path} has; it does not tell which is which of: {names}."
+        )
+    pairs = [(entry.name, other.name) for entry, other in pairing.pairs]
+    return dict(pairs) if as_second else {name: to for to, name in pairs}
+
+
+def _compared(
+    one: Entries, two: Entries, names: Mapping[str, str], told: _Told, left_out: int, equal: Collection[str] = ()
+) -> WeightDiff:
+    """Compares each weight with that of its name in the other file, and lists the others."""
+    changed = {}
+    for name, entry in one.items():
+        if name not in names:
+            continue
+        to = names[name]
+        how = None if name in equal else _difference(entry, two[to])
+        if how is not None:
+            places = (to, name) if is_structural([to]) and not is_structural([name]) else (name, to)
+            changed[" = ".join(dict.fromkeys(places))] = how
+        told.add(entry)
+    theirs = set(names.values())
+    return WeightDiff(
+        tuple(name for name in one if name not in names),
+        tuple(name for name in two if name not in theirs),
+        changed,
+        len(names) - len(changed),
+        left_out=left_out,
+    )
+
+
+def _unsure(first: WeightFile, second: WeightFile, pairing: Pairing) -> str:
+    """That files can't be compared, where it fails, and what to give."""
+    lines = [
+        f"  {key or '(the top)'} could be {', '.join(other or '(the top)' for other in others[:_SHOWN])}"
+        + (", ..." if len(others) > _SHOWN else "")
+        for key, others in list(pairing.unsure.items())[:_SHOWN]
+    ]
+    if len(pairing.unsure) > _SHOWN:
+        lines.append(f"  ... and {len(pairing.unsure) - _SHOWN} more")
+    kinds = ["places" if file.layout == "structure" else "names" for file in (first, second)]
+    has = f"{first.path} has {kinds[0]}, {second.path} {kinds[1]}"
+    return "\n".join(
+        [
+            f"diff_weights: {has}, and by their values and shapes some weights could be several:",
+            *lines,
+            f"Give like= (--like on the command line): a file with the values of {first.path} under {kinds[1]} as in "
+            f"{second.path}, or the other way round, saved from the same model. Or load each file into the model "
+            "with load_weights, save it as .safetensors, and compare these.",
+        ]
+    )
+
+
+class _Told:
+    """Tells how many bytes are done."""
+
+    def __init__(self, entries: Iterable[Entry], progress: Progress) -> None:
+        self.total, self.done, self.progress = sum(entry.size for entry in entries), 0, progress
+
+    def add(self, entry: Entry) -> None:
+        self.done += entry.size
+        if self.progress is not None:
+            self.progress(self.done, self.total)
 
 
 def _difference(one: Entry, other: Entry) -> str | None:

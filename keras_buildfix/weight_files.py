@@ -11,7 +11,8 @@ from typing import IO, Any, Union
 from keras_buildfix._entries import Array, Entry, is_structural
 from keras_buildfix.formats import hdf5, keras_zip, npz, safetensors
 from keras_buildfix.formats._bytes import BadFileError
-from keras_buildfix.formats._replacing import replacing
+from keras_buildfix.formats._replacing import check_target, replacing
+from keras_buildfix.weight_report import nearest_names
 
 #: What names of files end in, and the format that is written then. Reading goes by content.
 ENDINGS = {
@@ -23,7 +24,10 @@ ENDINGS = {
     ".keras": "keras",
 }
 
-Rename = Union[Mapping[str, str], Sequence[tuple[str, str]], Callable[[str], str]]  # Python 3.9
+_NOTES = {"format": "keras-buildfix"}
+
+Pairs = Sequence[tuple[Union[str, "re.Pattern[str]"], str]]  # Python 3.9
+Rename = Union[Mapping[str, str], Pairs, Callable[[str], str]]
 
 
 class WeightFile(Mapping[str, Array]):
@@ -89,6 +93,7 @@ def read_weights(path: str | os.PathLike[str]) -> WeightFile:
         A mapping of names to arrays, to be closed (or used in ``with``).
 
     Raises:
+        TypeError: If `path` is no path, but a model, say.
         FileNotFoundError: If there is no such file.
         ValueError: If the file is broken, of no known format, or is not believed: it has links or external
             data, pickled objects, or arrays that are out of proportion to it. Nothing in it is executed,
@@ -104,7 +109,7 @@ def read_weights(path: str | os.PathLike[str]) -> WeightFile:
         ...     print(weights.shapes, weights["kernel"].sum())
         {'kernel': (2, 3)} 6.0
     """
-    path = os.fspath(path)
+    path = file_path(path, "read_weights", "get_weights(model) gives the weights of a model.")
     if os.path.isdir(path) and os.path.isfile(os.path.join(path, "model.weights.h5")):
         path = os.path.join(path, "model.weights.h5")
     _refuse_others(path)
@@ -124,8 +129,7 @@ def read_weights(path: str | os.PathLike[str]) -> WeightFile:
 def write_weights(path: str, entries: Iterable[Entry], form: str) -> None:
     """Writes named weights as ``.safetensors``, ``.npz``, ``.h5`` (by layer) or ``.weights.h5`` (structural names)."""
     entries = list(entries)
-    for entry in entries:
-        _check_name(entry, form)
+    check_writable(entries, form)
     with replacing(path) as beside:
         if form in ("h5", "weights.h5"):
             _write_hdf5(beside, entries, form)
@@ -134,7 +138,40 @@ def write_weights(path: str, entries: Iterable[Entry], form: str) -> None:
             if form == "npz":
                 npz.write(file, entries)
             else:
-                safetensors.write(file, entries, {"format": "keras-buildfix"})
+                safetensors.write(file, entries, _NOTES)
+
+
+def check_writable(entries: Sequence[Entry], form: str) -> None:
+    """Looks whether a format can hold entries, without writing any.
+
+    Raises:
+        ValueError: If a name, a dtype or the number of entries is too much for the format.
+    """
+    for entry in entries:
+        _check_name(entry, form)
+    if form == "safetensors":
+        safetensors.header(entries, _NOTES)
+    if form in ("h5", "weights.h5"):
+        paths = {f"{_layer_of(entry)}\0{entry.name}" if form == "h5" else entry.name: entry for entry in entries}
+        for path, entry in paths.items():
+            for at, character in enumerate(path):
+                if character == "/" and path[:at] in paths:
+                    outer = paths[path[:at]].name
+                    raise ValueError(
+                        f"HDF5 can't hold a weight {outer!r} and another in it, {entry.name!r}; rename one of them."
+                    )
+
+
+def file_path(path: Any, function: str, way_out: str) -> str:
+    """The path of a file as text.
+
+    Raises:
+        TypeError: If it is none; the error names the public `function` and what to call instead.
+    """
+    try:
+        return os.fsdecode(path)
+    except TypeError:
+        raise TypeError(f"{function} takes the path of a file; got {type(path).__name__}. {way_out}") from None
 
 
 def convert_weights(
@@ -142,6 +179,7 @@ def convert_weights(
     to: str | os.PathLike[str],
     *,
     rename: Rename | None = None,
+    dry_run: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[str]:
     """Writes the weights of a file to another of any format. No Keras is needed.
@@ -149,25 +187,47 @@ def convert_weights(
     Args:
         path: A file that ``read_weights`` reads.
         to: The new file; its ending says the format.
-        rename: Old name -> new name; or pairs of a regular expression and its replacement; or a function.
+        rename: Old name -> new name, both whole; or a list of pairs (regular expression, replacement), applied
+            one after the other; or a function. One that matches no name is an error.
+        dry_run: If True, nothing is written; what would be an error is one.
         progress: Called with the bytes read so far and those in all.
 
     Returns:
-        The names in the new file.
+        The names in the new file, in the order of the old one.
 
     Raises:
-        ValueError: If the format can't hold the names: positions do not become names without the model
-            (``load_weights`` and ``save_weights`` do that), nor names positions.
+        TypeError: If `path` or `to` is no path, but a model, say.
+        ValueError: If `rename` matches nothing or makes two names equal; or if the format can't hold the names:
+            places do not become names without the model (``load_weights`` and ``save_weights`` do that), nor
+            names places.
+
+    Example:
+        >>> import numpy, tempfile, os
+        >>> from keras_buildfix import convert_weights
+        >>> path = os.path.join(tempfile.mkdtemp(), "w.npz")
+        >>> numpy.savez(path, **{"head/kernel": numpy.ones((2, 3)), "head/bias": numpy.zeros(3)})
+        >>> convert_weights(path, path[:-4] + ".safetensors", rename=[("^head/", "top/")], dry_run=True)
+        ['top/kernel', 'top/bias']
     """
+    path = file_path(path, "convert_weights", "save_weights(model, path) writes the weights of a model.")
+    to = file_path(to, "convert_weights", "load_weights(model, path) loads a file into a model.")
     with read_weights(path) as source:
-        form = format_for(os.fspath(to))
+        form = format_for(to)
         if form == "keras" or (form == "h5" and source.layout == "structure"):
-            raise ValueError(_no_way(source, os.fspath(to)))
+            raise ValueError(_no_way(source, to))
         entries = renamed(source.entries, rename)
         if form == "weights.h5" and entries and not is_structural(entries):
-            raise ValueError(_no_way(source, os.fspath(to)))
+            raise ValueError(_no_way(source, to))
         told = _Told(sum(entry.size for entry in entries.values()), progress)
-        write_weights(os.fspath(to), [told.entry(name, entry) for name, entry in entries.items()], form)
+        new = [told.entry(name, entry) for name, entry in entries.items()]
+        if not dry_run:
+            write_weights(to, new, form)
+            return list(entries)
+        check_target(to)
+        check_writable(new, form)
+        for entry in source.entries.values():
+            if entry.check is not None:
+                entry.check()
         return list(entries)
 
 
@@ -189,14 +249,14 @@ def renamed(entries: Mapping[str, Entry], rename: Rename | None) -> dict[str, En
     """The entries under their new names.
 
     Raises:
-        ValueError: If two get the same name.
+        ValueError: If `rename` is nothing of the kind, if a key, pattern or function in it matches no name, or if
+            two entries get the same name.
     """
     if rename is None:
         return dict(entries)
-    new = _renaming(rename)
     found: dict[str, Entry] = {}
-    for name, entry in entries.items():
-        if not isinstance(to := new(name), str):
+    for (name, entry), to in zip(entries.items(), _new_names(list(entries), rename)):
+        if not isinstance(to, str) or not to:
             raise ValueError(f"rename makes {to!r} of {name!r}; it has to give a name.")
         if to in found:
             raise ValueError(f"rename makes {to!r} of both {found[to].name!r} and {name!r}.")
@@ -204,28 +264,96 @@ def renamed(entries: Mapping[str, Entry], rename: Rename | None) -> dict[str, En
     return found
 
 
-def _renaming(rename: Rename) -> Callable[[str], str]:
-    if callable(rename):
-        return rename
+def _new_names(names: list[str], rename: Rename) -> Sequence[Any]:
     if isinstance(rename, Mapping):
-        names = dict(rename)
-        return lambda name: names.get(name, name)
+        known = set(names)
+        for old in rename:
+            if old not in known:
+                raise ValueError(_no_such_name(old, rename[old], names))
+        return [rename.get(name, name) for name in names]
+    if callable(rename):
+        new = [rename(name) for name in names]
+        if new == names:
+            raise ValueError(f"rename: the function changes none of {_described(names)}.")
+        return new
+    for at, (pattern, replacement) in enumerate(_patterns(rename)):
+        try:
+            replaced = [pattern.subn(replacement, name) for name in names]
+        except (re.error, TypeError, IndexError) as error:
+            raise ValueError(f"rename can't put {replacement!r} for {pattern.pattern!r}: {error}") from None
+        if not any(count for _, count in replaced):
+            after = " The pairs before it are applied first." if at else ""
+            raise ValueError(_no_match(pattern.pattern, names) + after)
+        names = [name for name, _ in replaced]
+    return names
+
+
+def _patterns(rename: Pairs) -> list[tuple[re.Pattern[str], Any]]:
+    """The pairs, each pattern compiled."""
+    kinds = "rename is a mapping, a function, or pairs (pattern, replacement)"
+    if isinstance(rename, (str, bytes)) or not isinstance(rename, Iterable):
+        raise ValueError(f"{kinds}; got {rename!r:.200}.")
+    pairs: list[Any] = list(rename)
+    if len(pairs) == 2 and isinstance(pairs[0], (str, re.Pattern)) and not isinstance(pairs[1], (tuple, list)):
+        raise ValueError(f"{kinds}; put a single pair into a list: rename=[{tuple(pairs)!r}].")
+    compiled = []
+    for pair in pairs:
+        try:
+            if isinstance(pair, (str, bytes)):
+                raise TypeError("this is no pair")
+            pattern, replacement = pair
+            if not isinstance(pattern, (str, re.Pattern)) or isinstance(getattr(pattern, "pattern", ""), bytes):
+                raise TypeError("a pattern is text, or what re.compile makes of it")
+            compiled.append((re.compile(pattern), replacement))
+        except (re.error, TypeError, ValueError) as error:
+            raise ValueError(f"{kinds}; got {pair!r:.200}: {error}") from None
+    return compiled
+
+
+def _no_such_name(old: Any, new: Any, names: Sequence[str]) -> str:
+    """Why a key of a mapping matches nothing, and what to give where it is the beginning of names, or a pattern."""
+    text = f"rename: {old!r} is none of {_described(names)}{_like(str(old), names)}."
+    start = f"{old}".rstrip("/") + "/"
+    pair = None
+    if any(name.startswith(start) for name in names):
+        pair = f"^{re.escape(start)}", f"{new}".rstrip("/").replace("\\", r"\\") + "/"
+    elif isinstance(old, str) and _matches(old, names):
+        pair = old, new
+    return text if pair is None else f"{text} A mapping takes whole names; give a pair: rename=[{pair!r}]."
+
+
+def _no_match(pattern: str, names: Sequence[str]) -> str:
+    """Why a pattern matches nothing."""
+    plain = re.sub(r"[\\^$*+?()\[\]{}|]", "", pattern)
+    text = f"rename: the pattern {pattern!r} matches none of {_described(names)}{_like(plain, names)}."
+    if any(pattern in name for name in names):
+        text += f" It is a regular expression; the plain text is written {re.escape(pattern)!r}."
+    return text
+
+
+def _matches(pattern: str, names: Iterable[str]) -> bool:
     try:
-        pairs = [(re.compile(pattern), replacement) for pattern, replacement in rename]
-    except (re.error, TypeError, ValueError) as error:
-        raise ValueError(
-            f"rename is a mapping, a function, or pairs (pattern, replacement); got {rename!r}: {error}"
-        ) from None
+        return any(re.search(pattern, name) for name in names)
+    except re.error:
+        return False
 
-    def by_patterns(name: str) -> str:
-        for pattern, replacement in pairs:
-            try:
-                name = pattern.sub(replacement, name)
-            except (re.error, TypeError) as error:
-                raise ValueError(f"rename can't put {replacement!r} for {pattern.pattern!r}: {error}") from None
-        return name
 
-    return by_patterns
+def _described(names: Sequence[str]) -> str:
+    return f"the {len(names)} names" if len(names) != 1 else f"the one name {names[0]!r}"
+
+
+def _like(wanted: str, names: Sequence[str]) -> str:
+    """The names that look most like what was wanted, as a whole or by their first parts."""
+    by_start: dict[str, str] = {}
+    for name in names:
+        parts = name.split("/")
+        for at in range(1, len(parts) + 1):
+            by_start.setdefault("/".join(parts[:at]), name)
+    starts = nearest_names([wanted.strip("/")], by_start).get(wanted.strip("/"), ())
+    near = list(dict.fromkeys(by_start[start] for start in starts))
+    if near:
+        return f" (nearest: {', '.join(near)})"
+    return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if len(names) > 1 else ""
 
 
 class _Told:
@@ -325,10 +453,14 @@ def _write_hdf5(path: str, entries: Sequence[Entry], form: str) -> None:
         return
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
-        layer, _, name = entry.name.partition("/")
-        layer = entry.layer if entry.layer is not None else layer if name else ""
-        groups.setdefault(layer, []).append(entry)
+        groups.setdefault(_layer_of(entry), []).append(entry)
     hdf5.write_layers(path, groups, "3.0.0", "tensorflow")
+
+
+def _layer_of(entry: Entry) -> str:
+    """The layer that a legacy ``.h5`` files an entry under; empty for the model's own."""
+    layer, _, name = entry.name.partition("/")
+    return entry.layer if entry.layer is not None else layer if name else ""
 
 
 def _no_way(source: WeightFile, to: str) -> str:

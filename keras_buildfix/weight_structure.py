@@ -13,7 +13,7 @@ from typing import Any
 
 from keras_buildfix import _keras, _own_saving, _private
 from keras_buildfix._entries import Entries, Entry, is_structural
-from keras_buildfix.structure_groups import Group, has_name_of_state, is_state, parse
+from keras_buildfix.structure_groups import Group, has_name_of_state, is_state, may_be_seed, parse
 from keras_buildfix.weight_matching import Match, OwnLoad, match_into, match_names, plain_name
 from keras_buildfix.weight_names import LayerNode, counted, kind_of, snake_case
 
@@ -78,7 +78,7 @@ class _Search:
                 self.layer(inner, value)
             elif _is_list(value) and not (has_name_of_state(inner) and not self.holds_layers(value)):
                 self.container(inner, value)
-            elif not (is_state(inner) or hasattr(value, "variables")):
+            elif not (_is_no_weight(inner) or hasattr(value, "variables")):
                 left.append(inner)
         self.rest(left, layer)
 
@@ -160,12 +160,12 @@ class _Search:
             there = [group for group in groups if group.kind == kind]
             same = [layer for layer in layers if _kind(layer) == kind]
             if len(there) != len(same):
-                there = [group for group in there if not is_state(group)]
+                there = [group for group in there if not _is_no_weight(group)]
             if len(there) == len(same):
                 pairs += [(group, self.noted(group, layer)) for group, layer in zip(there, same)]
                 groups = [group for group in groups if group.kind != kind]
                 layers = [layer for layer in layers if _kind(layer) != kind]
-        groups = [group for group in groups if not is_state(group)] if len(groups) != len(layers) else groups
+        groups = [group for group in groups if not _is_no_weight(group)] if len(groups) != len(layers) else groups
         of_other_class = self.by_shapes(groups, layers)
         pairs += [(group, self.noted(group, layer)) for group, layer in of_other_class]
         done = {id(group) for group, _ in of_other_class}
@@ -232,6 +232,10 @@ class _Search:
 
 #: Names of the weights that the built-ins make which file them by hand, in their order.
 _MADE_BY_BUILTINS = ("kernel", "bias", "embeddings", "kernel_scale", "embeddings_scale")
+
+
+def _is_no_weight(group: Group) -> bool:
+    return is_state(group) or may_be_seed(group)
 
 
 def _is_list(value: Any) -> bool:

@@ -15,12 +15,9 @@ def replacing(path: str) -> Iterator[str]:
 
     A process killed in the middle leaves the old file as it was, and a folder ``.NAME.XXXX.tmp``.
     """
+    check_target(path)
     target = os.path.realpath(path)  # a link stays a link, to the new file
     parent, name = os.path.split(target)
-    if os.path.isdir(target):
-        raise IsADirectoryError(f"{path!r} is a folder; weights are saved to a file.")
-    if not os.path.isdir(parent):
-        raise FileNotFoundError(f"there is no folder {parent!r} to save {name!r} in.")
     folder = tempfile.mkdtemp(prefix=f".{name[:50]}.", suffix=".tmp", dir=parent)
     try:
         written = os.path.join(folder, name)
@@ -32,6 +29,20 @@ def replacing(path: str) -> Iterator[str]:
         _sync(parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_target(path: str) -> None:
+    """Looks whether a file can be put there, as far as can be told without writing.
+
+    Raises:
+        OSError: If `path` is a folder, or the folder for it is not there.
+    """
+    target = os.path.realpath(path)
+    parent, name = os.path.split(target)
+    if os.path.isdir(target):
+        raise IsADirectoryError(f"{path!r} is a folder; weights are saved to a file.")
+    if not os.path.isdir(parent):
+        raise FileNotFoundError(f"there is no folder {parent!r} to save {name!r} in.")
 
 
 def _sync(path: str) -> None:

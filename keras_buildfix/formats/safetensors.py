@@ -10,7 +10,7 @@ import functools
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import IO, Any
 
 from keras_buildfix._entries import Entry, itemsize
@@ -78,26 +78,36 @@ def write(file: IO[bytes], entries: Iterable[Entry], notes: dict[str, str]) -> N
     import numpy as np
 
     entries = list(entries)
-    header: dict[str, Any] = {"__metadata__": notes} if notes else {}
-    offset = 0
-    for entry in entries:
-        if entry.dtype not in _CODES:
-            raise ValueError(f"{entry.name}: .safetensors has no dtype {entry.dtype}; .npz takes every numpy dtype.")
-        header[entry.name] = {
-            "dtype": _CODES[entry.dtype],
-            "shape": list(entry.shape),
-            "data_offsets": [offset, offset + entry.size],
-        }
-        offset += entry.size
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
-    if len(text) > _LONGEST_HEADER:
-        raise ValueError(f"the names and shapes of {len(entries):,} weights are too many for one file's header.")
+    text = header(entries, notes)
     file.write(len(text).to_bytes(8, "little"))
     file.write(text)
     for entry in entries:
         value = to_bits(entry)
         file.write(memoryview(np.ascontiguousarray(value).reshape(-1).view("uint8")))
+
+
+def header(entries: Sequence[Entry], notes: dict[str, str]) -> bytes:
+    """What a file of these weights begins with.
+
+    Raises:
+        ValueError: If the format can't hold them.
+    """
+    described: dict[str, Any] = {"__metadata__": notes} if notes else {}
+    offset = 0
+    for entry in entries:
+        if entry.dtype not in _CODES:
+            raise ValueError(f"{entry.name}: .safetensors has no dtype {entry.dtype}; .npz takes every numpy dtype.")
+        described[entry.name] = {
+            "dtype": _CODES[entry.dtype],
+            "shape": list(entry.shape),
+            "data_offsets": [offset, offset + entry.size],
+        }
+        offset += entry.size
+    text = json.dumps(described, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    if len(text) > _LONGEST_HEADER:
+        raise ValueError(f"the names and shapes of {len(entries):,} weights are too many for one file's header.")
+    return text
 
 
 def _parse(text: bytes) -> dict[str, Any]:
