@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from keras_buildfix._entries import Entries, Entry, is_structural
+from keras_buildfix.structure_groups import without_state
 from keras_buildfix.weight_files import WeightFile, file_path, read_weights
 from keras_buildfix.weight_names import kind_of
-from keras_buildfix.structure_groups import without_state
 from keras_buildfix.weight_pairing import Pairing, paired
 
 Progress = Optional[Callable[[int, int], None]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from keras_buildfix import _keras, _variables
@@ -14,7 +15,7 @@ from keras_buildfix.formats._replacing import replacing
 from keras_buildfix.info import keras_info
 from keras_buildfix.waiting_weights import WaitingWeights, build_for, layers_to_build, stop_waiting
 from keras_buildfix.weight_assigning import CASTINGS
-from keras_buildfix.weight_files import Rename, WeightFile, format_for, read_weights, renamed, write_weights
+from keras_buildfix.weight_files import Rename, WeightFile, file_path, format_for, read_weights, renamed, write_weights
 from keras_buildfix.weight_matching import trainable_first
 from keras_buildfix.weight_names import named_weights, weight_tree
 from keras_buildfix.weight_report import WeightReport
@@ -49,6 +50,7 @@ def set_weights(
     obj: Any,
     weights: Any,
     *,
+    rename: Rename | None = None,
     input_shape: Any = None,
     strict: bool = True,
     on_mismatch: str = "error",
@@ -62,6 +64,7 @@ def set_weights(
             names of ``named_weights``, or those that the layer's own
             Keras gives); a sequence of arrays in Keras's own order, that of ``obj.weights`` when nothing is
             frozen; or the path of a file.
+        rename: See ``transfer_weights``; not for a sequence, which has no names.
         input_shape: What an unbuilt layer is built with first, as for ``build``. Without it Dense, Embedding,
             BatchNormalization, LayerNormalization, the Conv and ConvTranspose layers, SimpleRNN, LSTM and GRU
             are built for the shape that the weights tell (``channels_last``, ``axis=-1``, one group, and
@@ -95,8 +98,8 @@ def set_weights(
     _keras.layer_instance(obj, "set_weights")
     options = _options(strict, on_mismatch, casting)
     if isinstance(weights, (str, os.PathLike)):
-        return _load(obj, weights, None, options, input_shape, "set_weights")
-    return _set(obj, _source(weights, "set_weights"), options, input_shape, "set_weights")
+        return _load(obj, weights, rename, options, input_shape, "set_weights")
+    return _set(obj, _renamed(_source(weights, "set_weights"), rename), options, input_shape, "set_weights")
 
 
 def transfer_weights(
@@ -149,8 +152,7 @@ def transfer_weights(
             raise ValueError(f"transfer_weights: {source.name!r} has no weights; is it built?")
         entries = {name: _of_variable(name, variable) for name, variable in weights.items()}
         given = Source(entries, "names", True, f"the layer {source.name!r}")
-    given = Source(renamed(given.entries, rename), given.layout, given.canonical, given.described)
-    return _set(target, given, options, None, "transfer_weights")
+    return _set(target, _renamed(given, rename), options, None, "transfer_weights")
 
 
 def load_weights(
@@ -284,13 +286,22 @@ def _set_or_unbuild(obj: Any, source: Source, options: Options, wanted_by: str) 
 def _load(
     obj: Any, path: str | os.PathLike[str], rename: Rename | None, options: Options, input_shape: Any, wanted_by: str
 ) -> WeightReport:
+    path = file_path(path, wanted_by, "transfer_weights(source, target) takes the weights of a layer or mapping.")
     with read_weights(path) as file:
-        entries = renamed(file.entries, rename)
-        if file.layout == "structure" and not any(is_structural([name]) for name in entries):
-            source = Source(entries, "names", True, _described(file))  # places that all became names
-        else:
-            source = Source(entries, file.layout, _is_ours(file), _described(file))
-        return _set(obj, source, options, input_shape, wanted_by)
+        source = Source(file.entries, file.layout, _is_ours(file), _described(file))
+        return _set(obj, _renamed(source, rename), options, input_shape, wanted_by)
+
+
+def _renamed(source: Source, rename: Rename | None) -> Source:
+    """A source under the names that a user gives."""
+    if rename is None:
+        return source
+    if source.layout == "positions":
+        raise ValueError(f"rename: {source.described} has no names; give a mapping of names to arrays.")
+    entries = renamed(source.entries, rename)
+    if source.layout == "structure" and not any(is_structural([name]) for name in entries):
+        return Source(entries, "names", True, source.described)  # places that all became names
+    return replace(source, entries=entries)
 
 
 def _is_ours(file: WeightFile) -> bool:

@@ -312,3 +312,27 @@ def test_advice_for_places_that_could_be_several_works(tmp_path):
     report = load_weights(other := stack(None, None, None), path, rename=rename, strict=False)
     assert report.missing == ("dense_1/kernel", "dense_1/bias")
     assert np.array_equal(get_weights(other)["dense_2/kernel"], expected["dense_1/kernel"])
+
+
+def test_what_the_error_of_set_weights_advises_works():
+    expected = fill(stack("a", "b"))
+    filed = {name.replace("b/", "x/"): value for name, value in expected.items()}
+    model = stack("a", "b")
+    before = get_weights(model)
+    with pytest.raises(ValueError, match="rename= maps names, strict=False leaves out what has no counterpart"):
+        set_weights(model, filed)
+    assert same(model, before)
+    report = set_weights(model, filed, strict=False)
+    assert report.missing == ("b/kernel", "b/bias")
+    assert np.array_equal(get_weights(model)["b/kernel"], before["b/kernel"])
+    assert set_weights(model, filed, rename=[("^x/", "b/")]).complete
+    assert same(model, expected)
+    with pytest.raises(ValueError, match="the sequence has no names; give a mapping"):
+        set_weights(model, list(expected.values()), rename=[("^x/", "b/")])
+    wide = {name: np.concatenate([value, value]) for name, value in expected.items()}
+    with pytest.raises(ValueError, match="strict=False with on_mismatch='skip' leaves out what does not fit"):
+        set_weights(model, {**expected, "b/kernel": wide["b/kernel"]})
+    report = set_weights(model, {**expected, "b/kernel": wide["b/kernel"]}, strict=False, on_mismatch="skip")
+    assert [each.name for each in report.skipped] == ["b/kernel"]
+    with pytest.raises(TypeError, match=r"load_weights takes the path of a file"):
+        load_weights(model, None)
