@@ -71,7 +71,8 @@ def set_weights(
             ``build`` not overridden). For all others the values wait, each until the ``build`` ends that
             makes its weight; for a sequence, until all is built.
         strict: Whether a weight without a value, a value without a weight, and a value that does not fit
-            are errors. Otherwise they are in the report only.
+            are errors. Otherwise they are in the report only. Layers to which somebody gave other names in
+            the source count as such; without `strict` a file's are matched by their order (``by_order``).
         on_mismatch: With ``strict=False``: ``"error"``, or ``"skip"`` for a value of another shape or dtype.
         casting: ``"same_kind"``: floats go into floats of any width, whole numbers into whole numbers, bools
             into bools; what would be infinite or another number is an error. ``"unsafe"``: numbers and
@@ -168,9 +169,12 @@ def load_weights(
     """Loads the weights of a layer or model from a file that any Keras wrote, into the same model on this one.
 
     Weights are found by name where the file has names (``.safetensors``, ``.npz``, legacy ``.h5``), and by
-    their place in the model where it has positions only (``.weights.h5``, ``.keras``), so the model's own
-    code should be the same. Names that Keras made up (``dense_7``) match by their order. What could be meant
-    for several weights is an error that names them.
+    their place in the model where it has positions (``.weights.h5``, ``.keras``), so the model's own code should
+    be the same. A name that somebody gave to a layer decides before any order, where the file has it (places of
+    Keras 3.9 and later have it too). Names that Keras made up (``dense_7``) match by their order. What could
+    be meant for several weights is an error that names them. What a file has of metrics, optimizers and seeds is
+    no weight. A layer with a ``load_own_variables`` of its own reads its part of a ``.weights.h5`` or ``.keras``
+    by that; if it raises, the model is as it was.
 
     Args:
         obj: A layer or model. If it is not built: see `input_shape`.
