@@ -75,12 +75,21 @@ class _Search:
             if name in _LAYERS and not self.is_clear(inner, layer):
                 self.left_over(inner.entries(), [self.nodes[id(each)] for each in value if id(each) in self.nodes])
             elif id(value) in self.nodes:
-                self.layer(inner, value)
+                self.layer(inner, self.checked(inner, value, layer))
             elif _is_list(value) and not (has_name_of_state(inner) and not self.holds_layers(value)):
                 self.container(inner, value)
             elif not (_is_no_weight(inner) or hasattr(value, "variables")):
                 left.append(inner)
         self.rest(left, layer)
+
+    def checked(self, group: Group, held: Any, layer: Any) -> Any:
+        """The layer that an attribute holds; if the file gives it the name of one beside it, that is noted."""
+        name = plain_name(group.layer_name or held.name)
+        beside = [child for child in self.nodes[id(layer)].children if not child.made_up and child.layer is not held]
+        if name != plain_name(held.name) and any(plain_name(child.layer.name) == name for child in beside):
+            moved = {entry.name: (str(group.layer_name), held.name) for entry in group.entries()}
+            self.match.by_order.update(moved)
+        return held
 
     def holds_layers(self, value: Any) -> bool:
         return any(id(each) in self.nodes for each in (value.values() if isinstance(value, dict) else value))
@@ -209,7 +218,8 @@ class _Search:
         nodes = [self.nodes[id(child)] for child in children]
         filed = [_shapes(entry.shape for entry in group.entries()) for group in groups]
         for group, shapes in zip(groups, filed):
-            same_name = [node for node in nodes if not node.made_up and group.layer_name == node.layer.name]
+            name = plain_name(group.layer_name or "")
+            same_name = [node for node in nodes if not node.made_up and plain_name(node.layer.name) == name]
             alike = self.like(group, nodes)
             if len(same_name) == 1:
                 self.layer(group, same_name[0].layer)

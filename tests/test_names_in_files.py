@@ -289,6 +289,36 @@ def test_a_name_with_a_slash_is_the_same_with_an_underscore(tmp_path):
         set_weights(stack("in", here), {**filed, f"{here}/kernel": values["x/kernel"], "y/kernel": values["x/kernel"]})
 
 
+class Attributes(KERAS.Model):
+    """Two layers that attributes hold, under names of their own."""
+
+    def __init__(self, first, second):
+        super().__init__()
+        self.a = layers.Dense(3, name=first)
+        self.b = layers.Dense(3, name=second)
+
+    def call(self, inputs):
+        return self.b(self.a(inputs))
+
+
+@pytest.mark.parametrize("names", [("right", "left"), ("up", "down"), (None, None)])
+def test_an_attribute_that_holds_the_layer_that_another_one_held_is_not_guessed(names, tmp_path):
+    """Two names against each other are an error; other names alone leave the attribute to decide."""
+    source, other = Attributes("left", "right"), Attributes(*names)
+    for model in (source, other):
+        model(np.ones((1, 3), "float32"))
+    fill(source)
+    source.save_weights(path := str(tmp_path / "model.weights.h5"))
+    if has_names(path) and "left" in names:
+        before = get_weights(other)
+        with pytest.raises(ValueError, match="if 'left' there is 'right' here, 'right' there is 'left' here: rename="):
+            load_weights(other, path)
+        assert same(other, before)
+        return
+    assert load_weights(other, path).complete
+    np.testing.assert_array_equal(*(weight_zoo.as_numpy(KERAS, model.a.kernel) for model in (source, other)))
+
+
 @pytest.mark.parametrize("ending", [".h5", ".weights.h5"])
 def test_one_entry_that_is_renamed_leaves_the_others_their_places(ending, tmp_path):
     expected = fill(model := stack(None, None, "b"))
