@@ -12,11 +12,12 @@ from keras_buildfix.build import reset_built
 from keras_buildfix.formats import hdf5
 from keras_buildfix.formats._replacing import replacing
 from keras_buildfix.info import keras_info
+from keras_buildfix.losing import check_nothing_lost
 from keras_buildfix.waiting_weights import WaitingWeights, build_for, layers_to_build, stop_waiting
 from keras_buildfix.weight_assigning import CASTINGS
 from keras_buildfix.weight_files import Rename, WeightFile, format_for, read_weights, renamed, write_weights
 from keras_buildfix.weight_matching import trainable_first
-from keras_buildfix.weight_names import named_weights, weight_tree
+from keras_buildfix.weight_names import named_weights, unique, weight_tree
 from keras_buildfix.weight_report import WeightReport
 from keras_buildfix.weight_setting import Options, Source, find, place_matched
 
@@ -240,6 +241,7 @@ def save_weights(obj: Any, path: str | os.PathLike[str]) -> None:
     if form in ("weights.h5", "keras"):
         if not _keras.is_model(obj):
             raise ValueError(f"save_weights: {path}: {form} is for models; for a layer take .safetensors, .npz or .h5.")
+        check_nothing_lost(obj, path, form)
         with replacing(path) as beside:
             obj.save(beside) if form == "keras" else obj.save_weights(beside)
     elif form == "h5":
@@ -361,12 +363,17 @@ def _of_variable(name: str, variable: Any) -> Entry:
 def _save_legacy(obj: Any, path: str) -> None:
     """Layer by layer, as ``load_weights`` of plain Keras 2 and 3 wants it: trainable weights first."""
     tree, info = weight_tree(obj), keras_info(obj)
+    layers = list(obj.layers) if _keras.is_model(obj) else []
+    listed = {id(layer) for layer in layers}
+    # What a model holds beside the layers that it lists, as a tf.Module on Keras 2, plain Keras never has in a file.
+    layers += [node.layer for node in tree.children if id(node.layer) not in listed]
     groups: dict[str, list[Entry]] = {}
-    layers = obj.layers if _keras.is_model(obj) else [node.layer for node in tree.children]
+    taken: dict[str, int] = {}
     for layer in layers:
         weights = trainable_first(weight_tree(layer))
         if weights:
-            groups[layer.name] = [_of_variable(f"{layer.name}/{name}:0", weight) for name, weight in weights.items()]
+            named = [_of_variable(f"{layer.name}/{name}:0", weight) for name, weight in weights.items()]
+            groups[unique(str(layer.name), taken)] = named
     groups[""] = [_of_variable(f"{name}:0", variable) for name, variable in tree.own]
     with replacing(path) as beside:
         hdf5.write_layers(beside, groups, info.version, info.backend)
