@@ -17,7 +17,7 @@ from keras_buildfix.waiting_weights import WaitingWeights, build_for, layers_to_
 from keras_buildfix.weight_assigning import CASTINGS
 from keras_buildfix.weight_files import Rename, WeightFile, format_for, read_weights, renamed, write_weights
 from keras_buildfix.weight_matching import trainable_first
-from keras_buildfix.weight_names import named_weights, unique, weight_tree
+from keras_buildfix.weight_names import named_weights, weight_tree
 from keras_buildfix.weight_report import WeightReport
 from keras_buildfix.weight_setting import Options, Source, find, place_matched
 
@@ -368,12 +368,15 @@ def _save_legacy(obj: Any, path: str) -> None:
     # What a model holds beside the layers that it lists, as a tf.Module on Keras 2, plain Keras never has in a file.
     layers += [node.layer for node in tree.children if id(node.layer) not in listed]
     groups: dict[str, list[Entry]] = {}
-    taken: dict[str, int] = {}
     for layer in layers:
         weights = trainable_first(weight_tree(layer))
+        if weights and (layer.name in groups or layer.name == "top_level_model_weights"):
+            raise ValueError(
+                f"save_weights: {path}: {obj.name!r} ({info}) has more than one {layer.name!r}, and a legacy .h5 holds "
+                "one of each name; nothing was written. Save as .safetensors or .npz."
+            )
         if weights:
-            named = [_of_variable(f"{layer.name}/{name}:0", weight) for name, weight in weights.items()]
-            groups[unique(str(layer.name), taken)] = named
+            groups[layer.name] = [_of_variable(f"{layer.name}/{name}:0", weight) for name, weight in weights.items()]
     groups[""] = [_of_variable(f"{name}:0", variable) for name, variable in tree.own]
     with replacing(path) as beside:
         hdf5.write_layers(beside, groups, info.version, info.backend)

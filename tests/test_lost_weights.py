@@ -11,6 +11,7 @@ from conftest import INFO, KERAS
 from keras_buildfix import (
     ExtraWeightsMixin,
     get_weights,
+    load_weights,
     lost_weights,
     named_weights,
     read_weights,
@@ -201,8 +202,11 @@ def in_module(held_by_layer):
     return model
 
 
-def no_build(self, input_shape):
-    """Leaves it to the call."""
+def called():
+    """A model whose inner layers are built when it is called."""
+    model = around(chain(lambda: [[dense()], [dense()]], build=lambda self, shape: None)(name="nest"))
+    model(np.ones((1, 3), "float32"))
+    return model
 
 
 def nest(make):
@@ -219,7 +223,7 @@ KINDS = {
     "tuples": (nest(lambda: ((dense(), dense()), (dense(),))), 0 if DEEP else 6),
     "deep": (nest(lambda: [[[dense()], [dense()]], [{"x": [dense()]}]]), 0 if DEEP else 6),
     "mixed": (nest(lambda: [dense(), [dense()]]), 0 if DEEP else 2),
-    "built when called": (lambda: around(chain(lambda: [[dense()], [dense()]], build=no_build)()), 0 if DEEP else 4),
+    "built when called": (called, 0 if DEEP else 4),
     "twelve": (nest(lambda: [[dense() for _ in range(12)]]), 0 if DEEP else 24),
     "a list called _layers": (lambda: around(Hidden(name="nest")), None),
     "found through a property": (lambda: around(Found(name="nest")), 0 if DEEP else 2),
@@ -317,3 +321,7 @@ def test_save_weights_writes_all_weights_or_nothing(kind, ending, tmp_path):
     for other in ("w.safetensors", "w.npz", "w.h5"):  # the way out
         save_weights(model, tmp_path / other)
         assert not_in(tmp_path / other, model) == set()
+        loaded = KINDS[kind][0]()
+        load_weights(loaded, tmp_path / other)
+        for name, value in get_weights(loaded).items():
+            np.testing.assert_array_equal(value, get_weights(model)[name])
