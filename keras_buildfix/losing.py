@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from keras_buildfix import _keras, _own_saving, _private, _private_state, _variables
+from keras_buildfix import _keras, _own_saving, _private_state, _variables
 from keras_buildfix.extra_weights import ExtraWeightsMixin
 from keras_buildfix.info import keras_info
 from keras_buildfix.weight_names import LayerNode, weight_tree

@@ -212,11 +212,13 @@ def save_weights(obj: Any, path: str | os.PathLike[str]) -> None:
         obj: A layer or model that is built.
         path: Its ending says the format: ``.safetensors`` (also without an ending: safe, streamed, with the
             names of ``named_weights``), ``.npz`` (the same names), ``.h5`` (legacy: plain Keras 2 and 3 read
-            it too); and, for models, ``.weights.h5`` and ``.keras``, which Keras itself writes.
+            it too); and, for models, ``.weights.h5`` and ``.keras``, which Keras itself writes. All weights of
+            ``named_weights`` are in the file.
 
     Raises:
         TypeError: If `obj` is no Keras layer.
-        ValueError: If `obj` has no weights, or the format is unknown or can't hold them.
+        ValueError: If `obj` has no weights, or the format is unknown or can't hold all of them: before anything
+            is written, with the weights that Keras would leave out (``lost_weights``), why, and what to do.
         OSError: If the file can't be written.
 
     Example:
