@@ -22,18 +22,20 @@ def saved_by_walk(layer: Any, package: str) -> set[int] | None:
     """The ids of all that Keras comes to when it saves a layer; None where it does not say.
 
     ``saving_lib._save_state``, in ``keras.saving`` on 2.12, in ``keras.src.saving`` (or that of ``tf_keras``)
-    from 2.13 to nightly. Without a place to write to, it goes down the layers, and neither writes anything nor
-    calls a layer's ``save_own_variables`` or ``save_assets``.
+    from 2.13 to nightly. With a store that is false it goes down the layers, and neither writes anything nor
+    calls a layer's ``save_own_variables`` or ``save_assets``. 3.13 wants a store of its own, ``H5IOStore``.
     """
     for name in (f"{package}.src.saving.saving_lib", f"{package}.saving.saving_lib"):
-        walk = getattr(sys.modules.get(name), "_save_state", None)
-        if walk is None:
+        module = sys.modules.get(name)
+        walk, store = getattr(module, "_save_state", None), getattr(module, "H5IOStore", None)
+        if walk is None or store is None:
             continue
+        nowhere = object.__new__(type("Nowhere", (store,), {"__bool__": lambda self: False}))
         met: set[int] = set()
         # What properties warn of, which Keras reads one by one, they warn of again when the file is written.
-        with warnings.catch_warnings(), contextlib.suppress(TypeError):
+        with warnings.catch_warnings(), contextlib.suppress(TypeError, ValueError):
             warnings.simplefilter("ignore")
-            walk(layer, None, None, "", met)
+            walk(layer, nowhere, None, "", met)
             return met if id(layer) in met else None
     return None
 

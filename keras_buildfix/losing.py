@@ -22,8 +22,8 @@ def lost_weights(layer: Any) -> dict[str, Any]:
     In ``.weights.h5`` and ``.keras`` these are:
 
     - those that a subclass adds to a built-in which saves or loads its own weights by hand;
-    - those of layers that saving does not come to: on every Keras before 3.15 but 3.12.4 what is in a list,
-      dict or tuple that is itself in one (``self.blocks = [{"a": Dense(1)}]``); on every Keras what is held
+    - those of layers that saving does not come to: on every Keras before 3.15 what a layer holds in a list,
+      dict or tuple that is itself in one (``self.blocks = [{"a": Dense(1)}]``); on Keras 3 what is held
       only under a name of Keras's own (``self._layers = [Dense(1)]``);
     - on Keras 2 those of a ``tf.Module``.
 
