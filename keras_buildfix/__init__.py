@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from keras_buildfix.casting import compute_dtype as compute_dtype
     from keras_buildfix.casting import variable_dtype as variable_dtype
     from keras_buildfix.extra_weights import ExtraWeightsMixin as ExtraWeightsMixin
-    from keras_buildfix.extra_weights import lost_weights as lost_weights
     from keras_buildfix.freezing import freeze as freeze
     from keras_buildfix.freezing import freeze_up_to as freeze_up_to
     from keras_buildfix.freezing import frozen as frozen
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from keras_buildfix.installing import uninstall as uninstall
     from keras_buildfix.layer_shapes import input_shape as input_shape
     from keras_buildfix.layer_shapes import output_shape as output_shape
+    from keras_buildfix.losing import lost_weights as lost_weights
     from keras_buildfix.own_function import OwnFunctionMixin as OwnFunctionMixin
     from keras_buildfix.policies import get_policy as get_policy
     from keras_buildfix.policies import policy as policy
@@ -91,7 +91,7 @@ _HOME = {
     "installed": "installing",
     "keras_info": "info",
     "load_weights": "weights",
-    "lost_weights": "extra_weights",
+    "lost_weights": "losing",
     "mark_built": "build",
     "mixed_precision_safe": "precision",
     "named_weights": "weight_names",

@@ -27,6 +27,8 @@ class OwnSaving:
         unsaved: Those that are written nowhere.
         unread: Those that are written, but not read back.
         keys: All keys that are written.
+        written: All values that are written.
+        by_mixin: Whether a mixin of ours is come to, which writes what is unsaved.
     """
 
     stored: dict[str, Any]
@@ -35,6 +37,8 @@ class OwnSaving:
     unsaved: list[Any]
     unread: list[Any]
     keys: set[str]
+    written: list[Any]
+    by_mixin: bool
 
     @property
     def is_plain(self) -> bool:
@@ -71,13 +75,12 @@ def own_saving(layer: Any) -> OwnSaving:
     assert base is not None
     own = [variable for variables in _private.own_weights(layer) for variable in variables]
     save, load = _private_state.saving_methods(base)
-    watch = _Watch(own)
-    everything: dict[str, Any] = {}
     if saves_by_hand(layer) is None:
         stored = everything = {str(at): variable for at, variable in enumerate(own)}
-        unsaved = []
+        unsaved, by_mixin = [], False
     else:
-        getattr(_stand_in(layer, watch), save)(everything)
+        watch, everything = _saved(layer, save, own)
+        by_mixin = watch.stored is not None
         stored = everything if watch.stored is None else watch.stored
         unsaved = watch.unsaved(everything)
     owner = loads_by_hand(layer)
@@ -86,7 +89,7 @@ def own_saving(layer: Any) -> OwnSaving:
         unread = _unread(layer, load, own, everything)  # what is saved by hand is read back by the same hand
     known = {id(variable): variable for variable in own}
     weight_of = {key: known[id(value)] for key, value in stored.items() if id(value) in known}
-    return OwnSaving(stored, weight_of, own, unsaved, unread, set(everything))
+    return OwnSaving(stored, weight_of, own, unsaved, unread, set(everything), list(everything.values()), by_mixin)
 
 
 def is_stand_in(layer: object) -> bool:
@@ -97,6 +100,36 @@ def is_stand_in(layer: object) -> bool:
 def note_stored(stand_in: Any, stored: dict[str, Any]) -> None:
     """Notes what the classes after a mixin of ours write."""
     object.__getattribute__(stand_in, "__dict__")[_WATCH].stored = stored
+
+
+def _saved(layer: Any, save: str, own: list[Any]) -> tuple[_Watch, dict[str, Any]]:
+    """What a layer's ``save_own_variables`` asks for, and what it writes."""
+    watch = _Watch(own)
+    everything: dict[str, Any] = {}
+    try:
+        getattr(_stand_in(layer, watch), save)(everything)
+    except Exception:
+        if _private.wraps_build(type(layer)):
+            raise
+        return _saved_in_memory(layer, save, own)
+    return watch, everything
+
+
+def _saved_in_memory(layer: Any, save: str, own: list[Any]) -> tuple[_Watch, dict[str, Any]]:
+    """The same in an HDF5 file in memory: a layer of Keras 2 may use more of h5py than what a dict has."""
+    import h5py
+
+    watch = _Watch(own)
+    everything: dict[str, Any] = {}
+
+    def note(name: str, found: Any) -> None:
+        if isinstance(found, h5py.Dataset):
+            everything[name] = found[()]
+
+    with h5py.File("in memory only", "w", driver="core", backing_store=False) as file:
+        getattr(_stand_in(layer, watch), save)(file.create_group("vars"))
+        file["vars"].visititems(note)
+    return watch, everything
 
 
 _WATCH = "keras_buildfix_watch"
@@ -231,7 +264,7 @@ def _unread(layer: Any, load: str, own: list[Any], stored: dict[str, Any]) -> li
 
 def _owner(layer: Any, which: int) -> type | None:
     base = _keras.layer_base(type(layer))
-    if base is None:  # a plain tf.Module in a layer of Keras 2
+    if base is None:  # a tf.Module in a layer of Keras 2
         return None
     name = _private_state.saving_methods(base)[which]
     for cls in type(layer).__mro__:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,37 @@ def saving_methods(base: type) -> tuple[str, str]:
     """
     private = "" if hasattr(base, "save_own_variables") else "_"
     return f"{private}save_own_variables", f"{private}load_own_variables"
+
+
+def saved_by_walk(layer: Any, package: str) -> set[int] | None:
+    """The ids of all that Keras comes to when it saves a layer; None where it does not say.
+
+    ``saving_lib._save_state``, in ``keras.saving`` on 2.12, in ``keras.src.saving`` (or that of ``tf_keras``)
+    from 2.13 to nightly. With a store that is false it goes down the layers, and neither writes anything nor
+    calls a layer's ``save_own_variables`` or ``save_assets``. 3.13 wants a store of its own, ``H5IOStore``.
+    """
+    for name in (f"{package}.src.saving.saving_lib", f"{package}.saving.saving_lib"):
+        module = sys.modules.get(name)
+        walk, store = getattr(module, "_save_state", None), getattr(module, "H5IOStore", None)
+        if walk is None or store is None:
+            continue
+        nowhere = object.__new__(type("Nowhere", (store,), {"__bool__": lambda self: False}))
+        met: set[int] = set()
+        # What properties warn of, which Keras reads one by one, they warn of again when the file is written.
+        with warnings.catch_warnings(), contextlib.suppress(TypeError, ValueError):
+            warnings.simplefilter("ignore")
+            walk(layer, nowhere, None, "", met)
+            return met if id(layer) in met else None
+    return None
+
+
+def keras_ending_is_legacy(model: Any, package: str) -> bool:
+    """Whether ``model.save("x.keras")`` writes a legacy HDF5 file: 2.12, unless its newer format is switched on.
+
+    ``saving_lib.saving_v3_enabled``: 2.12 to 2.15 and tf_keras.
+    """
+    enabled = getattr(sys.modules.get(f"{package}.saving.saving_lib"), "saving_v3_enabled", None)
+    return not hasattr(model, "save_own_variables") and not (enabled is not None and enabled())
 
 
 @contextlib.contextmanager

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_buildfix import _keras, _own_saving, _private, _private_state, _variables
+from keras_buildfix import _own_saving, _private, _private_state, _variables
 from keras_buildfix._extra_entries import Found, extra_keys, in_plain_order
 from keras_buildfix._mixins import check_listed_first
-from keras_buildfix.weight_names import weight_tree
 
 
 class ExtraWeightsMixin:
@@ -103,69 +102,6 @@ class ExtraWeightsMixin:
         with _private_state.without_count_check(self):
             above.load_own_variables(found.rest)
         found.assign()
-
-
-def lost_weights(layer: Any) -> dict[str, Any]:
-    """The weights that saving with plain Keras, the one at hand, and loading again would not bring back.
-
-    These are the weights that a subclass adds to a built-in which saves or loads its own ones by hand, in
-    any layer of a model. Neither a file is written nor a weight changed: each such layer's
-    ``save_own_variables`` is run on a dict, and it is looked at which weights it asks for.
-
-    It does not see layers that saving does not come to at all, whose weights are lost too: on every Keras
-    before 3.15 but 3.12.4 those in a list or dict that is itself in one (``self.blocks = [{"a": Dense(1)}]``).
-    Keep each such layer as an attribute too, or in a list or dict that is one.
-
-    Args:
-        layer: A layer or model, built: what is not built yet has no weights.
-
-    Returns:
-        Name -> variable, the names those of ``named_weights``. Empty if nothing would be lost. Weights that
-        ``Discretization`` writes, but does not read back, are among them.
-
-    Raises:
-        TypeError: If `layer` is no Keras layer.
-        ValueError: If a layer's ``save_own_variables`` raises.
-
-    Example:
-        >>> import keras
-        >>> from keras_buildfix import lost_weights
-        >>> class Lookup(keras.layers.Discretization):
-        ...     def build(self, input_shape=None):
-        ...         super().build(input_shape)
-        ...         self.scale = self.add_weight(name="scale", shape=(), dtype="float32")
-        >>> layer = Lookup(bin_boundaries=[0.0, 1.0])
-        >>> layer.build((None, 3))
-        >>> lost = list(lost_weights(layer))
-        >>> lost == (["scale"] if keras.__version__ >= "3" else [])
-        True
-        >>> lost_weights(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
-        {}
-
-    Source: see ``ExtraWeightsMixin``, with which nothing of this is lost.
-    """
-    _keras.layer_instance(layer, "lost_weights")
-    root = weight_tree(layer)
-    lost: set[int] = set()
-    for node in root.nodes():
-        mended = isinstance(node.layer, ExtraWeightsMixin) and hasattr(super(ExtraWeightsMixin, node.layer), _SAVE)
-        if mended or not node.own or _is_plain(node.layer):
-            continue
-        try:
-            saving = _own_saving.own_saving(node.layer)
-        except Exception as error:
-            owner = _own_saving.saves_by_hand(node.layer)
-            raise ValueError(
-                f"lost_weights can't tell what layer {node.layer.name!r} ({type(node.layer).__name__}) saves: "
-                f"save_own_variables of {owner.__name__ if owner else 'Layer'} raises "
-                f"{type(error).__name__}: {error}"
-            ) from error
-        lost.update(id(variable) for variable in [*saving.unsaved, *saving.unread])
-    return {name: variable for name, variable in root.weights().items() if id(variable) in lost}
-
-
-#: The public method, which 2.12 does not have.
-_SAVE = "save_own_variables"
 
 
 def _is_plain(layer: Any) -> bool:

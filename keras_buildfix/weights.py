@@ -13,6 +13,7 @@ from keras_buildfix.build import reset_built
 from keras_buildfix.formats import hdf5
 from keras_buildfix.formats._replacing import replacing
 from keras_buildfix.info import keras_info
+from keras_buildfix.losing import check_nothing_lost
 from keras_buildfix.waiting_weights import WaitingWeights, build_for, layers_to_build, stop_waiting
 from keras_buildfix.weight_assigning import CASTINGS
 from keras_buildfix.weight_files import Rename, WeightFile, file_path, format_for, read_weights, renamed, write_weights
@@ -217,11 +218,13 @@ def save_weights(obj: Any, path: str | os.PathLike[str]) -> None:
         obj: A layer or model that is built.
         path: Its ending says the format: ``.safetensors`` (also without an ending: safe, streamed, with the
             names of ``named_weights``), ``.npz`` (the same names), ``.h5`` (legacy: plain Keras 2 and 3 read
-            it too); and, for models, ``.weights.h5`` and ``.keras``, which Keras itself writes.
+            it too); and, for models, ``.weights.h5`` and ``.keras``, which Keras itself writes. All weights of
+            ``named_weights`` are in the file.
 
     Raises:
         TypeError: If `obj` is no Keras layer.
-        ValueError: If `obj` has no weights, or the format is unknown or can't hold them.
+        ValueError: If `obj` has no weights, or the format is unknown or can't hold all of them: before anything
+            is written, with the weights that Keras would leave out (``lost_weights``), why, and what to do.
         OSError: If the file can't be written.
 
     Example:
@@ -246,6 +249,7 @@ def save_weights(obj: Any, path: str | os.PathLike[str]) -> None:
     if form in ("weights.h5", "keras"):
         if not _keras.is_model(obj):
             raise ValueError(f"save_weights: {path}: {form} is for models; for a layer take .safetensors, .npz or .h5.")
+        check_nothing_lost(obj, path, form)
         with replacing(path) as beside:
             obj.save(beside) if form == "keras" else obj.save_weights(beside)
     elif form == "h5":
@@ -370,10 +374,18 @@ def _of_variable(name: str, variable: Any) -> Entry:
 def _save_legacy(obj: Any, path: str) -> None:
     """Layer by layer, as ``load_weights`` of plain Keras 2 and 3 wants it: trainable weights first."""
     tree, info = weight_tree(obj), keras_info(obj)
+    layers = list(obj.layers) if _keras.is_model(obj) else []
+    listed = {id(layer) for layer in layers}
+    # What a model holds beside the layers that it lists, as a tf.Module on Keras 2, plain Keras never has in a file.
+    layers += [node.layer for node in tree.children if id(node.layer) not in listed]
     groups: dict[str, list[Entry]] = {}
-    layers = obj.layers if _keras.is_model(obj) else [node.layer for node in tree.children]
     for layer in layers:
         weights = trainable_first(weight_tree(layer))
+        if weights and (layer.name in groups or layer.name == "top_level_model_weights"):
+            raise ValueError(
+                f"save_weights: {path}: {obj.name!r} ({info}) has more than one {layer.name!r}, and a legacy .h5 holds "
+                "one of each name; nothing was written. Save as .safetensors or .npz."
+            )
         if weights:
             groups[layer.name] = [_of_variable(f"{layer.name}/{name}:0", weight) for name, weight in weights.items()]
     groups[""] = [_of_variable(f"{name}:0", variable) for name, variable in tree.own]

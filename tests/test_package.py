@@ -26,7 +26,7 @@ FLOORS = [
     {"testing.building", "skipped", "installing", "affected", "weights", "sharing", "weight_diff"},
     {"compiled_models", "waiting_freezes"},
     {"waiting_weights", "optimizer_state", "selecting", "trainable_flags", "trainable_report"},
-    {"weight_setting", "portable", "weight_pairing"},
+    {"weight_setting", "portable", "weight_pairing", "losing"},
     {"own_loading"},
     {"weight_assigning", "weight_structure", "extra_weights", "raw_variables"},
     {"_extra_entries", "structure_groups"},

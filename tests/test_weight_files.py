@@ -15,7 +15,15 @@ import pytest
 import weight_zoo
 from conftest import ENVIRONMENT, INFO, KERAS
 
-from keras_buildfix import get_weights, load_weights, named_weights, read_weights, save_weights, set_weights
+from keras_buildfix import (
+    get_weights,
+    load_weights,
+    lost_weights,
+    named_weights,
+    read_weights,
+    save_weights,
+    set_weights,
+)
 
 FILES = Path(os.environ.get("KERAS_BUILDFIX_FILES") or tempfile.mkdtemp())
 OWN = FILES / (ENVIRONMENT or "here")
@@ -54,6 +62,7 @@ def write_quietly(model, path, form):
 def test_it_is_written_in_every_format(name):
     OWN.mkdir(parents=True, exist_ok=True)
     model, inputs = weight_zoo.make(KERAS, name)
+    assert lost_weights(model) == {}
     np.save(OWN / f"{name}.npy", weight_zoo.outputs_of(KERAS, model, inputs))
     for form in weight_zoo.FORMATS:
         path, error = OWN / f"{name}{form}", OWN / f"{name}{form}.error"

@@ -1,0 +1,324 @@
+"""Which weights Keras leaves out of the files that it writes, why, and what can be done."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from keras_buildfix import _keras, _own_saving, _private_state, _variables
+from keras_buildfix.extra_weights import ExtraWeightsMixin
+from keras_buildfix.info import keras_info
+from keras_buildfix.weight_names import LayerNode, weight_tree
+
+
+def lost_weights(layer: Any) -> dict[str, Any]:
+    """The weights that saving with plain Keras, the one at hand, and loading again would not bring back.
+
+    In ``.weights.h5`` and ``.keras`` these are:
+
+    - those that a subclass adds to a built-in which saves or loads its own weights by hand;
+    - those of layers that saving does not come to: on every Keras before 3.15 what a layer holds in a list,
+      dict or tuple that is itself in one (``self.blocks = [{"a": Dense(1)}]``); on Keras 3 what is held
+      only under a name of Keras's own (``self._layers = [Dense(1)]``);
+    - on Keras 2 those of a ``tf.Module``.
+
+    Neither a file is written nor a weight changed: Keras's own search for what it saves is run, and each
+    layer's own ``save_own_variables`` on a dict.
+
+    Args:
+        layer: A layer or model, built: what is not built yet has no weights.
+
+    Returns:
+        Name -> variable, the names those of ``named_weights``. Empty if nothing would be lost. Weights that
+        ``Discretization`` writes, but does not read back, are among them.
+
+    Raises:
+        TypeError: If `layer` is no Keras layer.
+        ValueError: If a layer's ``save_own_variables`` raises.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import lost_weights
+        >>> class Lookup(keras.layers.Discretization):
+        ...     def build(self, input_shape=None):
+        ...         super().build(input_shape)
+        ...         self.scale = self.add_weight(name="scale", shape=(), dtype="float32")
+        >>> layer = Lookup(bin_boundaries=[0.0, 1.0])
+        >>> layer.build((None, 3))
+        >>> lost = list(lost_weights(layer))
+        >>> lost == (["scale"] if keras.__version__ >= "3" else [])
+        True
+        >>> lost_weights(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
+        {}
+
+    Source: measured on 2.12 to nightly. For extra weights see ``ExtraWeightsMixin``; for lists in lists keras
+    issues #20260, #20598.
+    """
+    _keras.layer_instance(layer, "lost_weights")
+    root = weight_tree(layer)
+    lost = _lost(root, "lost_weights")
+    return {name: variable for name, variable in root.weights().items() if id(variable) in lost}
+
+
+def check_nothing_lost(model: Any, path: str, form: str) -> None:
+    """Raises a ValueError that names the weights that Keras would leave out of a ``.weights.h5`` or ``.keras``."""
+    root = weight_tree(model)
+    legacy = form == "keras" and _private_state.keras_ending_is_legacy(model, _package(model))
+    if legacy:
+        _check_names(model, path)
+    lost = _lost_in_legacy(root) if legacy else _lost(root, "save_weights")
+    if not lost:
+        return
+    found = [(name, lost[id(variable)]) for name, variable in root.weights().items() if id(variable) in lost]
+    lines = [f"  {name}: {loss.why}" for name, loss in found[:_SHOWN]]
+    if len(found) > _SHOWN:
+        lines.append(f"  and {len(found) - _SHOWN} more")
+    lines += dict.fromkeys(loss.way_out for _, loss in found if loss.way_out)
+    raise ValueError(
+        f"save_weights: Keras would leave {len(found)} of {len(root.weights())} weights of {model.name!r} "
+        f"({keras_info(model)}) out of {path}; nothing was written.\n"
+        + "\n".join(lines)
+        + f"\nOr save as .safetensors, .npz or .h5, which will have {'it' if len(found) == 1 else 'all of them'}."
+    )
+
+
+#: How many lost weights a message names.
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """Why a weight is lost, and what its author can do, each a sentence."""
+
+    why: str
+    way_out: str
+
+
+def _lost(root: LayerNode, wanted_by: str) -> dict[int, _Loss]:
+    """The ``id`` of each weight that Keras does not bring back -> why."""
+    met = _met(root.layer)
+    saved: set[int] = set()
+    lost: dict[int, _Loss] = {}
+    by_users: list[tuple[LayerNode, list[Any]]] = []
+    above = root.above()
+    for node in root.nodes():
+        if id(node.layer) not in met:
+            if node.own:
+                loss = _not_met(node, above[id(node)], met)
+                lost.update((id(variable), loss) for _, variable in node.own)
+            continue
+        saving = _saving(node, wanted_by)
+        if saving is not None:
+            owner = _own_saving.saves_by_hand(node.layer)
+            unsaved = {} if saving.by_mixin else {id(variable): _unsaved(node, owner) for variable in saving.unsaved}
+            unread = {id(variable): _unread(node) for variable in saving.unread}
+            lost.update({**unread, **unsaved})
+            saved.update(id(variable) for _, variable in node.own if id(variable) not in {**unread, **unsaved})
+            if owner is not None and not _keras.belongs_to_keras(owner):
+                by_users.append((node, saving.written))
+        else:
+            saved.update(id(variable) for _, variable in node.own)
+    for node, written in by_users:
+        left = [v for each in node.nodes() for _, v in each.own if id(v) in lost and id(v) not in saved]
+        saved |= _found_in(written, left)
+    return {key: loss for key, loss in lost.items() if key not in saved}
+
+
+def _saving(node: LayerNode, wanted_by: str) -> _own_saving.OwnSaving | None:
+    """What becomes of a layer's own weights; None if all of them are saved and loaded."""
+    layer, owner = node.layer, _own_saving.saves_by_hand(node.layer)
+    if _is_completed(layer) or (owner is None and _own_saving.loads_by_hand(layer) is None):
+        return None
+    if not node.own and (owner is None or _keras.belongs_to_keras(owner)):
+        return None
+    try:
+        return _own_saving.own_saving(layer)
+    except Exception as error:
+        raise ValueError(
+            f"{wanted_by} can't tell what layer {layer.name!r} ({type(layer).__name__}) saves: "
+            f"save_own_variables of {owner.__name__ if owner else 'Layer'} raises "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _is_completed(layer: Any) -> bool:
+    """Whether ``ExtraWeightsMixin`` writes a layer; not on 2.12, where it does nothing."""
+    name = "save_own_variables"
+    first = next((cls for cls in type(layer).__mro__ if name in vars(cls)), None)
+    return first is ExtraWeightsMixin and hasattr(super(ExtraWeightsMixin, layer), name)
+
+
+def _found_in(written: Iterable[Any], weights: list[Any]) -> set[int]:
+    """Those of `weights` that a user's own code has written: themselves, or an array with their values for each."""
+    import numpy as np
+
+    by_id = {id(value) for value in written}
+    found = {id(variable) for variable in weights if id(variable) in by_id}
+    left = [variable for variable in weights if id(variable) not in found]
+    arrays = []
+    for value in written if left else ():
+        with contextlib.suppress(Exception):  # whatever it is, it is not the array of a weight
+            value = value.detach().cpu() if hasattr(value, "detach") else value
+            arrays.append(_variables.read(value) if _variables.is_variable(value) else np.asarray(value))
+    for variable in left:
+        value = _variables.view(variable)
+        for at, array in enumerate(arrays):
+            if array.shape == value.shape and array.dtype == value.dtype and np.array_equal(array, value):
+                found.add(id(variable))
+                del arrays[at]
+                break
+    return found
+
+
+def _unsaved(node: LayerNode, owner: type | None) -> _Loss:
+    kind = type(node.layer)
+    if owner is None or not _keras.belongs_to_keras(owner):
+        name = owner.__name__ if owner else kind.__name__
+        return _Loss(
+            f"save_own_variables of {name} does not write it for layer {node.layer.name!r}",
+            f"Write in save_own_variables of {name} each weight, and read it in load_own_variables.",
+        )
+    return _Loss(f"the built-in {owner.__name__} saves its own weights only, for {_shown(node.layer)}", _mixin(node))
+
+
+def _unread(node: LayerNode) -> _Loss:
+    owner = _own_saving.loads_by_hand(node.layer)
+    name = owner.__name__ if owner else ""
+    return _Loss(f"the built-in {name} does not load what it saves, for {_shown(node.layer)}", _mixin(node))
+
+
+def _mixin(node: LayerNode) -> str:
+    if not hasattr(node.layer, "save_own_variables"):  # 2.12, where the mixin does nothing
+        return ""
+    kind = type(node.layer)
+    if _keras.belongs_to_keras(kind):
+        return f"Use in place of {kind.__name__} a subclass that lists keras_buildfix.ExtraWeightsMixin first."
+    return f"List keras_buildfix.ExtraWeightsMixin first among the bases of {kind.__name__}."
+
+
+def _not_met(node: LayerNode, above: tuple[LayerNode, ...], met: set[int]) -> _Loss:
+    """Why saving does not come to a layer: by what the nearest layer around it that it comes to holds."""
+    around = next(at for at, each in enumerate(above) if id(each.layer) in met)
+    holder, top = above[around].layer, (node, *above)[around].layer
+    place = _place(holder, top)
+    held = f"which {_shown(holder)} holds" + (f" as {place}" if place else "")
+    if _keras.layer_base(type(top)) is None:
+        return _Loss(
+            f"Keras does not save the tf.Module {type(top).__name__}, {held}",
+            f"Make each variable and layer in a {type(top).__name__} an attribute of {_shown(holder)} too.",
+        )
+    return _Loss(
+        f"Keras does not come to the layer {_shown(top)}, {held}",
+        f"Make each such layer an attribute of {_shown(holder)} too, with a name of your own, "
+        "or put it into a list of layers only that is one.",
+    )
+
+
+def _place(holder: Any, wanted: Any) -> str:
+    """In which attribute of a layer something is held, and where in it: ``parts[0]['q']``; empty if in none."""
+    lists_of_keras_last = sorted(vars(holder).items(), key=lambda pair: pair[0] == "_layers")
+    for name, value in lists_of_keras_last:
+        if not name.startswith("_self_"):
+            for place, held in _in(value, name, set()):
+                if held is wanted:
+                    return place
+    return ""
+
+
+def _in(value: Any, place: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    yield place, value
+    if not isinstance(value, (list, tuple, dict)) or id(value) in seen:
+        return
+    seen.add(id(value))
+    for key, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
+        yield from _in(item, f"{place}[{key!r}]", seen)
+
+
+def _shown(layer: Any) -> str:
+    return f"{type(layer).__name__} {layer.name!r}"
+
+
+def _lost_in_legacy(root: LayerNode) -> dict[int, _Loss]:
+    """The same for a legacy HDF5 file: it has the model's own weights, and all of the layers that it lists."""
+    saved = {id(variable) for layer in root.layer.layers for variable in layer.weights}
+    saved.update(id(variable) for _, variable in root.own)
+    loss = _Loss(f"this .keras has only what the list `layers` of {_shown(root.layer)} has", "")
+    return {id(variable): loss for variable in root.weights().values() if id(variable) not in saved}
+
+
+def _check_names(model: Any, path: str) -> None:
+    """Raises a ValueError if two weights of a layer have one name, at which Keras stops half-way in a legacy file."""
+    for layer in model.layers:
+        names = [variable.name for variable in layer.weights]
+        double = next((name for name in names if names.count(name) > 1), None)
+        if double is not None:
+            raise ValueError(
+                f"save_weights: {path}: on {keras_info(model)} a .keras can't hold two weights of a layer with one "
+                f"name, as {double!r} of {_shown(layer)}; nothing was written. Save as .safetensors, .npz or .h5."
+            )
+
+
+# --- What saving comes to ----------------------------------------------------------------------
+
+
+def _met(layer: Any) -> set[int]:
+    """The ids of the layers that Keras comes to when it saves a layer or model."""
+    met = _private_state.saved_by_walk(layer, _package(layer))
+    return met_while_saving(layer) if met is None else met
+
+
+def _package(layer: Any) -> str:
+    base = _keras.layer_base(type(layer))
+    assert base is not None
+    return base.__module__.partition(".")[0]
+
+
+def met_while_saving(model: Any) -> set[int]:
+    """The same by public names only, for a Keras that has the private one no longer: slower, and for models only.
+
+    The model is saved to a folder that is deleted at once, and each of its layers notes, in place of writing
+    its weights, that it was come to.
+
+    Raises:
+        ValueError: If it is no model.
+    """
+    if not _keras.is_model(model):
+        raise ValueError(
+            f"On {keras_info(model)} it can't be told what saving the layer {model.name!r} alone would lose: "
+            "give the model that it is in."
+        )
+    base = _keras.layer_base(type(model))
+    assert base is not None
+    name, thread = _private_state.saving_methods(base)[0], threading.get_ident()
+    met: set[int] = set()
+
+    def note_in_place_of(save: Callable[[Any], None], key: int) -> Callable[[Any], None]:
+        def note(store: Any) -> None:
+            if threading.get_ident() != thread:  # another one that saves has to get its file
+                save(store)
+            met.add(key)
+
+        return note
+
+    layers = [node.layer for node in weight_tree(model).nodes() if _keras.layer_base(type(node.layer)) is not None]
+    with contextlib.ExitStack() as after, tempfile.TemporaryDirectory() as folder:
+        for layer in layers:
+            after.callback(_put_back, vars(layer), name, vars(layer).get(name, _NOTHING))
+            vars(layer)[name] = note_in_place_of(getattr(layer, name), id(layer))
+        model.save_weights(os.path.join(folder, "nothing.weights.h5"))
+    return met
+
+
+_NOTHING = object()
+
+
+def _put_back(attributes: dict[str, Any], name: str, before: Any) -> None:
+    if before is _NOTHING:
+        attributes.pop(name, None)
+    else:
+        attributes[name] = before
