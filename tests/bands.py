@@ -69,3 +69,9 @@ def turns(environment, can, number):
     each = -(-number // len(able))
     start = able.index(environment) * each
     return sorted({(start + turn) % number for turn in range(each)})
+
+
+def reads_nightly(environment):
+    """Whether it is the one in its band of releases that reads what the nightly wrote in the same run."""
+    first, _ = band_of(environment)
+    return environment == next(other for other in matrix() if band_of(other)[0] == first)

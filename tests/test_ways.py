@@ -117,13 +117,10 @@ def test_plain_keras_goes_the_same_ways(way, case):
 
 def kind(name):
     """What its constructors do to `built` here: in its own or a base's code, at once or asking first, and to what."""
-    cls = getattr(zoo.layers, name)
-    layer = zoo.make(name, "install")
+    cls, layer = getattr(zoo.layers, name), zoo.make(name, "install")
+    marking = _keras.marking_builtins(cls)
     return (
-        [
-            (_keras.marks_unconditionally(base), _keras.marks_through_helper(base))
-            for base in _keras.marking_builtins(cls)
-        ],
+        [(_keras.marks_unconditionally(base), _keras.marks_through_helper(base)) for base in marking],
         _keras.marking_code(cls) is not None,
         _keras.leaves_unbuilt(cls),
         bool(layer.variables),
