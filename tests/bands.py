@@ -10,8 +10,6 @@ import os
 import re
 from pathlib import Path
 
-from keras_buildfix import KerasInfo
-
 ROOT = Path(__file__).resolve().parents[1]
 FULL = os.environ.get("KERAS_BUILDFIX_FULL") == "1"
 
@@ -46,6 +44,8 @@ def release(environment):
 @functools.cache
 def info_of(environment):
     """What `keras_info` says there, as far as the name tells it."""
+    from keras_buildfix import KerasInfo  # what only needs names runs where the package is not installed
+
     major, minor = release(environment)
     package = "tf_keras" if "tf_keras" in environment else "keras"
     return KerasInfo(package, f"{major}.{minor}.0", min(major, 3), environment.rpartition("-")[2])

@@ -75,7 +75,9 @@ def pack(folders):
     contents["index.json"] = "", json.dumps(index, indent=0, sort_keys=True).encode()
     ARCHIVE.parent.mkdir(exist_ok=True)
     with lzma.open(ARCHIVE, "wb", preset=9 | lzma.PRESET_EXTREME) as data, tarfile.open(fileobj=data, mode="w") as tar:
-        for file, (_, content) in sorted(contents.items(), key=lambda each: (each[1][0], each[0])):  # alike ones together
+        for file, (_, content) in sorted(
+            contents.items(), key=lambda each: (each[1][0], each[0])
+        ):  # alike ones together
             member = tarfile.TarInfo(file)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
