@@ -607,6 +607,19 @@ def test_loading_a_file_with_a_broken_array_changes_no_weight(name, break_it, at
     assert str(caught.value).startswith(str(path))
 
 
+def test_a_broken_bit_in_a_large_array_of_npz_is_found(tmp_path):
+    """zipfile compares the checksum of what it reads to its end, which it does with small arrays only."""
+    array = np.arange(1 << 16, dtype="float32").reshape(-1, 1)
+    data = bytearray(zipped({"embeddings.npy": npy(array)}))
+    data[data.index(array[-9:].tobytes())] ^= 1
+    layer = KERAS.layers.Embedding(1 << 16, 1)
+    layer.build((None,))
+    before = values(layer)
+    with pytest.raises(BadFileError, match="checksum"):
+        load_weights(layer, written(tmp_path / "a.npz", data))
+    assert values(layer) == before
+
+
 def at_call(monkeypatch, model, number, then):
     """Has the assign of a model's weights do something else first, once."""
     kind, calls = type(model.weights[0]), []
