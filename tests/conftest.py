@@ -5,6 +5,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import bands
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -16,8 +17,44 @@ from keras_buildfix import keras_info
 from keras_buildfix.testing import building
 
 ENVIRONMENT = os.environ.get("KERAS_BUILDFIX_ENV", "")
-#: What depends on Python, numpy and h5py only is tried at length on the oldest, the newest and one between.
-THOROUGH = ENVIRONMENT in ("", "py39-keras2.12-tensorflow", "keras3.9-torch", "newest-numpy", "py313-newest-tensorflow")
+#: Some that differ much from each other: what is the same on most is tried at length on these.
+THOROUGH = bands.FULL or ENVIRONMENT in (
+    "",
+    "py39-keras2.12-tensorflow",
+    "keras3.9-torch",
+    "newest-numpy",
+    "py313-newest-tensorflow",
+)
+#: Those that differ in Python, numpy, h5py or ml_dtypes: what reads and writes files depends on nothing else.
+FILES_AT_LENGTH = bands.FULL or ENVIRONMENT in (
+    "",
+    "py39-keras2.12-tensorflow",  # Python 3.9, the oldest h5py
+    "keras2.13-tensorflow",  # numpy 1.24, no ml_dtypes
+    "keras2.15-tensorflow",  # numpy 1.26, ml_dtypes 0.3
+    "keras3.5-tensorflow",  # numpy 2.1
+    "py310-keras3.12-tensorflow",  # Python 3.10
+    "py312-keras3.6-jax",  # Python 3.12
+    "py313-newest-tensorflow",  # Python 3.13
+    "newest-tensorflow",  # the h5py before the newest
+    "newest-numpy",  # the newest of all
+)
+
+
+def sampled(cases, *sample):
+    """All of them where files are tried at length, else the sample."""
+    assert sample
+    assert {*sample} <= {*cases}
+    return cases if FILES_AT_LENGTH else [case for case in cases if case in sample]
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "at_length: only where files are tried at length")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not FILES_AT_LENGTH:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("at_length")])
+        items[:] = [item for item in items if not item.get_closest_marker("at_length")]
 
 
 def _import_keras():

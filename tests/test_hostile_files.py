@@ -1,4 +1,7 @@
-"""Weight files of untrusted origin: the right result or one ValueError; nothing executed, memory bounded."""
+"""Weight files of untrusted origin: the right result or one ValueError; nothing executed, memory bounded.
+
+What depends on no Keras is tried at length where Python, numpy or h5py differ, elsewhere by a sample of each format.
+"""
 
 import io
 import json
@@ -14,7 +17,7 @@ import zlib
 import h5py
 import numpy as np
 import pytest
-from conftest import KERAS, THOROUGH
+from conftest import FILES_AT_LENGTH, KERAS, sampled
 
 from keras_buildfix import get_weights, load_weights, read_weights, save_weights
 from keras_buildfix.formats._bytes import BadFileError
@@ -175,10 +178,10 @@ print(found["read"] + found["refused"], min(found["read"], found["refused"] + fo
 
 
 @linux_only
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("name", sampled(SAMPLES, "a.safetensors", "a.npz", "a.h5", "a.keras"))
 def test_flipped_bits_give_values_or_a_value_error(name, tmp_path):
     path = written(tmp_path / name, SAMPLES[name])
-    number = 1000 if THOROUGH else 150
+    number = 1000 if FILES_AT_LENGTH else 150
     assert in_process(FLIPS, path, number) == f"{number} True\n"
 
 
@@ -241,18 +244,23 @@ def safetensors_of_a_large_shape(path):
     path.write_bytes(safetensors({"a": tensor((1 << 40,), (0, 4 << 40))}))
 
 
+BOMBS = [
+    gzip_bomb_in_a_small_chunk,
+    gzip_bomb_in_a_chunk_larger_than_its_array,
+    bzip2_bomb,
+    bzip2_bomb_in_a_model,
+    npy_header_of_gigabytes,
+    safetensors_of_a_large_shape,
+    array_of_zeros_zipped,
+]
+
+
 @linux_only
 @pytest.mark.parametrize(
     "make",
-    [
-        gzip_bomb_in_a_small_chunk,
-        gzip_bomb_in_a_chunk_larger_than_its_array,
-        bzip2_bomb,
-        bzip2_bomb_in_a_model,
-        npy_header_of_gigabytes,
-        safetensors_of_a_large_shape,
-        array_of_zeros_zipped,
-    ],
+    sampled(
+        BOMBS, gzip_bomb_in_a_small_chunk, bzip2_bomb_in_a_model, safetensors_of_a_large_shape, npy_header_of_gigabytes
+    ),
 )
 def test_a_small_file_never_takes_much_memory(make, tmp_path):
     path = tmp_path / ("a.keras" if "model" in make.__name__ else "a")
@@ -264,6 +272,7 @@ def test_a_small_file_never_takes_much_memory(make, tmp_path):
 
 
 @linux_only
+@pytest.mark.at_length
 def test_groups_in_groups_without_end_are_refused(tmp_path):
     """libhdf5 visits them by recursion: its stack overflows at less than 20,000."""
     with h5py.File(tmp_path / "a.h5", "w", libver="latest") as file:
@@ -275,6 +284,7 @@ def test_groups_in_groups_without_end_are_refused(tmp_path):
 
 
 @linux_only
+@pytest.mark.at_length
 def test_a_heap_of_texts_that_never_ends_is_refused(tmp_path):
     """libhdf5 2.0 follows an object of that size for ever; it is where texts of attributes lie."""
     heap = SAMPLES["a.h5"].index(b"GCOL")
@@ -283,6 +293,7 @@ def test_a_heap_of_texts_that_never_ends_is_refused(tmp_path):
 
 
 @linux_only
+@pytest.mark.at_length
 def test_a_text_of_no_known_type_does_not_crash_libhdf5(tmp_path):
     data = bytearray(SAMPLES["a.h5"])
     at = data.index(b"keras_version\0")
@@ -357,7 +368,7 @@ BAD_HDF5 = {
 }
 
 
-@pytest.mark.parametrize("attack", BAD_HDF5)
+@pytest.mark.parametrize("attack", sampled(BAD_HDF5, "external link"))
 def test_hdf5_that_leads_elsewhere_or_lies_is_refused(attack, tmp_path):
     data = hdf5(BAD_HDF5[attack], libver="latest")
     refused(written(tmp_path / "a.h5", data))
@@ -372,6 +383,7 @@ def test_hdf5_with_loops_of_groups_and_named_types_is_read_once(tmp_path):
     assert list(read_all(written(tmp_path / "a.h5", hdf5(fill)))) == ["a/vars/0"]
 
 
+@pytest.mark.at_length
 def test_a_list_of_many_short_names_is_read(tmp_path):
     """Keras splits lists by bytes, 64512 in an attribute: 8064 names of 8."""
     layers = [b"l%d" % at for at in range(5000)]
@@ -430,7 +442,7 @@ for shape in SHAPES:
     BAD_NPZ[f"shape {shape:.30}"] = zipped({"a.npy": npy_of(text, data)})
 
 
-@pytest.mark.parametrize("attack", BAD_NPZ)
+@pytest.mark.parametrize("attack", sampled(BAD_NPZ, "pickle"))
 def test_npz_that_is_odd_is_refused(attack, tmp_path):
     refused(written(tmp_path / "a.npz", BAD_NPZ[attack]))
 
@@ -448,6 +460,7 @@ def test_npz_with_a_pickle_does_not_run_it(tmp_path):
     assert (tmp_path / "executed").exists()  # it would have
 
 
+@pytest.mark.at_length
 @pytest.mark.parametrize(
     "array",
     [
@@ -490,7 +503,7 @@ BAD_KERAS = {
 }
 
 
-@pytest.mark.parametrize("attack", BAD_KERAS)
+@pytest.mark.parametrize("attack", sampled(BAD_KERAS, "twice"))
 def test_keras_zip_that_is_odd_is_refused(attack, tmp_path):
     refused(written(tmp_path / "a.keras", BAD_KERAS[attack]))
 
@@ -529,7 +542,7 @@ for shape in ((-3,), (True, 3), (3.0,), ("3",), (1 << 64,), (1 << 62, 1 << 62), 
 BAD_SAFETENSORS["empty but huge"] = safetensors({"a": tensor((1 << 61, 0), (0, 0))})
 
 
-@pytest.mark.parametrize("attack", BAD_SAFETENSORS)
+@pytest.mark.parametrize("attack", sampled(BAD_SAFETENSORS, "gap"))
 def test_safetensors_that_lie_are_refused(attack, tmp_path):
     refused(written(tmp_path / "a.safetensors", BAD_SAFETENSORS[attack]))
 
@@ -592,6 +605,19 @@ def test_loading_a_file_with_a_broken_array_changes_no_weight(name, break_it, at
         load_weights(model, path)
     assert values(model) == before
     assert str(caught.value).startswith(str(path))
+
+
+def test_a_broken_bit_in_a_large_array_of_npz_is_found(tmp_path):
+    """zipfile compares the checksum of what it reads to its end, which it does with small arrays only."""
+    array = np.arange(1 << 16, dtype="float32").reshape(-1, 1)
+    data = bytearray(zipped({"embeddings.npy": npy(array)}))
+    data[data.index(array[-9:].tobytes())] ^= 1
+    layer = KERAS.layers.Embedding(1 << 16, 1)
+    layer.build((None,))
+    before = values(layer)
+    with pytest.raises(BadFileError, match="checksum"):
+        load_weights(layer, written(tmp_path / "a.npz", data))
+    assert values(layer) == before
 
 
 def at_call(monkeypatch, model, number, then):

@@ -1,4 +1,7 @@
-"""Files of weights that are saved: the old one or the new one, whole; nothing beside it; equal when read back."""
+"""Files of weights that are saved: the old one or the new one, whole; nothing beside it; equal when read back.
+
+What depends on no Keras is tried at length where Python, numpy or h5py differ, elsewhere by a sample of each format.
+"""
 
 import errno
 import os
@@ -10,7 +13,7 @@ import tempfile
 
 import numpy as np
 import pytest
-from conftest import INFO, KERAS, THOROUGH
+from conftest import INFO, KERAS, sampled
 
 from keras_buildfix import convert_weights, get_weights, load_weights, read_weights, save_weights
 from keras_buildfix._entries import Entry
@@ -98,6 +101,7 @@ def in_process(script, *arguments):
 
 
 @posix_only
+@pytest.mark.at_length
 @pytest.mark.parametrize("name", FORMS)
 def test_a_file_that_the_system_does_not_let_grow_is_an_os_error(name, tmp_path):
     (tmp_path / name).write_bytes(b"old")
@@ -149,14 +153,15 @@ for _ in range(kills):
             assert name.endswith(".tmp"), name
             shutil.rmtree(os.path.join(folder, name))
             torn += 1
-print(len(seen) > 1 or kills < 30, torn > 1 or kills < 30)  # a few kills prove little
+print(len(seen) > 1, torn > 1)
 """
 
 
 @posix_only
+@pytest.mark.at_length
 @pytest.mark.parametrize(("name", "kills"), [("w.safetensors", 34), ("w.npz", 33), ("w.h5", 33)])
 def test_a_process_killed_while_it_saves_leaves_a_whole_file(name, kills, tmp_path):
-    assert in_process(KILLS, tmp_path / name, FORMS[name], kills if THOROUGH else 5) == "True True\n"
+    assert in_process(KILLS, tmp_path / name, FORMS[name], kills) == "True True\n"
 
 
 @posix_only
@@ -243,8 +248,10 @@ def test_what_is_saved_is_loaded_again(name, model, tmp_path):
         np.testing.assert_array_equal(array, wanted[key])
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (0,), (3, 0), (2, 3)], ids=str)
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "uint16", "int64", "bool", "complex64"])
+@pytest.mark.parametrize("shape", sampled([(), (1,), (0,), (3, 0), (2, 3)], (2, 3)), ids=str)
+@pytest.mark.parametrize(
+    "dtype", sampled(["float16", "float32", "float64", "int8", "uint16", "int64", "bool", "complex64"], "float32")
+)
 @pytest.mark.parametrize("name", NAMED)
 def test_arrays_of_every_kind_come_back(name, dtype, shape, tmp_path):
     array = np.asarray(np.arange(np.prod(shape)).reshape(shape) - 1).astype(dtype)
@@ -258,8 +265,8 @@ def test_arrays_of_every_kind_come_back(name, dtype, shape, tmp_path):
         np.testing.assert_array_equal(found, array)
 
 
-@pytest.mark.parametrize("shape", [(), (0, 3), (2, 3)], ids=str)
-@pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
+@pytest.mark.parametrize("shape", sampled([(), (0, 3), (2, 3)], (2, 3)), ids=str)
+@pytest.mark.parametrize("dtype", sampled(["bfloat16", "float8_e4m3fn", "float8_e5m2"], "bfloat16"))
 @pytest.mark.parametrize("name", NAMED)
 def test_small_floats_come_back_or_are_refused_before_anything_is_written(name, dtype, shape, tmp_path):
     kind = getattr(pytest.importorskip("ml_dtypes"), dtype)
@@ -305,6 +312,7 @@ def test_a_converted_file_that_is_broken_leaves_the_old_one_and_names_itself(nam
     assert str(caught.value).startswith(str(tmp_path / "from.npz"))
 
 
+@pytest.mark.at_length
 def test_many_layers_of_short_names_are_read_back(tmp_path):
     value = np.ones(1, "float32")
     write_weights(str(tmp_path / "w.h5"), [entry(f"l{at}/w", value) for at in range(4100)], "h5")
@@ -312,7 +320,7 @@ def test_many_layers_of_short_names_are_read_back(tmp_path):
         assert len(weights) == 4100
 
 
-@pytest.mark.parametrize("bad", ["", ".", "a/../b", "/a", "a//b", "a/.", "a\0b", "a\ud800", "b:0"])
+@pytest.mark.parametrize("bad", sampled(["", ".", "a/../b", "/a", "a//b", "a/.", "a\0b", "a\ud800", "b:0"], "a/../b"))
 @pytest.mark.parametrize("name", NAMED)
 def test_names_come_back_or_are_refused_before_anything_is_written(name, bad, tmp_path):
     value = np.ones(1, "float32")

@@ -1,13 +1,23 @@
-"""`build()` runs exactly once, before first use, whichever way a layer is built (issue 2, points 1 and 2)."""
+"""`build()` runs exactly once, before first use, whichever way a layer is built.
 
-import itertools
+Each environment takes every layer every way, by one of the three entries (decorator, mixin, install):
+which one turns with the layer, the way and the environment's place in its band, so that each band of
+releases takes every layer every way by every entry.
+"""
+
+import functools
 import re
 
+import bands
 import pytest
 import zoo
-from conftest import INFO, KERAS
+from conftest import ENVIRONMENT, INFO, KERAS
 
+from keras_buildfix import _keras, facts
 from keras_buildfix.testing.building import WAYS, ways_here
+
+#: What takes seconds, since it compiles or writes a graph: with one layer of each kind only.
+LONG = ("fitted", "exported", "tf_saved_model", "mirrored", "distributed")
 
 #: What Keras itself can't do: layers, ways, backends, first and last release, why.
 EVERY = ".*"
@@ -45,11 +55,34 @@ def upstream(name, way):
     ]
 
 
+@functools.cache
+def turns(environment, way):
+    return bands.turns(environment, lambda other: way in ways_here(bands.info_of(other)), len(zoo.ENTRIES))
+
+
+def entries(environment, name, way):
+    """The entries that an environment takes a layer a way by."""
+    if bands.FULL or environment not in bands.matrix():
+        return zoo.ENTRIES
+    start = list(zoo.ARGUMENTS).index(name) + list(WAYS).index(way)
+    return [zoo.ENTRIES[(start + turn) % len(zoo.ENTRIES)] for turn in turns(environment, way)]
+
+
+def pairs(names, info):
+    """The layers, and the ways that each of them goes."""
+    return [
+        (name, way)
+        for name in names
+        for way in ways_here(info)
+        if bands.FULL or way not in LONG or name in zoo.OF_EACH_KIND
+    ]
+
+
 def cases():
     found = []
-    for name, entry, way in itertools.product(zoo.affected_anywhere(), zoo.ENTRIES, ways_here(INFO)):
+    for name, way in pairs(zoo.affected_anywhere(), INFO):
         marks = [pytest.mark.xfail(reason=reason) for reason in upstream(name, way)]
-        found.append(pytest.param(name, entry, way, marks=marks))
+        found += [pytest.param(name, entry, way, marks=marks) for entry in entries(ENVIRONMENT, name, way)]
     return found
 
 
@@ -80,3 +113,38 @@ def test_plain_keras_goes_the_same_ways(way, case):
             WAYS[way](plain)
     else:
         assert all(layer.builds == 1 for layer in WAYS[way](plain))
+
+
+def kind(name):
+    """What its constructors do to `built` here: in its own or a base's code, at once or asking first, and to what."""
+    cls, layer = getattr(zoo.layers, name), zoo.make(name, "install")
+    marking = _keras.marking_builtins(cls)
+    return (
+        [(_keras.marks_unconditionally(base), _keras.marks_through_helper(base)) for base in marking],
+        _keras.marking_code(cls) is not None,
+        _keras.leaves_unbuilt(cls),
+        bool(layer.variables),
+    )
+
+
+def test_long_ways_are_gone_with_a_layer_of_each_kind_of_constructor():
+    kinds = [kind(name) for name in zoo.OF_EACH_KIND if hasattr(zoo.layers, name)]
+    assert [name for name in zoo.affected_anywhere() if kind(name) not in kinds] == []
+
+
+def test_each_band_takes_every_layer_every_way_by_every_entry():
+    taken, able = set(), set()
+    for environment in bands.matrix():
+        band, info = bands.band_of(environment), bands.info_of(environment)
+        for name, way in pairs(zoo.ARGUMENTS, info):
+            able |= {(band, name, way, entry) for entry in zoo.ENTRIES}
+            here = entries(environment, name, way)
+            assert here
+            taken |= {(band, name, way, entry) for entry in here}
+    assert able == taken
+    assert {name for _, name, _, _ in taken} == set(zoo.ARGUMENTS)
+
+
+def test_a_release_that_changes_what_is_built_starts_a_band():
+    changes = {tuple(map(int, first.split("."))) for first, _ in (*facts.SKIPPED_BUILD, *facts.LOCKED_STATE)}
+    assert changes == {first for first, _ in bands.BANDS}

@@ -1,33 +1,39 @@
 """Each environment writes the zoo in every format; each reads what all others wrote, and compares by value.
 
-In the first pass of ``run_tests.py all`` an environment reads its own files, in the second everybody's.
+What plain Keras writes on each environment is recorded (see ``recorded_files.py``), and our own files are the
+same everywhere. With ``run_tests.py all`` one environment of each band also reads what the nightly wrote in
+that run; with ``full`` each reads what all others wrote in it.
 """
 
+import io
 import json
 import logging
 import os
 import tempfile
 import warnings
+import zipfile
 from pathlib import Path
 
+import bands
+import h5py
 import numpy as np
 import pytest
+import recorded_files
 import weight_zoo
 from conftest import ENVIRONMENT, INFO, KERAS
 
 from keras_buildfix import (
-    get_weights,
     load_weights,
     lost_weights,
     named_weights,
     read_weights,
     save_weights,
-    set_weights,
 )
 
 FILES = Path(os.environ.get("KERAS_BUILDFIX_FILES") or tempfile.mkdtemp())
 OWN = FILES / (ENVIRONMENT or "here")
 ZOO = sorted(weight_zoo.models(KERAS))
+NAMES = json.loads((Path(__file__).parent / "data" / "weight_names.json").read_text("utf-8"))["zoo"]
 
 #: What Keras's own writers can't do, as the file or its absence says.
 NO_SUBCLASSED_MODEL = "Saving the model to HDF5 format requires the model to be a Functional model"
@@ -61,7 +67,7 @@ def write_quietly(model, path, form):
 @pytest.mark.parametrize("name", ZOO)
 def test_it_is_written_in_every_format(name):
     OWN.mkdir(parents=True, exist_ok=True)
-    model, inputs = weight_zoo.make(KERAS, name)
+    model, inputs = weight_zoo.trained(KERAS, name)
     assert lost_weights(model) == {}
     np.save(OWN / f"{name}.npy", weight_zoo.outputs_of(KERAS, model, inputs))
     for form in weight_zoo.FORMATS:
@@ -76,42 +82,88 @@ def test_it_is_written_in_every_format(name):
             error.write_text(f"{type(failed).__name__}: {failed}", "utf-8")
 
 
-def writers():
-    """The folders of those who wrote: our own, or everybody's."""
-    everybody = os.environ.get("KERAS_BUILDFIX_READ") == "all"
-    return sorted(path for path in FILES.iterdir() if path.is_dir()) if everybody else [OWN]
+def own_files(name):
+    """What this environment wrote of a model."""
+    if not (OWN / f"{name}.npy").exists():  # run alone
+        test_it_is_written_in_every_format(name)
+    return recorded_files.of_folder(OWN)
+
+
+def everybody():
+    """Who wrote files to read: those on record, and those of this run that are to be read anew."""
+    found, read = dict(recorded_files.recorded()), os.environ.get("KERAS_BUILDFIX_READ", "")
+    if read == "all":
+        found = {path.name: recorded_files.of_folder(path) for path in sorted(FILES.iterdir()) if path.is_dir()}
+    elif read == "nightly" and bands.reads_nightly(ENVIRONMENT):
+        for nightly in (name for name in bands.matrix() if name.startswith("nightly")):
+            assert (FILES / nightly).is_dir(), f"{nightly} is to write its files before: see `depends` in tox.ini"
+            found[f"{nightly}*"] = recorded_files.of_folder(FILES / nightly)
+    return found
 
 
 @pytest.mark.parametrize("name", ZOO)
 def test_it_is_read_whoever_wrote_it(name):
-    if not (OWN / f"{name}.npy").exists():  # run alone
-        test_it_is_written_in_every_format(name)
+    own = own_files(name)
     reader, cells, wrong = weight_zoo.Reader(KERAS, name), {}, []
     logging.disable(logging.CRITICAL)
-    for writer in writers():
-        expected = np.load(writer / f"{name}.npy")
+    for writer, files in {**everybody(), OWN.name: own}.items():
+        expected = np.load(files[f"{name}.npy"].path)
         for form in weight_zoo.FORMATS:
-            path = writer / f"{name}{form}"
-            cell = cells[f"{writer.name} {form}"] = read_cell(reader, path, expected)
-            if cell not in ("read", "half-written", "not written"):
-                wrong.append(f"{path}: {cell}")
+            if writer == OWN.name or f"{name}{form}" in files:
+                cell = read_cell(reader, files[f"{name}{form}"], expected)
+                cells[f"{writer.strip('*')} {form}"] = cell
+                if cell not in ("read", "half-written", "not written"):
+                    wrong.append(f"{writer} {form}: {cell}")
     logging.disable(logging.NOTSET)
     assert cells
     (FILES / f"{OWN.name}.{name}.json").write_text(json.dumps(cells), "utf-8")
     assert not wrong, "\n".join(wrong[:10])
 
 
-def read_cell(reader, path, expected):
+def read_cell(reader, written, expected):
     """What came of one file."""
-    writer_failed = path.with_name(f"{path.name}.error").exists()
-    if writer_failed and not path.exists():
+    if not written.path:
         return "not written"
     try:
-        wrong = reader.read(str(path), expected)
+        wrong = reader.read(written.path, expected)
     except ValueError as error:
-        half = writer_failed and "stop half-way" in str(error)
+        half = written.error and "stop half-way" in str(error)
         return "half-written" if half else f"{type(error).__name__}: {error}"
     return wrong or "read"
+
+
+def layout(path):
+    """Names and shapes of all arrays in a file of HDF5, or in the one that is in a zip."""
+    with open(path, "rb") as file:
+        data = zipfile.ZipFile(file).read("model.weights.h5") if zipfile.is_zipfile(file) else Path(path).read_bytes()
+    found = {}
+    with h5py.File(io.BytesIO(data), "r") as file:
+        file.visititems(lambda name, each: found.update({name: each.shape} if isinstance(each, h5py.Dataset) else {}))
+    return found
+
+
+@pytest.mark.skipif(ENVIRONMENT not in bands.matrix(), reason="nothing is recorded of it")
+@pytest.mark.parametrize("name", ZOO)
+def test_what_it_writes_is_what_was_recorded_of_it(name):
+    """The nightly may change; where another does, a release has: look at it, then record it."""
+    own, record = own_files(name), recorded_files.recorded().get(ENVIRONMENT, {})
+    assert f"{name}.npy" in record, f"not recorded yet: python tools/record_weight_files.py {ENVIRONMENT}"
+    if ENVIRONMENT.startswith("nightly"):
+        return
+    for form in weight_zoo.PLAIN:
+        written, before = own[f"{name}{form}"], record[f"{name}{form}"]
+        assert (bool(written.path), bool(written.error)) == (bool(before.path), bool(before.error)), form
+        if not written.error:
+            assert layout(written.path) == layout(before.path), form
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_our_own_files_have_the_same_names_on_every_keras(name):
+    """So what one environment writes is what another does; a legacy file has the layers' own names."""
+    own = own_files(name)
+    for form in (".safetensors", ".npz"):
+        with read_weights(own[f"{name}{form}"].path) as weights:
+            assert {each: list(shape) for each, shape in weights.shapes.items()} == NAMES[name]
 
 
 @pytest.mark.parametrize("form", HERE)
@@ -311,32 +363,3 @@ def test_a_layer_in_an_attribute_and_others_in_a_list_are_told_apart(tmp_path):
     model.save_weights(path)
     load_weights(fresh, path)
     np.testing.assert_array_equal(weight_zoo.as_numpy(KERAS, fresh(inputs)), weight_zoo.as_numpy(KERAS, model(inputs)))
-
-
-class Own(KERAS.layers.Layer):
-    """Files its weights the other way round."""
-
-    def build(self, input_shape):
-        self.one = self.add_weight(shape=(2,), initializer="zeros", name="one")
-        self.two = self.add_weight(shape=(2,), initializer="ones", name="two")
-        self.built = True
-
-    def call(self, inputs):
-        return inputs * self.one + self.two
-
-    def save_own_variables(self, store):
-        store["0"], store["1"] = np.ones(2), np.zeros(2)
-
-
-def test_a_layer_that_files_its_weights_by_itself_is_not_guessed(tmp_path):
-    model = KERAS.Sequential([KERAS.Input((2,)), Own()])
-    path = str(tmp_path / "own.weights.h5")
-    model.save_weights(path)
-    if not hasattr(KERAS.layers.Layer, "save_own_variables"):  # 2.12 does not ask the layer: it files them in order
-        before = get_weights(model)
-        set_weights(model, [value + 1 for value in model.get_weights()])
-        load_weights(model, path)
-        assert all(np.array_equal(value, before[name]) for name, value in get_weights(model).items())
-        return
-    with pytest.raises(ValueError, match="could be meant for several weights"):
-        load_weights(model, path)

@@ -1,18 +1,23 @@
 """Small models that every Keras can make, for what is said of their weights and files.
 
-Each environment writes each of them in every format, and reads what the others wrote.
+Each environment writes each of them in every format after a fit, and reads what the others wrote: that is
+recorded in ``data/weight_files.tar.xz`` by ``tools/record_weight_files.py``.
 """
 
 import hashlib
+import zipfile
 import zlib
 from pathlib import Path
 
+import bands
 import numpy as np
 
 from keras_buildfix import keras_info, load_weights, named_weights, save_weights, set_weights
 
-#: Endings of the files. Plain Keras writes the first four, this package the others.
-FORMATS = (".h5", ".w.h5", ".weights.h5", ".keras", ".safetensors", ".npz", ".ours.h5")
+#: Endings of the files that plain Keras writes, and of those that this package does.
+PLAIN = (".h5", ".w.h5", ".weights.h5", ".keras")
+OURS = (".safetensors", ".npz", ".ours.h5")
+FORMATS = PLAIN + OURS
 
 
 def models(keras):
@@ -72,6 +77,22 @@ def models(keras):
                 outputs = outputs + block(outputs)
             return self.head(self.again(outputs))
 
+    class Measured(keras.Model):
+        """Two outputs, and a metric of its own."""
+
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.first = layers.Dense(3, name="first")
+            self.mean = Mean(name="own_mean")
+            self.second = layers.Dense(2)
+
+        def call(self, inputs):
+            first = self.first(inputs)
+            return first, self.second(first)
+
+    class Mean(keras.metrics.Mean):
+        """A metric that somebody else wrote."""
+
     def cnn():
         return keras.Sequential(
             [
@@ -81,7 +102,7 @@ def models(keras):
                 layers.DepthwiseConv2D(3),
                 layers.SeparableConv2D(4, 2),
                 layers.BatchNormalization(),
-                layers.Dropout(0.5),
+                layers.Dropout(0.5, seed=7),  # its state is filed too
                 layers.Conv2DTranspose(3, 2),
                 layers.Flatten(),
                 layers.Dense(3),
@@ -131,6 +152,7 @@ def models(keras):
         "shared": (shared, [floats(2, 4), floats(2, 4)]),
         "custom": (custom, floats(2, 4)),
         "escaped": (escaped, floats(2, 4)),
+        "measured": (Measured, floats(2, 4)),
     }
 
 
@@ -150,11 +172,47 @@ def make(keras, name):
     return model, inputs
 
 
+def trained(keras, name):
+    """A model of the zoo that was compiled and fitted, and then got the values that it has everywhere.
+
+    So it has metrics and an optimizer, which Keras files too: with values that are the same everywhere.
+    The numpy backend can't fit.
+    """
+    keras.backend.clear_session()  # Keras counts layers, and some files have the counted names
+    function, inputs = models(keras)[name]
+    model = function()
+    outputs = listed(model(inputs))
+    backend = keras_info(keras).backend
+    if backend != "numpy":
+        several = len(outputs) > 1
+        adam = name not in ("cnn", "custom")
+        model.compile(
+            keras.optimizers.Adam() if adam else keras.optimizers.SGD(momentum=0.9),
+            loss=["mse"] * len(outputs),
+            metrics=[["mae"]] * len(outputs) if several else ["mae"],
+            weighted_metrics=[["mse"]] * len(outputs) if several else ["mse"],
+            run_eagerly=backend != "jax",  # faster, and some names of layers are none for TensorFlow's graphs
+        )
+        targets = [np.zeros(tuple(output.shape), "float32") for output in outputs]
+        model.fit(inputs, targets if several else targets[0], verbose=0)
+        model.reset_metrics()
+        for variable in model.optimizer.variables:
+            if len(variable.shape):
+                variable.assign(np.full(tuple(variable.shape), 0.25, "float32"))
+    set_weights(model, {name: value_for(name, weight.shape) for name, weight in named_weights(model).items()})
+    return model, inputs
+
+
+def listed(outputs):
+    """The outputs of a model with one or several."""
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+
 def outputs_of(keras, model, inputs):
     """What a model gives. Eagerly, since some names of layers are none for TensorFlow's graphs; JAX is slow so."""
-    if keras_info(keras).backend == "jax":
-        return np.asarray(model.predict_on_batch(inputs))
-    return as_numpy(keras, model(inputs))
+    jax = keras_info(keras).backend == "jax"
+    outputs = model.predict_on_batch(inputs) if jax else model(inputs)
+    return np.concatenate([as_numpy(keras, output).reshape(-1) for output in listed(outputs)])
 
 
 def as_numpy(keras, tensor):
@@ -174,6 +232,15 @@ def write(keras, model, path, form):
         save_weights(model, path)
 
 
+def content_of(path):
+    """A hash of what is read of a file: of a ``.keras`` file that is the file of weights in it."""
+    data = Path(path).read_bytes()
+    if not bands.FULL and zipfile.is_zipfile(path) and path.endswith(".keras"):
+        with zipfile.ZipFile(path) as archive:
+            data = archive.read("model.weights.h5")
+    return hashlib.sha256(data).digest()
+
+
 class Reader:
     """A model of the zoo that files are read into, one after the other."""
 
@@ -186,10 +253,16 @@ class Reader:
 
     def read(self, path, expected):
         """Reads a file and compares each weight exactly, and the outputs; what is wrong, or nothing."""
-        content = hashlib.sha256(Path(path).read_bytes()).digest()
+        content = content_of(path)
         if content not in self.known:  # many environments write the very same bytes
-            self.known[content] = self.weights_wrong(path), outputs_of(self.keras, self.model, self.inputs)
+            try:
+                wrong = self.weights_wrong(path)
+            except ValueError as error:
+                wrong = error
+            self.known[content] = wrong, None if wrong else outputs_of(self.keras, self.model, self.inputs)
         wrong, outputs = self.known[content]
+        if isinstance(wrong, ValueError):
+            raise wrong
         if wrong is None and not np.allclose(outputs, expected, rtol=1e-4, atol=1e-6):
             return f"outputs differ by {np.abs(outputs - expected).max()}"
         return wrong

@@ -1,0 +1,77 @@
+"""The environments of tox.ini's matrix, and the bands of Keras releases in which layers are built alike.
+
+What takes long for what it shows is spread over the environments of a band, so that a band as a whole
+shows it all. With ``KERAS_BUILDFIX_FULL=1`` (``run_tests.py full``) and outside the matrix nothing is spread.
+"""
+
+import configparser
+import functools
+import os
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+FULL = os.environ.get("KERAS_BUILDFIX_FULL") == "1"
+
+NEWEST = (99, 0)
+#: First and last release of each band: a row of `facts.SKIPPED_BUILD` and `facts.LOCKED_STATE` starts one.
+BANDS = (
+    ((2, 12), (2, 99)),  # Keras 2 and tf_keras: no build is skipped, some run twice
+    ((3, 0), (3, 2)),  # the dropouts, Discretization and Softmax are skipped
+    ((3, 3), (3, 5)),  # Softmax is skipped
+    ((3, 6), (3, 9)),  # most built-ins without weights are skipped
+    ((3, 10), (3, 11)),  # none is skipped, constructors lock state
+    ((3, 12), NEWEST),  # Reshape is skipped, constructors lock state
+)
+
+
+@functools.cache
+def matrix():
+    """The names of all environments in tox.ini's label `matrix`, in its order."""
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini", "utf-8")
+    (line,) = re.findall(r"^matrix = (.*)", tox["tox"]["labels"].replace("\\\n", " "), re.MULTILINE)
+    return tuple(name.strip() for name in line.split(","))
+
+
+@functools.cache
+def release(environment):
+    """The Keras release in an environment's name; NEWEST for those that are not pinned."""
+    found = re.search(r"keras(\d+)\.(\d+)", environment)
+    return (int(found[1]), int(found[2])) if found else NEWEST
+
+
+@functools.cache
+def info_of(environment):
+    """What `keras_info` says there, as far as the name tells it."""
+    from keras_buildfix import KerasInfo  # what only needs names runs where the package is not installed
+
+    major, minor = release(environment)
+    package = "tf_keras" if "tf_keras" in environment else "keras"
+    return KerasInfo(package, f"{major}.{minor}.0", min(major, 3), environment.rpartition("-")[2])
+
+
+@functools.cache
+def band_of(environment):
+    """The first release of its band and its backend: the ways of one backend are not those of another."""
+    for first, last in BANDS:
+        if first <= release(environment) <= last:
+            return first, info_of(environment).backend
+    raise ValueError(f"{environment} is in no band: add its release to BANDS")
+
+
+def turns(environment, can, number):
+    """Which of `number` turns an environment takes; those in its band that `can` take them all together.
+
+    One takes all turns, two take two of three each, three and more one each.
+    """
+    able = [other for other in matrix() if band_of(other) == band_of(environment) and can(other)]
+    each = -(-number // len(able))
+    start = able.index(environment) * each
+    return sorted({(start + turn) % number for turn in range(each)})
+
+
+def reads_nightly(environment):
+    """Whether it is the one in its band of releases that reads what the nightly wrote in the same run."""
+    first, _ = band_of(environment)
+    return environment == next(other for other in matrix() if band_of(other)[0] == first)

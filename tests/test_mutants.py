@@ -1,0 +1,12 @@
+"""The seeded bugs of ``tools/mutants.py`` can still be made: each one's text stands in the package, once."""
+
+import bands
+import mutants
+import pytest
+
+
+@pytest.mark.parametrize("mutant", mutants.MUTANTS, ids=lambda mutant: mutant.name)
+def test_its_text_is_there_once(mutant):
+    assert (bands.ROOT / "keras_buildfix" / mutant.file).read_text("utf-8").count(mutant.old) == 1
+    assert mutant.environment in bands.matrix()
+    assert all((bands.ROOT / "tests" / f"{name}.py").is_file() for name in mutant.tests.split())

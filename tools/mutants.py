@@ -1,0 +1,236 @@
+"""Shows that ``run_tests.py all`` loses no proof against ``full``: seeded bugs are killed by both.
+
+    python tools/mutants.py                              all of them, with the environments in .tox
+    python tools/mutants.py --envs /tmp/envs lock crc    those whose names have one of these words in them
+
+Each mutant is one exact replacement in a copy of the package. The tests named with it run on one environment
+with every combination (KERAS_BUILDFIX_FULL=1) and as in ``all``, up to the first that fails (with `only`, those
+that it selects: the others take minutes and have nothing to do with the bug). Prints the table
+of CONTRIBUTING.md, and fails if something that the full cross kills lives on, or a mutant lives on in both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Mutant(NamedTuple):
+    """A bug: what it is, the file of the package, the text and what stands for it; where and which tests are run."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    environment: str
+    tests: str
+    only: str = ""
+
+
+MUTANTS = [
+    Mutant(
+        "no walk through a constructor's helpers",
+        "_keras.py",
+        "helpers = frozenset(_called_code_that_marks(builtin, init.__code__, set()))",
+        "helpers = frozenset()",
+        "newest-jax",
+        "test_build test_ways",
+    ),
+    Mutant(
+        "`_lock_state` stays Keras's",
+        "build.py",
+        "found.update(_private.lock_for_others(cls))",
+        "pass",
+        "newest-jax",
+        "test_build test_ways",
+    ),
+    Mutant(
+        "`install()` mends nothing",
+        "installing.py",
+        'if _keras.marking_code(cls) is not None or "build" in vars(cls):',
+        "if False:",
+        "keras3.9-jax",
+        "test_ways",
+    ),
+    Mutant(
+        "the decorator mends nothing",
+        "build.py",
+        '_mend(_keras.layer_class(cls, "deferred_build"))',
+        '_keras.layer_class(cls, "deferred_build")',
+        "keras3.9-jax",
+        "test_ways",
+    ),
+    Mutant(
+        "the mixin mends nothing", "build.py", " " * 12 + "_mend(cls)", " " * 12 + "pass", "keras3.9-jax", "test_ways"
+    ),
+    Mutant(
+        "a built-in's mark is let through",
+        "build.py",
+        "_keras.is_marked_by_builtin(layer, sys._getframe(1))",
+        "False",
+        "keras3.9-jax",
+        "test_ways",
+    ),
+    Mutant(
+        "whoever marks, it is ignored: built twice",
+        "build.py",
+        "_keras.is_marked_by_builtin(layer, sys._getframe(1))",
+        "True",
+        "keras3.9-jax",
+        "test_ways",
+    ),
+    Mutant(
+        "Keras 2 may build twice",
+        "build.py",
+        "if brings_build and _keras.leaves_unbuilt(cls):",
+        "if False:",
+        "keras2.15-tensorflow",
+        "test_ways",
+    ),
+    Mutant(
+        "arrays in .safetensors may overlap",
+        "formats/safetensors.py",
+        "if begin != at:",
+        "if False:",
+        "keras3.9-jax",
+        "test_hostile_files",
+        "that_lie or a_broken_array",
+    ),
+    Mutant(
+        "a checksum in .npz is not compared",
+        "formats/npz.py",
+        "if found != info.CRC:",
+        "if False:",
+        "newest-numpy",
+        "test_hostile_files",
+        "npz_that_is_odd or broken",
+    ),
+    Mutant(
+        "members of .npz may lie outside",
+        "formats/npz.py",
+        'if ".." in parts or name.startswith("/") or not',
+        "if not",
+        "newest-numpy",
+        "test_hostile_files",
+        "npz_that_is_odd or a_broken_array",
+    ),
+    Mutant(
+        "an array of .h5 may have no data",
+        "formats/hdf5.py",
+        'raise BadFileError(f"{path!r:.120} has no data.")',
+        "pass",
+        "newest-numpy",
+        "test_hostile_files",
+        "hdf5_that_leads",
+    ),
+    Mutant(
+        "a file is written in place",
+        "formats/_replacing.py",
+        "written = os.path.join(folder, name)",
+        "written = target",
+        "newest-numpy",
+        "test_saving",
+    ),
+    Mutant(
+        "order comes before names",
+        "weight_setting.py",
+        "return match_names(source.entries, root, canonical=source.canonical)",
+        "return _by_position(source.entries, root)",
+        "keras3.9-jax",
+        "test_weights",
+    ),
+    Mutant(
+        "made-up names count in the order of the model",
+        "weight_names.py",
+        "for at in sorted(places, key=lambda at: split[at][1] or 0):",
+        "for at in places:",
+        "keras3.9-jax",
+        "test_weight_names test_weight_files test_weights",
+    ),
+    Mutant(
+        "freezing sets the flag only",
+        "freezing.py",
+        "each.follow(changed)",
+        "pass",
+        "keras3.9-jax",
+        "test_freezing",
+    ),
+    Mutant(
+        "freezing leaves single weights alone",
+        "trainable_flags.py",
+        " " * 12 + "self._put_weights(node)",
+        " " * 12 + "pass",
+        "keras3.9-jax",
+        "test_freezing",
+    ),
+]
+
+
+def mutated(mutant: Mutant, folder: Path) -> None:
+    """Makes the bug in a copy of the package; an error if its text is not there exactly once."""
+    file = folder / "keras_buildfix" / mutant.file
+    text = file.read_text("utf-8")
+    if text.count(mutant.old) != 1:
+        raise SystemExit(f"{mutant.name}: {mutant.file} has {mutant.old!r} {text.count(mutant.old)} times, not once")
+    file.write_text(text.replace(mutant.old, mutant.new), "utf-8")
+
+
+def killer(mutant: Mutant, folder: Path, envs: Path, full: bool) -> str:
+    """The first test that fails; empty if none does."""
+    backend = mutant.environment.rpartition("-")[2]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(folder),
+        "KERAS_BACKEND": backend,
+        "KERAS_HOME": str(folder / ".keras"),
+        "KERAS_BUILDFIX_ENV": mutant.environment,
+        "KERAS_BUILDFIX_FULL": "1" if full else "",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "PYTHONHASHSEED": "0",
+    }
+    files = [f"tests/{name}.py" for name in mutant.tests.split()]
+    command = [str(envs / mutant.environment / "bin" / "python"), "-m", "pytest", "-q", "-x", "--tb=no", *files]
+    command += ["-k", mutant.only] if mutant.only else []
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    if done.returncode == 0:
+        return ""
+    found = re.search(r"^(?:FAILED|ERROR) tests/(.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
+    if done.returncode not in (1, 2) or found is None:
+        raise SystemExit(f"{mutant.name}: pytest did not run\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return found[1]
+
+
+def main() -> int:
+    """Prints the table; 1 if a mutant lives that should not."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("words", nargs="*", help="only mutants with one of these words in their names")
+    parser.add_argument("--envs", type=Path, default=ROOT / ".tox", help="where the environments are")
+    options = parser.parse_args()
+    wanted = [each for each in MUTANTS if not options.words or any(word in each.name for word in options.words)]
+    failed = 0
+    print("| mutant | on | killed by the full cross | killed by `all` |\n|---|---|---|---|", flush=True)
+    for mutant in wanted:
+        with tempfile.TemporaryDirectory() as made:
+            folder = Path(made, "copy")
+            shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".git", ".tox", ".venv", "__pycache__"))
+            mutated(mutant, folder)
+            full, new = (killer(mutant, folder, options.envs, each) for each in (True, False))
+        failed |= not new
+        shown = [f"`{each}`" if each else "lives" for each in (full, new)]
+        print(f"| {mutant.name} | {mutant.environment} | {' | '.join(shown)} |", flush=True)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

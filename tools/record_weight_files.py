@@ -1,0 +1,47 @@
+"""Records the files of weights that environments of the matrix write into the tests' data.
+
+    python tools/record_weight_files.py                 all environments
+    python tools/record_weight_files.py newest-jax ...  these; what is there of others stays
+    python tools/record_weight_files.py --left          what the last run of tests left in .tox/weight_files
+
+Do so when an environment or a model of tests/weight_zoo.py is new, or when a test says that what an
+environment writes is not what was recorded of it, which only those do that are not pinned.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+WRITES = "tests/test_weight_files.py::test_it_is_written_in_every_format"
+
+
+def main(wanted: list[str]) -> int:
+    """Runs the environments and packs what they wrote; nothing is packed if one failed."""
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+    import bands
+    import recorded_files
+
+    from run_tests import FILES, installed_tox, path_with_pyenv
+
+    names, code = wanted or list(bands.matrix()), 0
+    if wanted == ["--left"]:
+        names = [name for name in bands.matrix() if (FILES / name).is_dir()]
+    else:
+        command = [str(installed_tox()), "-m", "tox", "run-parallel", "-p", "2", "--parallel-no-spinner"]
+        environment = {**os.environ, "PATH": path_with_pyenv()}
+        code = subprocess.run([*command, "-e", ",".join(names), "--", WRITES], cwd=ROOT, env=environment).returncode
+    missing = [name for name in names if not (FILES / name).is_dir()]
+    if code or missing or not names:
+        print(f"Nothing was packed. These wrote no files: {', '.join(missing) or 'none'}", file=sys.stderr)
+        return 1
+    writers, contents, size = recorded_files.pack([FILES / name for name in names])
+    print(f"{recorded_files.ARCHIVE}: {writers} environments, {contents} different contents, {size:,} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
