@@ -196,7 +196,8 @@ def trained(keras, name):
         targets = [np.zeros(tuple(output.shape), "float32") for output in outputs]
         model.fit(inputs, targets if several else targets[0], verbose=0)
         model.reset_metrics()
-        for variable in model.optimizer.variables:
+        variables = model.optimizer.variables
+        for variable in variables() if callable(variables) else variables:  # a method on 2.12
             if len(variable.shape):
                 variable.assign(np.full(tuple(variable.shape), 0.25, "float32"))
     set_weights(model, {name: value_for(name, weight.shape) for name, weight in named_weights(model).items()})
