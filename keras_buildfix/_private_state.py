@@ -30,7 +30,7 @@ def saved_by_walk(layer: Any, package: str) -> set[int] | None:
         walk, store = getattr(module, "_save_state", None), getattr(module, "H5IOStore", None)
         if walk is None or store is None:
             continue
-        nowhere = object.__new__(type("Nowhere", (store,), {"__bool__": lambda self: False}))
+        nowhere: Any = object.__new__(type("Nowhere", (store,), {"__bool__": lambda self: False}))
         met: set[int] = set()
         # What properties warn of, which Keras reads one by one, they warn of again when the file is written.
         with warnings.catch_warnings(), contextlib.suppress(TypeError, ValueError):
