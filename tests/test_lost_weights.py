@@ -10,6 +10,7 @@ import weight_zoo
 from conftest import INFO, KERAS
 
 from keras_buildfix import (
+    DeferredBuildMixin,
     ExtraWeightsMixin,
     _private_state,
     get_weights,
@@ -333,7 +334,7 @@ def test_save_weights_writes_all_weights_or_nothing(kind, ending, tmp_path):
 
 
 def test_what_is_written_but_not_read_back_is_lost(tmp_path):
-    class Lookup(LAYERS.Discretization):
+    class Lookup(DeferredBuildMixin, LAYERS.Discretization):  # its build is skipped on 3.0 to 3.2
         def build(self, input_shape=None):
             super().build(input_shape)
             self.scale = self.add_weight(name="scale", shape=(), initializer="ones", dtype="float32")
