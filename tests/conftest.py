@@ -3,6 +3,7 @@
 import os
 import sys
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import bands
@@ -49,12 +50,25 @@ def sampled(cases, *sample):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "at_length: only where files are tried at length")
+    config.addinivalue_line("markers", "in_turns(n): each environment of a band takes its share of the n-th parts")
 
 
 def pytest_collection_modifyitems(config, items):
-    if not FILES_AT_LENGTH:
-        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("at_length")])
-        items[:] = [item for item in items if not item.get_closest_marker("at_length")]
+    seen = Counter()
+    left_out = {item for item in items if not _is_run_here(item, seen)}
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _is_run_here(item, seen):
+    """Whether a test runs on this environment; `seen` counts those of a file that go in turns."""
+    if item.get_closest_marker("at_length"):
+        return FILES_AT_LENGTH
+    turns = item.get_closest_marker("in_turns")
+    if turns is None or bands.FULL or ENVIRONMENT not in bands.matrix():
+        return True
+    (number,), seen[item.path] = turns.args, seen[item.path] + 1
+    return seen[item.path] % number in bands.turns(ENVIRONMENT, lambda other: True, number)
 
 
 def _import_keras():

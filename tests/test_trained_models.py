@@ -1,5 +1,7 @@
 """Files of models that were trained: metrics, optimizers, losses and seeds in them are no weights, and no surprise."""
 
+import functools
+
 import numpy as np
 import pytest
 from conftest import INFO, KERAS
@@ -98,29 +100,34 @@ KINDS = ["sequential", "two outputs", "plain", "own metrics", "own optimizers"]
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Each model once fitted, in every format that it can be saved to: kind -> (weights, paths)."""
-    found = {}
-    for at, kind in enumerate(KINDS):
-        model, folder = fitted(made(kind)), tmp_path_factory.mktemp(f"fitted{at}")
-        paths = [str(folder / f"model{end}") for end in (".weights.h5", ".keras", ".h5", ".safetensors", ".npz")]
-        model.save_weights(paths[0])
-        for path in paths[2:]:
+    """Gives the weights of a model that was fitted, and the paths of files of it in all formats."""
+
+    @functools.cache
+    def fitted_files(kind):
+        model, folder = fitted(made(kind)), tmp_path_factory.mktemp("fitted")
+        weights_h5, whole, *ours = (
+            str(folder / f"model{end}") for end in (".weights.h5", ".keras", ".h5", ".safetensors", ".npz")
+        )
+        model.save_weights(weights_h5)
+        paths = [weights_h5, *ours]
+        for path in ours:
             save_weights(model, path)
         if kind in ("sequential", "two outputs"):
             model.save(path := str(folder / "whole.h5"))
             paths.append(path)
-        if kind not in ("sequential", "two outputs") and INFO.version.startswith("2.12"):
-            paths.remove(paths[1])  # 2.12 saves functional models only
-        else:
-            model.save(paths[1])
-        found[kind] = get_weights(model), paths
-    return found
+        if kind in ("sequential", "two outputs") or not INFO.version.startswith("2.12"):
+            model.save(whole)  # 2.12 saves functional models only
+            paths.append(whole)
+        return get_weights(model), paths
+
+    return fitted_files
 
 
+@pytest.mark.in_turns(3)
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fitted_model_is_read_strictly(kind, reader, files):
-    expected, paths = files[kind]
+    expected, paths = files(kind)
     model = READERS[reader](made(kind))
     for path in paths:
         assert load_weights(model, path).complete, path
@@ -131,7 +138,7 @@ def test_a_fitted_model_is_read_strictly(kind, reader, files):
 def test_the_state_of_what_the_reader_does_not_have_is_no_surprise(files):
     """The file of a model with metrics and optimizers of its own, into one of the same layers without them."""
     for kind in ("own metrics", "own optimizers"):
-        expected, paths = files[kind]
+        expected, paths = files(kind)
         model = made("plain")
         model.more = None
         assert load_weights(model, paths[0]).complete
