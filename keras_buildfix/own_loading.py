@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from keras_buildfix import _keras, _private_state, _variables
 from keras_buildfix.weight_matching import OwnLoad
-from keras_buildfix.weight_report import SkippedWeight
-
-
-def own_weights_of(load: OwnLoad) -> list[tuple[str, Any]]:
-    """The weights that a layer made itself, by their canonical names."""
-    return [("/".join((*load.node.path, name)), variable) for name, variable in load.node.own]
 
 
 @contextlib.contextmanager
-def loaded_by_own_code(loads: Sequence[OwnLoad]) -> Iterator[list[SkippedWeight]]:
+def loaded_by_own_code(loads: Sequence[OwnLoad]) -> Iterator[list[tuple[OwnLoad, str]]]:
     """A block for which these layers have read their weights.
 
     If the block raises, all weights of these layers, and of those in them, have their old values again. A layer
-    whose code raises keeps its values; the block is told which weights these are, and why.
+    whose code raises keeps its values; the block is told which layers these are, and why.
     """
     before = [_Snapshot(load) for load in loads]
     try:
-        failed = []
+        failed: list[tuple[OwnLoad, str]] = []
         for load, snapshot in zip(loads, before):
             reason = _load(load)
             if reason is not None:
                 snapshot.restore()
-                failed += [SkippedWeight(name, reason) for name, _ in own_weights_of(load)]
+                failed.append((load, reason))
         yield failed
     except BaseException:
         for snapshot in before:

@@ -21,6 +21,11 @@ class OwnLoad:
     node: LayerNode
     filed: dict[str, Entry]
 
+    @property
+    def ids(self) -> list[int]:
+        """The ``id`` of each weight that the layer made itself."""
+        return [id(variable) for _, variable in self.node.own]
+
 
 @dataclass
 class Match:

@@ -10,7 +10,7 @@ from typing import Any
 from keras_buildfix import _keras
 from keras_buildfix._entries import Entries
 from keras_buildfix.info import keras_info
-from keras_buildfix.own_loading import loaded_by_own_code, own_weights_of
+from keras_buildfix.own_loading import loaded_by_own_code
 from keras_buildfix.weight_assigning import Assignment, assign_all, check_values, why_not
 from keras_buildfix.weight_matching import Match, match_layer_groups, match_names
 from keras_buildfix.weight_names import LayerNode, weight_tree
@@ -74,7 +74,7 @@ def place_matched(tree: LayerNode, source: Source, match: Match, options: Option
     advice = _advice(source, match, by_id)
     if options.strict:
         _drop_by_order(match)
-    own = {id(variable): name for load in match.own for name, variable in own_weights_of(load)}
+    own = [key for load in match.own for key in load.ids]
     fitting, skipped = check(
         [Assignment(by_id.get(key, entry.name), variable, entry) for key, (variable, entry) in match.pairs.items()],
         options,
@@ -82,7 +82,7 @@ def place_matched(tree: LayerNode, source: Source, match: Match, options: Option
     found = {*match.pairs, *own}
     missing = [name for name, variable in weights.items() if id(variable) not in found]
     report = WeightReport(
-        assigned=_in_order([*(each.name for each in fitting), *own.values()], weights),
+        assigned=_in_order([*(each.name for each in fitting), *map(by_id.__getitem__, own)], weights),
         missing=tuple(missing),
         unexpected=tuple(match.unexpected),
         skipped=tuple(skipped),
@@ -91,9 +91,10 @@ def place_matched(tree: LayerNode, source: Source, match: Match, options: Option
     )
     _refuse(report, layer, source, options, wanted_by, advice)
     with loaded_by_own_code(match.own) as failed:
-        lost = {each.name for each in failed}
+        lost = {by_id[key]: reason for load, reason in failed for key in load.ids}
         assigned = tuple(name for name in report.assigned if name not in lost)
-        report = replace(report, assigned=assigned, skipped=(*skipped, *failed))
+        more = [SkippedWeight(name, reason) for name, reason in lost.items()]
+        report = replace(report, assigned=assigned, skipped=(*skipped, *more))
         _refuse(report, layer, source, options, wanted_by, advice)
         report.not_finite.update(assign_all(fitting))
     finalize(tree, {*(id(each.variable) for each in fitting), *own})
@@ -122,9 +123,9 @@ def _refuse(
 
 
 def _in_order(names: Iterable[str], weights: Iterable[str]) -> tuple[str, ...]:
-    """Names in the order of the weights; those that are no weights of the layer's behind them."""
-    given = dict.fromkeys(names)
-    return (*(name for name in weights if name in given), *(name for name in given if name not in set(weights)))
+    """Names of weights in the order of the weights."""
+    given = set(names)
+    return tuple(name for name in weights if name in given)
 
 
 def _led_by_order(match: Match, by_id: Mapping[int, str]) -> dict[str, str]:
@@ -132,7 +133,7 @@ def _led_by_order(match: Match, by_id: Mapping[int, str]) -> dict[str, str]:
     led = {by_id[key]: entry.name for key, (_, entry) in match.pairs.items() if entry.name in match.by_order}
     for load in match.own:
         names = [entry.name for entry in load.filed.values() if entry.name in match.by_order]
-        led |= {name: ", ".join(names) for name, _ in own_weights_of(load) if names}
+        led |= {by_id[key]: ", ".join(names) for key in load.ids if names}
     return led
 
 

@@ -8,6 +8,7 @@ up to 2.14 each layer of a model counts twice.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -84,11 +85,11 @@ class _Search:
 
     def checked(self, group: Group, held: Any, layer: Any) -> Any:
         """The layer that an attribute holds; if the file gives it the name of one beside it, that is noted."""
-        name = plain_name(group.layer_name or held.name)
-        beside = [child for child in self.nodes[id(layer)].children if not child.made_up and child.layer is not held]
-        if name != plain_name(held.name) and any(plain_name(child.layer.name) == name for child in beside):
-            moved = {entry.name: (str(group.layer_name), held.name) for entry in group.entries()}
-            self.match.by_order.update(moved)
+        name = group.layer_name
+        if name is not None and plain_name(name) != plain_name(held.name):
+            beside = [child.layer.name for child in self.nodes[id(layer)].children if not child.made_up]
+            if plain_name(name) in map(plain_name, beside):
+                self.match.by_order.update({entry.name: (name, held.name) for entry in group.entries()})
         return held
 
     def holds_layers(self, value: Any) -> bool:
@@ -155,36 +156,33 @@ class _Search:
 
     def alike(self, groups: list[Group], layers: list[Any]) -> None:
         """Layers in one list: by the names that somebody gave, then by class and order, then by their shapes."""
-        names = [plain_name(each.given_name) for each in groups if each.given_name is not None]
-        here = [plain_name(layer.name) for layer in layers if not self.nodes[id(layer)].made_up]
+        there = Counter(plain_name(group.given_name) for group in groups if group.given_name is not None)
+        named = [layer for layer in layers if not self.nodes[id(layer)].made_up]
+        here = Counter(plain_name(layer.name) for layer in named)
+        by_name = {plain_name(layer.name): layer for layer in named}
         pairs: list[tuple[Group, Any]] = []
-        for group in list(groups):
+        for group in groups:
             name = plain_name(group.given_name or "")
-            if name and names.count(name) == here.count(name) == 1:
-                layer = next(layer for layer in layers if plain_name(layer.name) == name)
-                pairs.append((group, layer))
-                groups.remove(group)
-                layers.remove(layer)
+            if there[name] == here[name] == 1:
+                pairs.append((group, by_name[name]))
+        groups, layers = _without(groups, [group for group, _ in pairs]), _without(layers, [each for _, each in pairs])
         for kind in dict.fromkeys(group.kind for group in groups):
-            there = [group for group in groups if group.kind == kind]
+            filed = [group for group in groups if group.kind == kind]
             same = [layer for layer in layers if _kind(layer) == kind]
-            if len(there) != len(same):
-                there = [group for group in there if not _is_no_weight(group)]
-            if len(there) == len(same):
-                pairs += [(group, self.noted(group, layer)) for group, layer in zip(there, same)]
+            if len(filed) != len(same):
+                filed = [group for group in filed if not _is_no_weight(group)]
+            if len(filed) == len(same):
+                pairs += [(group, self.noted(group, layer)) for group, layer in zip(filed, same)]
                 groups = [group for group in groups if group.kind != kind]
                 layers = [layer for layer in layers if _kind(layer) != kind]
         groups = [group for group in groups if not _is_no_weight(group)] if len(groups) != len(layers) else groups
         of_other_class = self.by_shapes(groups, layers)
         pairs += [(group, self.noted(group, layer)) for group, layer in of_other_class]
-        done = {id(group) for group, _ in of_other_class}
-        taken = {id(layer) for _, layer in of_other_class}
-        for group in groups:
-            if id(group) not in done and group.given_name is not None:
-                self.left_over(group.entries(), [])  # its name is not here
-            elif id(group) not in done:
-                nodes = [self.nodes[id(layer)] for layer in layers if id(layer) not in taken]
-                self.left_over(group.entries(), self.like(group, nodes))
+        layers = _without(layers, [layer for _, layer in of_other_class])
+        for group in _without(groups, [group for group, _ in of_other_class]):
+            # A given name that is not here leaves nothing to choose.
+            nodes = [self.nodes[id(layer)] for layer in layers] if group.given_name is None else []
+            self.left_over(group.entries(), self.like(group, nodes))
         for group, layer in pairs:
             self.layer(group, layer)
 
@@ -242,6 +240,11 @@ class _Search:
 
 #: Names of the weights that the built-ins make which file them by hand, in their order.
 _MADE_BY_BUILTINS = ("kernel", "bias", "embeddings", "kernel_scale", "embeddings_scale")
+
+
+def _without(things: list[Any], others: list[Any]) -> list[Any]:
+    taken = set(map(id, others))
+    return [each for each in things if id(each) not in taken]
 
 
 def _is_no_weight(group: Group) -> bool:
