@@ -25,6 +25,28 @@ BANDS = (
 )
 
 
+#: Test files that take long, and in how many turns an environment whose release is pinned takes what is in them: a
+#: band as a whole runs all of it, and so does each environment whose release may change.
+IN_TURNS = {
+    "test_cli": 3,
+    "test_cli_weights": 2,
+    "test_extra_weights": 2,
+    "test_freezing": 2,
+    "test_layer_shapes": 2,
+    "test_lost_weights": 3,
+    "test_names_in_files": 3,
+    "test_own_function": 2,
+    "test_own_loading": 2,
+    "test_portable": 2,
+    "test_precision": 2,
+    "test_sharing": 2,
+    "test_trained_models": 3,
+    "test_weight_diff": 3,
+    "test_weight_names": 2,
+    "test_weights": 2,
+}
+
+
 @functools.cache
 def matrix():
     """The names of all environments in tox.ini's label `matrix`, in its order."""
@@ -69,6 +91,11 @@ def turns(environment, can, number):
     each = -(-number // len(able))
     start = able.index(environment) * each
     return sorted({(start + turn) % number for turn in range(each)})
+
+
+def takes_turns(environment):
+    """Whether an environment takes its turn only of what takes long: what is not pinned may change, and takes all."""
+    return not FULL and environment in matrix() and release(environment) != NEWEST
 
 
 def reads_nightly(environment):

@@ -3,7 +3,7 @@
 import os
 import sys
 import warnings
-from collections import Counter
+import zlib
 from pathlib import Path
 
 import bands
@@ -50,25 +50,25 @@ def sampled(cases, *sample):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "at_length: only where files are tried at length")
-    config.addinivalue_line("markers", "in_turns(n): each environment of a band takes its share of the n-th parts")
+    config.addinivalue_line("markers", "in_turns(n): as bands.IN_TURNS, for one test")
 
 
 def pytest_collection_modifyitems(config, items):
-    seen = Counter()
-    left_out = {item for item in items if not _is_run_here(item, seen)}
+    left_out = {item for item in items if not _is_run_here(item)}
     config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
 
 
-def _is_run_here(item, seen):
-    """Whether a test runs on this environment; `seen` counts those of a file that go in turns."""
+def _is_run_here(item):
+    """Whether a test runs on this environment; which turn it has is in its name, so that it is the same on all."""
     if item.get_closest_marker("at_length"):
         return FILES_AT_LENGTH
-    turns = item.get_closest_marker("in_turns")
-    if turns is None or bands.FULL or ENVIRONMENT not in bands.matrix():
+    marked = item.get_closest_marker("in_turns")
+    number = marked.args[0] if marked else bands.IN_TURNS.get(item.path.stem, 1)
+    if number == 1 or not bands.takes_turns(ENVIRONMENT):
         return True
-    (number,), seen[item.path] = turns.args, seen[item.path] + 1
-    return seen[item.path] % number in bands.turns(ENVIRONMENT, lambda other: True, number)
+    turn = zlib.crc32(f"{item.path.stem}::{item.name}".encode()) % number
+    return turn in bands.turns(ENVIRONMENT, lambda other: True, number)
 
 
 def _import_keras():

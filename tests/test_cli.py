@@ -53,7 +53,6 @@ def run(project, *arguments, **env):
     )
 
 
-@pytest.mark.in_turns(3)  # a process that imports Keras
 def test_a_script_runs_mended_with_its_arguments_and_errors(project):
     done = run(project, "keras_buildfix", "run", "program.py", "--flag", "fail")
     assert done.stdout.splitlines() == ["__main__ ['--flag', 'fail'] False False"]
@@ -61,14 +60,12 @@ def test_a_script_runs_mended_with_its_arguments_and_errors(project):
     assert "ValueError: the program's own error" in done.stderr
 
 
-@pytest.mark.in_turns(3)  # a process that imports Keras
 def test_a_module_runs_mended(project):
     done = run(project, "keras_buildfix", "run", "-m", "program", "x", "-v")
     assert done.stdout.splitlines() == ["__main__ ['x', '-v'] False False"], done.stderr
     assert done.returncode == 0
 
 
-@pytest.mark.in_turns(3)  # a process that imports Keras
 def test_a_test_run_of_somebody_elses_is_mended_by_environment_variable(project):
     done = run(project, "pytest", "-q", PYTEST_ADDOPTS="-p keras_buildfix.plugins.pytest -p no:cacheprovider")
     assert done.returncode == 0, done.stdout

@@ -104,7 +104,6 @@ WAYS = ("before the first fit", "after a fit", "after train_on_batch", "from a c
 
 
 @trains
-@pytest.mark.in_turns(2)
 @pytest.mark.parametrize(
     ("way", "eagerly"),
     [(way, eagerly) for way in WAYS for eagerly in (False, True) if THOROUGH or not eagerly or way == "after a fit"],

@@ -132,7 +132,6 @@ def same(model, expected):
     return found.keys() == expected.keys() and all(np.array_equal(found[name], expected[name]) for name in expected)
 
 
-@pytest.mark.in_turns(3)
 @pytest.mark.parametrize("make", [branches, branches_in_a_list])
 @pytest.mark.parametrize("kind", chosen(False))
 def test_branches_that_are_made_in_another_order_keep_their_weights(kind, make, tmp_path):
@@ -248,7 +247,6 @@ def file_as_plain_keras_does(model, parts, path):
     model.save_weights(path) if INFO.generation == 2 else model.save(path)
 
 
-@pytest.mark.in_turns(3)
 @pytest.mark.parametrize("write", [file_as_keras_2_does, file_as_plain_keras_does])
 @pytest.mark.parametrize("kind", ["sequential", "functional"])
 @pytest.mark.parametrize("named", [True, False], ids=["given names", "names of Keras's"])

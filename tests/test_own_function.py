@@ -124,7 +124,6 @@ else:
 
 
 @tensorflow_only
-@pytest.mark.in_turns(2)
 @pytest.mark.parametrize("name", CASES)
 def test_it_trains_as_without_the_function(name):
     make, options = CASES[name]

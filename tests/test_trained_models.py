@@ -123,7 +123,6 @@ def files(tmp_path_factory):
     return fitted_files
 
 
-@pytest.mark.in_turns(3)
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fitted_model_is_read_strictly(kind, reader, files):

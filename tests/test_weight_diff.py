@@ -55,7 +55,6 @@ def dense(seed, inputs=3, units=4, bias=None):
     return [each.astype("float32") for each in values]
 
 
-@pytest.mark.in_turns(4)
 @pytest.mark.parametrize("name", sorted(weight_zoo.models(KERAS)))
 def test_a_model_that_was_saved_twice_is_equal_whatever_the_formats(name, tmp_path):
     model, _ = weight_zoo.make(KERAS, name)
@@ -69,7 +68,6 @@ def test_a_model_that_was_saved_twice_is_equal_whatever_the_formats(name, tmp_pa
                 assert (found.equal, bool(found)) == (len(model.weights), False), f"{one} {other}\n{found}"
 
 
-@pytest.mark.in_turns(4)
 @pytest.mark.parametrize("name", ["cnn", "recurrent", "nested"])
 def test_the_one_value_that_changed_is_found(name, tmp_path):
     model, _ = weight_zoo.make(KERAS, name)

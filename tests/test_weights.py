@@ -679,7 +679,6 @@ def train(model, steps=3):
 
 
 @pytest.mark.skipif(not TRAINS, reason="a backend that only predicts")
-@pytest.mark.in_turns(2)
 @pytest.mark.parametrize("trained", ["source", "target"])
 def test_both_models_are_independent_after_a_transfer(trained):
     """By value: training, deleting and writing to one never changes the other."""
