@@ -2,6 +2,7 @@
 
 import sys
 
+import bands
 import pytest
 from conftest import ENVIRONMENT, INFO
 
@@ -23,3 +24,13 @@ def test_the_environment_runs_what_its_name_says():
     else:
         assert INFO.version.startswith(keras.replace("tf_", "").replace("keras", "") + ".")
     assert keras_info() == INFO
+
+
+@pytest.mark.parametrize("number", sorted({2, 3, *bands.IN_TURNS.values()}))
+def test_the_turns_of_a_band_are_all_turns(number):
+    taken = {}
+    for environment in bands.matrix():
+        turns = bands.turns(environment, lambda other: True, number)
+        taken.setdefault(bands.band_of(environment), set()).update(turns)
+    assert all(turns == set(range(number)) for turns in taken.values())
+    assert all((bands.ROOT / "tests" / f"{name}.py").is_file() for name in bands.IN_TURNS)
