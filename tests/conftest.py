@@ -3,7 +3,6 @@
 import os
 import sys
 import warnings
-import zlib
 from pathlib import Path
 
 import bands
@@ -50,7 +49,7 @@ def sampled(cases, *sample):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "at_length: only where files are tried at length")
-    config.addinivalue_line("markers", "in_turns(n): as bands.IN_TURNS, for one test")
+    config.addinivalue_line("markers", "in_turns: as what is in a file of bands.IN_TURNS")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -60,15 +59,11 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _is_run_here(item):
-    """Whether a test runs on this environment; which turn it has is in its name, so that it is the same on all."""
     if item.get_closest_marker("at_length"):
         return FILES_AT_LENGTH
-    marked = item.get_closest_marker("in_turns")
-    number = marked.args[0] if marked else bands.IN_TURNS.get(item.path.stem, 1)
-    if number == 1 or not bands.takes_turns(ENVIRONMENT):
-        return True
-    turn = zlib.crc32(f"{item.path.stem}::{item.name}".encode()) % number
-    return turn in bands.turns(ENVIRONMENT, lambda other: True, number)
+    if item.path.stem in bands.IN_TURNS or item.get_closest_marker("in_turns"):
+        return bands.runs(ENVIRONMENT, f"{item.path.stem}::{item.name}", one_in=3)
+    return True
 
 
 def _import_keras():

@@ -17,7 +17,7 @@ import zlib
 import h5py
 import numpy as np
 import pytest
-from conftest import FILES_AT_LENGTH, KERAS, sampled
+from conftest import KERAS, THOROUGH, sampled
 
 from keras_buildfix import get_weights, load_weights, read_weights, save_weights
 from keras_buildfix.formats._bytes import BadFileError
@@ -181,7 +181,7 @@ print(found["read"] + found["refused"], min(found["read"], found["refused"] + fo
 @pytest.mark.parametrize("name", sampled(SAMPLES, "a.safetensors", "a.npz", "a.h5", "a.keras"))
 def test_flipped_bits_give_values_or_a_value_error(name, tmp_path):
     path = written(tmp_path / name, SAMPLES[name])
-    number = 1000 if FILES_AT_LENGTH else 150
+    number = 1000 if THOROUGH else 150
     assert in_process(FLIPS, path, number) == f"{number} True\n"
 
 

@@ -148,7 +148,7 @@ def run_python(*arguments, **kwargs):
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=300, **kwargs)
 
 
-@pytest.mark.in_turns(3)  # a process that imports Keras
+@pytest.mark.in_turns  # a process that imports Keras
 def test_install_before_the_import_of_keras_mends_it():
     done = run_python("-c", PROGRAM.format(package=INFO.package))
     assert done.returncode == 0, done.stderr

@@ -64,7 +64,7 @@ def test_commands_in_the_readme_are_there():
         assert file == "script.py" or (ROOT / file).exists(), file
 
 
-@pytest.mark.in_turns(3)  # a process that imports Keras
+@pytest.mark.in_turns  # a process that imports Keras
 def test_the_example_shows_the_failure_and_the_repair():
     done = subprocess.run(
         [sys.executable, str(ROOT / "examples" / "skipped_build.py")],

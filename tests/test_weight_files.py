@@ -193,7 +193,7 @@ def test_a_file_tells_its_names_shapes_and_dtypes_at_once(form, tmp_path):
             weights["no such weight"]
 
 
-@pytest.mark.in_turns(3)
+@pytest.mark.in_turns
 def test_plain_keras_reads_the_legacy_file_that_we_write(tmp_path):
     """Layers with sub-layers too; Keras 3 reads it since 3.0, Keras 2 always did."""
     for name in ZOO:
