@@ -593,7 +593,7 @@ def test_a_transfer_makes_the_outputs_equal(name):
     target(inputs)
     report = transfer_weights(source, target)
     assert report.complete
-    assert len(report.assigned) == len(source.weights)
+    assert report.assigned == tuple(named_weights(source))  # Keras 2 counts metrics among a model's weights
     for weight_name, value in get_weights(target).items():
         np.testing.assert_array_equal(value, value_for(weight_name, value.shape))
     outputs = [weight_zoo.outputs_of(KERAS, model, inputs) for model in (source, target)]
