@@ -59,8 +59,17 @@ def main(wanted: list[str]) -> int:
 
 
 def run(tox: list[str], names: list[str], reports: Path, *more: str) -> int:
-    """Runs environments; two at a time: TensorFlow, JAX and torch use all cores for a while each."""
-    command = [*tox, "run-parallel", "-p", "2", "--parallel-no-spinner", "-e", ",".join(names), *more]
+    """Runs environments; one more at a time than there are cores, since each waits for processes and files a while."""
+    command = [
+        *tox,
+        "run-parallel",
+        "-p",
+        str((os.cpu_count() or 1) + 1),
+        "--parallel-no-spinner",
+        "-e",
+        ",".join(names),
+        *more,
+    ]
     environment = {**os.environ, "PATH": path_with_pyenv(), "KERAS_BUILDFIX_REPORTS": str(reports)}
     return subprocess.run(command, cwd=ROOT, env=environment).returncode
 

@@ -26,8 +26,8 @@ BANDS = (
 )
 
 
-#: Test files of which an environment takes a third in its turn: a band as a whole runs all that is in them, and so
-#: does each environment of the nightly, which is another Keras every day.
+#: Test files of which an environment takes a part in its turn: a band as a whole runs all that is in them, and so does
+#: each environment of the nightly, which is another Keras every day.
 IN_TURNS = (
     "test_cli",
     "test_cli_weights",
@@ -44,6 +44,10 @@ IN_TURNS = (
     "test_weight_names",
     "test_weights",
 )
+
+
+#: How many turns there are; where a band has fewer environments, each takes several.
+PARTS = 6
 
 
 @functools.cache
@@ -92,11 +96,23 @@ def turns(environment, can, number):
     return sorted({(start + turn) % number for turn in range(each)})
 
 
-def runs(environment, test, one_in):
-    """Whether an environment runs a test of which each takes one in three, say; its name says which."""
-    if FULL or environment not in matrix() or environment.startswith("nightly"):
+def goes_in_turns(environment):
+    """Whether an environment takes a part of what takes long."""
+    return not FULL and environment in matrix() and not environment.startswith("nightly")
+
+
+def runs(environment, test):
+    """Whether an environment runs a test of `IN_TURNS`: its name says in which of the turns it is."""
+    if not goes_in_turns(environment):
         return True
-    return zlib.crc32(test.encode()) % one_in in turns(environment, lambda other: True, one_in)
+    return zlib.crc32(test.encode()) % PARTS in turns(environment, lambda other: True, PARTS)
+
+
+def share(environment, cases):
+    """A third of these, or more in a small band."""
+    if not goes_in_turns(environment):
+        return list(cases)
+    return [case for at, case in enumerate(cases) if at % 3 in turns(environment, lambda other: True, 3)]
 
 
 def reads_nightly(environment):

@@ -62,7 +62,7 @@ def _is_run_here(item):
     if item.get_closest_marker("at_length"):
         return FILES_AT_LENGTH
     if item.path.stem in bands.IN_TURNS or item.get_closest_marker("in_turns"):
-        return bands.runs(ENVIRONMENT, f"{item.path.stem}::{item.name}", one_in=3)
+        return bands.runs(ENVIRONMENT, f"{item.path.stem}::{item.name}")
     return True
 
 

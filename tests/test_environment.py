@@ -26,10 +26,11 @@ def test_the_environment_runs_what_its_name_says():
     assert keras_info() == INFO
 
 
-def test_the_turns_of_a_band_are_all_turns():
+@pytest.mark.parametrize("number", [3, bands.PARTS])
+def test_the_turns_of_a_band_are_all_turns(number):
     taken = {}
     for environment in bands.matrix():
-        turns = bands.turns(environment, lambda other: True, 3)
+        turns = bands.turns(environment, lambda other: True, number)
         taken.setdefault(bands.band_of(environment), set()).update(turns)
-    assert all(turns == {0, 1, 2} for turns in taken.values())
+    assert all(turns == set(range(number)) for turns in taken.values())
     assert all((bands.ROOT / "tests" / f"{name}.py").is_file() for name in bands.IN_TURNS)

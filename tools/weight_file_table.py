@@ -1,6 +1,6 @@
 """Writes ``docs/weight_files_table.md``: who reads whose files of weights, from what the tests left.
 
-python run_tests.py all && python tools/weight_file_table.py
+python run_tests.py full && python tools/weight_file_table.py
 """
 
 from __future__ import annotations
