@@ -26,18 +26,22 @@ BANDS = (
 )
 
 
-#: Test files of which an environment takes a part in its turn: a band as a whole runs all that is in them, and so does
-#: each environment of the nightly, which is another Keras every day.
+#: Test files of which an environment takes a part in its turn: a band as a whole runs all that is in them. The nightly,
+#: which is another Keras every day, takes half.
 IN_TURNS = (
+    "test_build",
     "test_cli",
     "test_cli_weights",
     "test_extra_weights",
     "test_freezing",
+    "test_hostile_files",
+    "test_installing",
     "test_lost_weights",
     "test_names_in_files",
     "test_own_function",
     "test_portable",
     "test_precision",
+    "test_saving",
     "test_sharing",
     "test_trained_models",
     "test_weight_diff",
@@ -98,14 +102,17 @@ def turns(environment, can, number):
 
 def goes_in_turns(environment):
     """Whether an environment takes a part of what takes long."""
-    return not FULL and environment in matrix() and not environment.startswith("nightly")
+    return not FULL and environment in matrix()
 
 
 def runs(environment, test):
     """Whether an environment runs a test of `IN_TURNS`: its name says in which of the turns it is."""
     if not goes_in_turns(environment):
         return True
-    return zlib.crc32(test.encode()) % PARTS in turns(environment, lambda other: True, PARTS)
+    turn = zlib.crc32(test.encode()) % PARTS
+    if environment.startswith("nightly") and turn % 2 == 0:
+        return True
+    return turn in turns(environment, lambda other: True, PARTS)
 
 
 def share(environment, cases):
