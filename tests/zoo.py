@@ -49,6 +49,7 @@ ARGUMENTS = {
 
 #: One for each kind of constructor, which is what decides how a layer is built: see `test_ways.kind`.
 OF_EACH_KIND = (
+    "GaussianNoise",  # 3.0 to 3.2: has a seed, and its constructor does not mark it
     "Activation",  # marks itself, in its own constructor: most layers do
     "Softmax",  # the only one to do so on 3.3-3.5
     "MaxPooling2D",  # a base that nobody sees marks it
