@@ -20,6 +20,8 @@ from keras_buildfix.weight_names import LayerNode, counted, kind_of, snake_case
 
 #: Where a model's layers are filed: 2.15 to nightly, and 2.12 to 2.14.
 _LAYERS = ("layers", "_layer_checkpoint_dependencies")
+#: Where TensorFlow and torch note by name what a layer holds.
+_NOTES = ("_self_", "_modules")
 
 
 def match_structure(entries: Entries, root: LayerNode) -> Match:
@@ -102,8 +104,8 @@ class _Search:
         """
         if not _keras.is_model(layer) or all(each.layer_name is not None for each in group.groups.values()):
             return True
-        for name, value in vars(layer).items():  # TensorFlow keeps its own notes in ``_self_...``
-            if isinstance(value, dict) and not name.startswith("_self_") and all(isinstance(key, str) for key in value):
+        for name, value in vars(layer).items():
+            if isinstance(value, dict) and not name.startswith(_NOTES) and all(isinstance(key, str) for key in value):
                 kinds = [type(each).__name__ for _, each in value.items() if id(each) in self.unclaimed]
                 if list(value) != sorted(value) and len(set(kinds)) != len(kinds):
                     return False
