@@ -91,8 +91,12 @@ class _Search:
         if name is not None and plain_name(name) != plain_name(held.name):
             beside = [child.layer.name for child in self.nodes[id(layer)].children if not child.made_up]
             if plain_name(name) in map(plain_name, beside):
-                self.match.by_order.update({entry.name: (name, held.name) for entry in group.entries()})
+                self.note_order(group, name, held)
         return held
+
+    def note_order(self, group: Group, there: str, layer: Any) -> None:
+        """Notes that nothing but its order or shapes led a group, called `there` in the file, to a layer."""
+        self.match.by_order.update({entry.name: (there, layer.name) for entry in group.entries()})
 
     def holds_layers(self, value: Any) -> bool:
         return any(id(each) in self.nodes for each in (value.values() if isinstance(value, dict) else value))
@@ -191,7 +195,7 @@ class _Search:
     def noted(self, group: Group, layer: Any) -> Any:
         """The layer that the order says; if the file gives it another name, that is noted."""
         if group.given_name is not None and plain_name(group.given_name) != plain_name(layer.name):
-            self.match.by_order.update({entry.name: (group.given_name, layer.name) for entry in group.entries()})
+            self.note_order(group, group.given_name, layer)
         return layer
 
     def by_shapes(self, groups: list[Group], layers: list[Any]) -> list[tuple[Group, Any]]:
@@ -225,8 +229,7 @@ class _Search:
                 self.layer(group, same_name[0].layer)
             elif len(alike) == 1 and filed.count(shapes) == 1:
                 if not _is_builtin_with_layers(layer):  # the user's own attribute has another name now
-                    moved = {entry.name: (group.name, alike[0].layer.name) for entry in group.entries()}
-                    self.match.by_order.update(moved)
+                    self.note_order(group, group.name, alike[0].layer)
                 self.layer(group, alike[0].layer)
             else:
                 self.left_over(group.entries(), alike)
