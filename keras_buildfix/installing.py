@@ -115,13 +115,22 @@ def _is_initializing(module: ModuleType) -> bool:
     return bool(getattr(module.__spec__, "_initializing", False))
 
 
+def _is_imported_by_a_package(fullname: str) -> bool:
+    """Whether a package that holds this module is being imported: the end of that import is when to look."""
+    parents = [fullname[:at] for at, letter in enumerate(fullname) if letter == "."]
+    return any(parent in sys.modules and _is_initializing(sys.modules[parent]) for parent in parents)
+
+
 class _Hook(importlib.abc.MetaPathFinder):
-    """Finds a Keras as Python would, and has its built-ins mended once it has been imported."""
+    """Finds a Keras as Python would, and has its built-ins mended once it has been imported.
+
+    The same for a module of it that is imported later, as the legacy layers of ``tf.keras`` are on 3.3 to 3.9.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname not in _keras.PACKAGES:
+        if fullname.partition(".")[0] not in _keras.PACKAGES or _is_imported_by_a_package(fullname):
             return None
         for finder in sys.meta_path:
             if finder is not self and hasattr(finder, "find_spec"):

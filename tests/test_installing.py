@@ -1,5 +1,6 @@
 """`install()`: every loaded Keras and later ones, once, and away without a trace."""
 
+import importlib
 import importlib.metadata
 import subprocess
 import sys
@@ -153,6 +154,41 @@ def test_install_before_the_import_of_keras_mends_it():
     done = run_python("-c", PROGRAM.format(package=INFO.package))
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["weights", "1"]
+
+
+LATE = """
+from {package}.layers import Layer
+
+class Late(Layer):
+    def __init__(self):
+        super().__init__()
+        self.built = True
+"""
+
+
+def test_a_module_of_keras_that_is_imported_later_is_mended(monkeypatch, tmp_path):
+    """As the legacy layers of `tf.keras` on 3.3 to 3.9, which are imported when one is asked for."""
+    (tmp_path / "imported_late.py").write_text(LATE.format(package=INFO.package), "utf-8")
+    monkeypatch.setattr(KERAS, "__path__", [*KERAS.__path__, str(tmp_path)])
+    before, path = snapshot(), list(sys.meta_path)
+    install()
+    module = importlib.import_module(f"{INFO.package}.imported_late")
+    try:
+        assert type(module.__spec__.loader).__module__ == "_frozen_importlib_external"
+
+        class Own(module.Late):
+            def build(self, input_shape):
+                self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
+                super().build(input_shape)
+
+        assert not Own().built
+        assert is_mended(module.Late)
+    finally:
+        uninstall()
+        del sys.modules[module.__name__]
+    assert not is_mended(module.Late)
+    assert not changed(before)
+    assert sys.meta_path == path
 
 
 def has_both():

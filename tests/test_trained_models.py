@@ -48,7 +48,9 @@ class OwnOptimizers(Plain):
         self.d_optimizer = KERAS.optimizers.Adam()
         self.g_opt = KERAS.optimizers.SGD(momentum=0.9)
         for optimizer, part in ((self.d_optimizer, self.parts[0]), (self.g_opt, self.first)):
-            optimizer.build(part.trainable_variables)
+            # What `keras.optimizers` has on 2.12 are the optimizers that later releases call legacy.
+            build = getattr(optimizer, "build", None) or optimizer._create_all_weights
+            build(part.trainable_variables)
 
 
 def two_outputs():
