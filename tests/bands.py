@@ -80,24 +80,43 @@ def info_of(environment):
     return KerasInfo(package, f"{major}.{minor}.0", min(major, 3), environment.rpartition("-")[2])
 
 
-@functools.cache
 def band_of(environment):
-    """The first release of its band and its backend: the ways of one backend are not those of another."""
+    """The first release of its band."""
     for first, last in BANDS:
         if first <= release(environment) <= last:
-            return first, info_of(environment).backend
+            return first
     raise ValueError(f"{environment} is in no band: add its release to BANDS")
 
 
-def turns(environment, can, number):
-    """Which of `number` turns an environment takes; those in its band that `can` take them all together.
+@functools.cache
+def _turns(able, number):
+    """Which turns each of these environments takes: each band of releases takes all, and so does each backend."""
+    taken = {environment: [] for environment in able}
 
-    One takes all turns, two take two of three each, three and more one each.
+    def times(turn, of, key):
+        return sum(turn in taken[other] for other in able if key(other) == key(of))
+
+    def backend(environment):
+        return info_of(environment).backend
+
+    for environment in able:
+        mates = sum(band_of(other) == band_of(environment) for other in able)
+        rarest = sorted(
+            range(number), key=lambda turn: (times(turn, environment, band_of), times(turn, environment, backend), turn)
+        )
+        taken[environment] += rarest[: -(-number // mates)]
+    for environment in reversed(able):
+        taken[environment] += [turn for turn in range(number) if not times(turn, environment, backend)]
+    return taken
+
+
+def turns(environment, can, number):
+    """Which of `number` turns an environment takes, among those that `can` take them.
+
+    In a band of two environments each takes half of the turns, in one of many each takes one. The only one with
+    its backend takes all.
     """
-    able = [other for other in matrix() if band_of(other) == band_of(environment) and can(other)]
-    each = -(-number // len(able))
-    start = able.index(environment) * each
-    return sorted({(start + turn) % number for turn in range(each)})
+    return _turns(tuple(filter(can, matrix())), number)[environment]
 
 
 def goes_in_turns(environment):
@@ -116,13 +135,13 @@ def runs(environment, test):
 
 
 def share(environment, cases):
-    """A third of these, or more in a small band."""
+    """Some of these: a band takes all of them, and so does a backend."""
     if not goes_in_turns(environment):
         return list(cases)
-    return [case for at, case in enumerate(cases) if at % 3 in turns(environment, lambda other: True, 3)]
+    taken = turns(environment, lambda other: True, len(cases))
+    return [case for at, case in enumerate(cases) if at in taken]
 
 
 def reads_nightly(environment):
     """Whether it is the one in its band of releases that reads what the nightly wrote in the same run."""
-    first, _ = band_of(environment)
-    return environment == next(other for other in matrix() if band_of(other)[0] == first)
+    return environment == next(other for other in matrix() if band_of(other) == band_of(environment))

@@ -26,11 +26,17 @@ def test_the_environment_runs_what_its_name_says():
     assert keras_info() == INFO
 
 
-@pytest.mark.parametrize("number", [3, bands.PARTS])
-def test_the_turns_of_a_band_are_all_turns(number):
+@pytest.mark.parametrize("number", [3, bands.PARTS, 8])
+def test_each_band_and_each_backend_takes_all_turns(number):
     taken = {}
     for environment in bands.matrix():
         turns = bands.turns(environment, lambda other: True, number)
+        assert turns
         taken.setdefault(bands.band_of(environment), set()).update(turns)
+        taken.setdefault(bands.info_of(environment).backend, set()).update(turns)
+    assert len(taken) == len(bands.BANDS) + 4
     assert all(turns == set(range(number)) for turns in taken.values())
+
+
+def test_what_goes_in_turns_is_there():
     assert all((bands.ROOT / "tests" / f"{name}.py").is_file() for name in bands.IN_TURNS)

@@ -64,7 +64,7 @@ def entries(environment, name, way):
     """The entries that an environment takes a layer a way by."""
     if bands.FULL or environment not in bands.matrix():
         return zoo.ENTRIES
-    if way in LONG and name not in bands.share(environment, zoo.OF_EACH_KIND):
+    if way in LONG and zoo.OF_EACH_KIND.index(name) % len(zoo.ENTRIES) not in turns(environment, way):
         return []
     start = list(zoo.ARGUMENTS).index(name) + list(WAYS).index(way)
     return [zoo.ENTRIES[(start + turn) % len(zoo.ENTRIES)] for turn in turns(environment, way)]

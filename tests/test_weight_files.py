@@ -71,7 +71,11 @@ def is_written_by_keras(name):
     return ZOO.index(name) == bands.matrix().index(ENVIRONMENT) % len(ZOO)
 
 
-@pytest.mark.parametrize("name", ZOO)
+#: The models that an environment takes in its turn, and the one that Keras writes here.
+HANDLED = [name for name in ZOO if name in bands.share(ENVIRONMENT, ZOO) or is_written_by_keras(name)]
+
+
+@pytest.mark.parametrize("name", HANDLED)
 def test_it_is_written_in_every_format(name):
     OWN.mkdir(parents=True, exist_ok=True)
     by_keras = is_written_by_keras(name)
@@ -165,7 +169,7 @@ def test_what_it_writes_is_what_was_recorded_of_it(name):
             assert layout(written.path) == layout(before.path), form
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", HANDLED)
 def test_our_own_files_have_the_same_names_on_every_keras(name):
     """So what one environment writes is what another does; a legacy file has the layers' own names."""
     own = own_files(name)

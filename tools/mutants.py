@@ -244,13 +244,14 @@ def band_of(mutant: Mutant) -> list[str]:
 
 def killer(mutant: Mutant, folder: Path, envs: Path, turn: str) -> str:
     """The first test that fails, in the turn of an environment, or of all where that is empty; empty if none does."""
-    backend = mutant.environment.rpartition("-")[2]
+    name = turn or mutant.environment
     environment = {
         **os.environ,
         "PYTHONPATH": str(folder),
-        "KERAS_BACKEND": backend,
+        "KERAS_BACKEND": name.rpartition("-")[2],
+        "TF_USE_LEGACY_KERAS": "1" if name.startswith("tf_keras") else "0",
         "KERAS_HOME": str(folder / ".keras"),
-        "KERAS_BUILDFIX_ENV": turn or mutant.environment,
+        "KERAS_BUILDFIX_ENV": name,
         "KERAS_BUILDFIX_FULL": "" if turn else "1",
         "XLA_FLAGS": "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0",
         "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -259,7 +260,7 @@ def killer(mutant: Mutant, folder: Path, envs: Path, turn: str) -> str:
         "PYTHONHASHSEED": "0",
     }
     files = [f"tests/{name}.py" for name in mutant.tests.split()]
-    command = [str(envs / mutant.environment / "bin" / "python"), "-m", "pytest", "-q", "-x", "--tb=no", *files]
+    command = [str(envs / name / "bin" / "python"), "-m", "pytest", "-q", "-x", "--tb=no", *files]
     command += ["-k", mutant.only] if mutant.only else []
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode in (0, 5):  # none failed, or none has this turn
