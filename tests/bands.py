@@ -26,7 +26,10 @@ BANDS = (
 )
 
 
-#: Test files of which an environment takes a part in its turn: a band as a whole runs all that is in them. The nightly,
+#: First and last release of each span, over which the parts of the files of `IN_TURNS` go: wider than bands, since what
+#: these test depends less on the release.
+SPANS = (((2, 12), (2, 99)), ((3, 0), (3, 5)), ((3, 6), (3, 11)), ((3, 12), NEWEST))
+#: Test files of which an environment takes a part in its turn: a span as a whole runs all that is in them. The nightly,
 #: which is another Keras every day, takes half.
 IN_TURNS = (
     "test_build",
@@ -50,8 +53,8 @@ IN_TURNS = (
 )
 
 
-#: How many turns there are; where a band has fewer environments, each takes several.
-PARTS = 6
+#: How many turns there are; where a span has fewer environments, each takes several.
+PARTS = 7
 
 
 @functools.cache
@@ -80,43 +83,48 @@ def info_of(environment):
     return KerasInfo(package, f"{major}.{minor}.0", min(major, 3), environment.rpartition("-")[2])
 
 
-def band_of(environment):
+def band_of(environment, bands=BANDS):
     """The first release of its band."""
-    for first, last in BANDS:
+    for first, last in bands:
         if first <= release(environment) <= last:
             return first
-    raise ValueError(f"{environment} is in no band: add its release to BANDS")
+    raise ValueError(f"{environment} is in no band: add its release to BANDS and SPANS")
+
+
+def backend_of(environment):
+    """The backend in its name."""
+    return info_of(environment).backend
 
 
 @functools.cache
-def _turns(able, number):
+def _turns(able, number, bands):
     """Which turns each of these environments takes: each band of releases takes all, and so does each backend."""
     taken = {environment: [] for environment in able}
+
+    def band(environment):
+        return band_of(environment, bands)
 
     def times(turn, of, key):
         return sum(turn in taken[other] for other in able if key(other) == key(of))
 
-    def backend(environment):
-        return info_of(environment).backend
-
     for environment in able:
-        mates = sum(band_of(other) == band_of(environment) for other in able)
+        mates = sum(band(other) == band(environment) for other in able)
         rarest = sorted(
-            range(number), key=lambda turn: (times(turn, environment, band_of), times(turn, environment, backend), turn)
+            range(number), key=lambda turn: (times(turn, environment, band), times(turn, environment, backend_of), turn)
         )
         taken[environment] += rarest[: -(-number // mates)]
     for environment in reversed(able):
-        taken[environment] += [turn for turn in range(number) if not times(turn, environment, backend)]
+        taken[environment] += [turn for turn in range(number) if not times(turn, environment, backend_of)]
     return taken
 
 
-def turns(environment, can, number):
+def turns(environment, number, can=lambda other: True, bands=BANDS):
     """Which of `number` turns an environment takes, among those that `can` take them.
 
     In a band of two environments each takes half of the turns, in one of many each takes one. The only one with
     its backend takes all.
     """
-    return _turns(tuple(filter(can, matrix())), number)[environment]
+    return _turns(tuple(filter(can, matrix())), number, bands)[environment]
 
 
 def goes_in_turns(environment):
@@ -131,14 +139,14 @@ def runs(environment, test):
     turn = zlib.crc32(test.encode()) % PARTS
     if environment.startswith("nightly") and turn % 2 == 0:
         return True
-    return turn in turns(environment, lambda other: True, PARTS)
+    return turn in turns(environment, PARTS, bands=SPANS)
 
 
 def share(environment, cases):
-    """Some of these: a band takes all of them, and so does a backend."""
+    """Some of these: a span takes all of them, and so does a backend."""
     if not goes_in_turns(environment):
         return list(cases)
-    taken = turns(environment, lambda other: True, len(cases))
+    taken = turns(environment, len(cases), bands=SPANS)
     return [case for at, case in enumerate(cases) if at in taken]
 
 

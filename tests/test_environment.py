@@ -26,15 +26,16 @@ def test_the_environment_runs_what_its_name_says():
     assert keras_info() == INFO
 
 
-@pytest.mark.parametrize("number", [3, bands.PARTS, 8])
-def test_each_band_and_each_backend_takes_all_turns(number):
+@pytest.mark.parametrize("number", [3, bands.PARTS, 11])
+@pytest.mark.parametrize("spans", [bands.BANDS, bands.SPANS], ids=["bands", "spans"])
+def test_each_band_and_each_backend_takes_all_turns(number, spans):
     taken = {}
     for environment in bands.matrix():
-        turns = bands.turns(environment, lambda other: True, number)
+        turns = bands.turns(environment, number, bands=spans)
         assert turns
-        taken.setdefault(bands.band_of(environment), set()).update(turns)
-        taken.setdefault(bands.info_of(environment).backend, set()).update(turns)
-    assert len(taken) == len(bands.BANDS) + 4
+        taken.setdefault(bands.band_of(environment, spans), set()).update(turns)
+        taken.setdefault(bands.backend_of(environment), set()).update(turns)
+    assert len(taken) == len(spans) + 4
     assert all(turns == set(range(number)) for turns in taken.values())
 
 

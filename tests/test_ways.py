@@ -56,18 +56,19 @@ def upstream(name, way):
 
 
 @functools.cache
-def turns(environment, way):
-    return bands.turns(environment, lambda other: way in ways_here(bands.info_of(other)), len(zoo.ENTRIES))
+def turns(environment, way, number):
+    return bands.turns(environment, number, lambda other: way in ways_here(bands.info_of(other)))
 
 
 def entries(environment, name, way):
     """The entries that an environment takes a layer a way by."""
     if bands.FULL or environment not in bands.matrix():
         return zoo.ENTRIES
-    if way in LONG and zoo.OF_EACH_KIND.index(name) % len(zoo.ENTRIES) not in turns(environment, way):
-        return []
     start = list(zoo.ARGUMENTS).index(name) + list(WAYS).index(way)
-    return [zoo.ENTRIES[(start + turn) % len(zoo.ENTRIES)] for turn in turns(environment, way)]
+    if way in LONG:  # a part of the layers, each by one entry
+        mine = zoo.OF_EACH_KIND.index(name) in turns(environment, way, len(zoo.OF_EACH_KIND))
+        return [zoo.ENTRIES[(start + bands.matrix().index(environment)) % len(zoo.ENTRIES)]] if mine else []
+    return [zoo.ENTRIES[(start + turn) % len(zoo.ENTRIES)] for turn in turns(environment, way, len(zoo.ENTRIES))]
 
 
 def pairs(names, info):

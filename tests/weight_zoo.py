@@ -163,11 +163,18 @@ def value_for(name, shape, dtype="float32"):
     return values.astype(dtype)
 
 
+def built(function, inputs):
+    """A model that is built: by a call only where it is not yet, since JAX is slow eagerly."""
+    model = function()
+    if not model.built:
+        model(inputs)
+    return model
+
+
 def make(keras, name):
     """A model of the zoo, built, with the values that it has everywhere; and its inputs."""
     function, inputs = models(keras)[name]
-    model = function()
-    model(inputs)
+    model = built(function, inputs)
     set_weights(model, {name: value_for(name, weight.shape) for name, weight in named_weights(model).items()})
     return model, inputs
 
@@ -180,10 +187,10 @@ def trained(keras, name):
     """
     keras.backend.clear_session()  # Keras counts layers, and some files have the counted names
     function, inputs = models(keras)[name]
-    model = function()
-    outputs = listed(model(inputs))
+    model = built(function, inputs)
     backend = keras_info(keras).backend
     if backend != "numpy":
+        outputs = listed(model.predict_on_batch(inputs) if backend == "jax" else model(inputs))
         several = len(outputs) > 1
         adam = name not in ("cnn", "custom")
         model.compile(
@@ -248,8 +255,7 @@ class Reader:
     def __init__(self, keras, name):
         self.keras = keras
         function, self.inputs = models(keras)[name]
-        self.model = function()
-        self.model(self.inputs)
+        self.model = built(function, self.inputs)
         self.known = {}
         self.weights = named_weights(self.model)
         self.values = {name: value_for(name, weight.shape) for name, weight in self.weights.items()}

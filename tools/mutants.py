@@ -238,7 +238,8 @@ def band_of(mutant: Mutant) -> list[str]:
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     import bands
 
-    mates = [name for name in bands.matrix() if bands.band_of(name) == bands.band_of(mutant.environment)]
+    band = bands.band_of(mutant.environment, bands.SPANS)
+    mates = [name for name in bands.matrix() if bands.band_of(name, bands.SPANS) == band]
     return [mutant.environment, *(name for name in mates if name != mutant.environment)]
 
 
