@@ -11,9 +11,10 @@ import subprocess
 import sys
 import tempfile
 
+import bands
 import numpy as np
 import pytest
-from conftest import INFO, KERAS, THOROUGH, sampled
+from conftest import ENVIRONMENT, INFO, KERAS, sampled
 
 from keras_buildfix import convert_weights, get_weights, load_weights, read_weights, save_weights
 from keras_buildfix._entries import Entry
@@ -161,7 +162,9 @@ print(len(seen) > 1, torn > 1)
 @pytest.mark.at_length
 @pytest.mark.parametrize(("name", "kills"), [("w.safetensors", 34), ("w.npz", 33), ("w.h5", 33)])
 def test_a_process_killed_while_it_saves_leaves_a_whole_file(name, kills, tmp_path):
-    assert in_process(KILLS, tmp_path / name, FORMS[name], kills if THOROUGH else 8) == "True True\n"
+    # 100 times altogether on one environment: what happens then is Python's and the file system's matter.
+    some = bands.goes_in_turns(ENVIRONMENT) and ENVIRONMENT != "newest-numpy"
+    assert in_process(KILLS, tmp_path / name, FORMS[name], 8 if some else kills) == "True True\n"
 
 
 @posix_only
