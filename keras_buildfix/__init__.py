@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from keras_buildfix.affected import affected_layers as affected_layers
     from keras_buildfix.build import DeferredBuildMixin as DeferredBuildMixin
     from keras_buildfix.build import deferred_build as deferred_build
-    from keras_buildfix.build import mark_built as mark_built
-    from keras_buildfix.build import reset_built as reset_built
     from keras_buildfix.casting import cast_inputs as cast_inputs
     from keras_buildfix.casting import compute_dtype as compute_dtype
     from keras_buildfix.casting import variable_dtype as variable_dtype
@@ -30,6 +28,9 @@ if TYPE_CHECKING:
     from keras_buildfix.layer_shapes import input_shape as input_shape
     from keras_buildfix.layer_shapes import output_shape as output_shape
     from keras_buildfix.losing import lost_weights as lost_weights
+    from keras_buildfix.marks import ResetReport as ResetReport
+    from keras_buildfix.marks import mark_built as mark_built
+    from keras_buildfix.marks import reset_built as reset_built
     from keras_buildfix.own_function import OwnFunctionMixin as OwnFunctionMixin
     from keras_buildfix.policies import get_policy as get_policy
     from keras_buildfix.policies import policy as policy
@@ -68,6 +69,7 @@ _HOME = {
     "MixedPrecisionMixin": "precision",
     "OwnFunctionMixin": "own_function",
     "PortableLayerMixin": "portable",
+    "ResetReport": "marks",
     "SkippedBuild": "skipped",
     "SkippedWeight": "weight_report",
     "TrainableSummary": "trainable_report",
@@ -92,13 +94,13 @@ _HOME = {
     "keras_info": "info",
     "load_weights": "weights",
     "lost_weights": "losing",
-    "mark_built": "build",
+    "mark_built": "marks",
     "mixed_precision_safe": "precision",
     "named_weights": "weight_names",
     "output_shape": "layer_shapes",
     "policy": "policies",
     "read_weights": "weight_files",
-    "reset_built": "build",
+    "reset_built": "marks",
     "safe_call": "precision",
     "save_weights": "weights",
     "set_policy": "policies",

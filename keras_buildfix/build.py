@@ -45,7 +45,7 @@ def deferred_build(cls: Any = _NOT_GIVEN) -> Any:
         to mark itself in a Keras that nobody has measured yet is found as well.
 
     Raises:
-        TypeError: If given anything but a Keras layer class.
+        TypeError: If given anything but a Keras layer class, or a class of Keras's own.
 
     Example:
         >>> import keras
@@ -66,7 +66,12 @@ def deferred_build(cls: Any = _NOT_GIVEN) -> Any:
     """
     if cls is _NOT_GIVEN:
         return deferred_build
-    _mend(_keras.layer_class(cls, "deferred_build"))
+    if _keras.belongs_to_keras(_keras.layer_class(cls, "deferred_build")):
+        raise TypeError(
+            f"deferred_build: {cls.__module__}.{cls.__qualname__} is Keras's own class, and changing it would change "
+            "Keras for everybody in this process. Subclass it; or call install(), which uninstall() takes back."
+        )
+    _mend(cls)
     return cls
 
 
@@ -94,65 +99,6 @@ class DeferredBuildMixin:
         check_listed_first(cls, DeferredBuildMixin)
         if _keras.layer_base(cls) is not None:
             _mend(cls)
-
-
-def mark_built(layer: Any) -> None:
-    """Says of a layer "I am built": Keras will not call its ``build`` any more.
-
-    For a layer that makes its weights outside ``build``. As after a ``build``, Keras 3 accepts no
-    further weights or sub-layers from then on, and the torch backend registers the parameters.
-
-    Args:
-        layer: A Keras layer, usually ``self`` at the end of ``__init__``.
-
-    Raises:
-        TypeError: If given anything but a Keras layer.
-
-    Example:
-        >>> import keras
-        >>> from keras_buildfix import mark_built
-        >>> layer = keras.layers.Layer()
-        >>> mark_built(layer)
-        >>> layer.built
-        True
-
-    Source: the portable form of ``self.built = True`` and of the private ``_build_at_init`` (3.10.0).
-    """
-    _keras.layer_instance(layer, "mark_built").built = True
-    _private.lock_state(layer)
-
-
-def reset_built(layer: Any) -> None:
-    """Says to a layer "build again": its ``build`` runs before the next use, with the shape given then.
-
-    The layers inside it that were built are built again with it. New weights and sub-layers are
-    accepted until then, and inputs of other sizes. Those that the new ``build`` replaces (the same
-    attribute is set anew) are dropped, which Keras 3 by itself does not do; those it leaves alone, like
-    weights made in ``__init__``, stay with their values. On Keras 2, weights that a ``build`` keeps in a
-    list or dict are not known to be replaced.
-
-    Args:
-        layer: A Keras layer, built or not: ``self`` at the end of ``__init__``, or one to be built
-            again for another input shape.
-
-    Raises:
-        TypeError: If given anything but a Keras layer.
-
-    Example:
-        >>> import keras
-        >>> from keras_buildfix import reset_built
-        >>> layer = keras.layers.Dense(4)
-        >>> layer.build((None, 2))
-        >>> reset_built(layer)
-        >>> layer.build((None, 3))
-        >>> [tuple(w.shape) for w in layer.weights]
-        [(3, 4), (4,)]
-
-    Source: the portable form of ``self.built = False`` and of ``_tracker.unlock()`` (3.1.0 on).
-    """
-    for inner in _private.nested_layers(_keras.layer_instance(layer, "reset_built")):
-        if inner is layer or _private.build_has_run(inner):
-            _reset(inner)
 
 
 class DeferredBuilt:
@@ -226,48 +172,3 @@ def is_mended(cls: type, *, by_install: bool = True) -> bool:
 def _mend(cls: type) -> None:
     for name, value in repairs(cls).items():
         setattr(cls, name, value)
-
-
-def _reset(layer: Any) -> None:
-    """Resets one layer, without those inside it."""
-    _private.unlock_state(layer)
-    _private.forget_build(layer)
-    layer.built = False
-    held = _private.state_in_attributes(layer)
-    before = layer.input_spec
-    loose = _without_sizes(before)
-    if loose != before:
-        layer.input_spec = loose
-
-    def tidy() -> None:
-        if loose != before and layer.input_spec == loose:
-            layer.input_spec = before  # `build` has nothing to do with it
-        still = {id(value) for value in _private.state_in_attributes(layer)}
-        _private.forget(layer, [value for value in held if id(value) not in still])
-
-    if held:
-        _after_next_build(layer, tidy)
-
-
-def _after_next_build(layer: Any, done: Callable[[], None]) -> None:
-    """Calls `done` once, after the layer's next ``build`` that succeeds."""
-    build = layer.build
-
-    @functools.wraps(build)  # Keras reads the signature of `build`, and whether it is overridden
-    def build_again(*args: Any, **kwargs: Any) -> None:
-        build(*args, **kwargs)
-        layer.build = build
-        done()
-
-    layer.build = build_again
-
-
-def _without_sizes(spec: Any) -> Any:
-    """An ``InputSpec``, or a list or dict of them, without the sizes of axes, which an earlier build set."""
-    if isinstance(spec, dict):
-        return {key: _without_sizes(value) for key, value in spec.items()}
-    if isinstance(spec, (list, tuple)):
-        return type(spec)(_without_sizes(value) for value in spec)
-    if not getattr(spec, "axes", None) and getattr(spec, "shape", None) is None:
-        return spec
-    return type(spec)(dtype=spec.dtype, ndim=spec.ndim, max_ndim=spec.max_ndim, min_ndim=spec.min_ndim)

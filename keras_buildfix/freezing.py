@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_buildfix import _keras
+from keras_buildfix.after_build import layers_to_build
 from keras_buildfix.compiled_models import CompiledModel, compiled_models_with
 from keras_buildfix.optimizer_state import Slots
 from keras_buildfix.selecting import Select, nothing_called
 from keras_buildfix.trainable_flags import Trainability
 from keras_buildfix.waiting_freezes import Rule, WaitingFreeze, stop_all, take_note, waiting_in
-from keras_buildfix.waiting_weights import layers_to_build
 from keras_buildfix.weight_names import LayerNode, weight_tree
 
 _KINDS = ("frozen", "train")

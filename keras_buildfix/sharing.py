@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from keras_buildfix import _keras, _private, _variables
+from keras_buildfix.after_build import AfterBuild, layers_to_build
 from keras_buildfix.info import keras_info
-from keras_buildfix.waiting_weights import AfterBuild, layers_to_build
 from keras_buildfix.weight_names import weight_tree
 from keras_buildfix.weight_report import SkippedWeight, WeightReport, nearest_names
 

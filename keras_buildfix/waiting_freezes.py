@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from keras_buildfix.after_build import AfterBuild, is_to_build, waiting_for
 from keras_buildfix.selecting import Select, Selection, select
 from keras_buildfix.trainable_flags import Trainability, flag_of, is_batch_normalization
-from keras_buildfix.waiting_weights import AfterBuild, is_to_build
 from keras_buildfix.weight_names import LayerNode, weight_tree
 
 
@@ -149,11 +149,9 @@ def waiting_in(nodes: Iterable[LayerNode]) -> list[WaitingFreeze]:
     """The rules that wait for layers to be built."""
     found: dict[int, WaitingFreeze] = {}
     for node in nodes:
-        held: Any = vars(node.layer).get("build")
-        while isinstance(held, AfterBuild):
-            if isinstance(held.owner, WaitingFreeze):
-                found[id(held.owner)] = held.owner
-            held = held.build
+        for owner in waiting_for(node.layer):
+            if isinstance(owner, WaitingFreeze):
+                found[id(owner)] = owner
     return list(found.values())
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from keras_buildfix import _keras, _private
+from keras_buildfix import _keras
 from keras_buildfix._entries import Entry
+from keras_buildfix.after_build import AfterBuild, is_to_build, layers_to_build, waiting_for
 from keras_buildfix.weight_assigning import Assignment, assign_all
 from keras_buildfix.weight_names import LayerNode, weight_tree
 from keras_buildfix.weight_report import SkippedWeight, WeightReport
@@ -33,11 +33,6 @@ _INPUT_FROM = {
 }
 
 
-def layers_to_build(tree: LayerNode) -> list[Any]:
-    """The layers in a layer, itself too, that are not built and have a ``build`` that may make weights."""
-    return [node.layer for node in tree.nodes() if is_to_build(node.layer)]
-
-
 def build_for(layer: Any, entries: Sequence[Entry]) -> bool:
     """Builds a layer whose input's shape its weights tell; whether it is one."""
     known = next((_INPUT_FROM[b.__name__] for b in type(layer).__mro__ if _is_known(b, type(layer))), None)
@@ -55,14 +50,6 @@ def build_for(layer: Any, entries: Sequence[Entry]) -> bool:
         return False
     layer.build((None,) * rank if axis is None else (*(None,) * (rank - 1), shape[axis]))
     return True
-
-
-def is_to_build(layer: Any) -> bool:
-    """Whether a layer is not built, and has a ``build`` that may make weights."""
-    if getattr(layer, "built", True) or _private.has_default_build(layer):
-        return False
-    # A model whose build is Keras's is built by being called, layer by layer: Sequential on Keras 2, subclasses on 3.
-    return not _keras.is_model(layer) or _keras.build_owner(type(layer)) is not None
 
 
 def _is_known(base: type, cls: type) -> bool:
@@ -188,12 +175,8 @@ class WaitingWeights:
 def stop_waiting(tree: LayerNode) -> None:
     """What waited for a layer is not set any more, and what was refused is forgotten: the last values count."""
     for node in tree.nodes():
-        held: Any = vars(node.layer).get("build")
-        owners = [getattr(vars(node.layer).get("call"), "owner", None)]
-        while isinstance(held, AfterBuild):
-            owners.append(held.owner)
-            held = held.build
-        for owner in owners:
+        refusing = getattr(vars(node.layer).get("call"), "owner", None)
+        for owner in (refusing, *waiting_for(node.layer)):
             if isinstance(owner, WaitingWeights) and owner.layer is tree.layer:
                 owner.stop()
 
@@ -212,34 +195,3 @@ def _held(entry: Entry) -> Entry:
     """An entry whose value is in memory: its file, or the layer it comes from, may be gone by then."""
     value = entry.read().copy()
     return Entry(entry.name, entry.shape, entry.dtype, lambda: value, borrowed=True)
-
-
-class AfterBuild:
-    """Stands in for one layer's ``build``: builds, takes itself away, and goes on with `then`."""
-
-    def __init__(self, layer: Any, then: Callable[[Any], None], owner: object = None) -> None:
-        self.layer, self.then, self.owner = layer, then, owner
-        self.build = layer.build
-        self.was_own = "build" in vars(layer)
-        # Keras reads the names of build's arguments; what another one waits for is not ours
-        functools.update_wrapper(self, self.build, updated=())
-        vars(layer)["build"] = self
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Builds the layer."""
-        result = self.build(*args, **kwargs)
-        self.remove()
-        self.then(self.layer)
-        return result
-
-    def remove(self) -> None:
-        """The layer has its own ``build`` again, as far as this is the one in front."""
-        if vars(self.layer).get("build") is self:
-            if self.was_own:
-                vars(self.layer)["build"] = self.build
-            else:
-                del vars(self.layer)["build"]
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        """A copied layer waits for nothing: it has a ``build`` of its own."""
-        return copy.deepcopy(self.build, memo)

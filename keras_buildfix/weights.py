@@ -9,12 +9,13 @@ from typing import Any
 
 from keras_buildfix import _keras, _variables
 from keras_buildfix._entries import Array, Entry, is_structural
-from keras_buildfix.build import reset_built
+from keras_buildfix.after_build import layers_to_build
 from keras_buildfix.formats import hdf5
 from keras_buildfix.formats._replacing import replacing
 from keras_buildfix.info import keras_info
 from keras_buildfix.losing import check_nothing_lost
-from keras_buildfix.waiting_weights import WaitingWeights, build_for, layers_to_build, stop_waiting
+from keras_buildfix.marks import reset_built
+from keras_buildfix.waiting_weights import WaitingWeights, build_for, stop_waiting
 from keras_buildfix.weight_assigning import CASTINGS
 from keras_buildfix.weight_files import Rename, WeightFile, file_path, format_for, read_weights, renamed, write_weights
 from keras_buildfix.weight_matching import trainable_first
@@ -287,7 +288,7 @@ def _set_or_unbuild(obj: Any, source: Source, options: Options, wanted_by: str) 
         tree = weight_tree(obj)
         return place_matched(tree, source, find(source, tree), options, wanted_by)
     except ValueError:
-        reset_built(obj)
+        reset_built(obj, fresh=True)
         raise
 
 

@@ -40,6 +40,7 @@ IN_TURNS = (
     "test_hostile_files",
     "test_installing",
     "test_lost_weights",
+    "test_marks",
     "test_names_in_files",
     "test_own_function",
     "test_portable",

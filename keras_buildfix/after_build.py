@@ -1,0 +1,69 @@
+"""What is to happen once a layer is built: the one way to stand in for the ``build`` of a single layer."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from keras_buildfix import _keras, _private
+from keras_buildfix.weight_names import LayerNode
+
+
+def layers_to_build(tree: LayerNode) -> list[Any]:
+    """The layers in a layer, itself too, that are not built and have a ``build`` that may make weights."""
+    return [node.layer for node in tree.nodes() if is_to_build(node.layer)]
+
+
+def is_to_build(layer: Any) -> bool:
+    """Whether a layer is not built, and has a ``build`` that may make weights."""
+    if getattr(layer, "built", True) or _private.has_default_build(layer):
+        return False
+    # A model whose build is Keras's is built by being called, layer by layer: Sequential on Keras 2, subclasses on 3.
+    return not _keras.is_model(layer) or _keras.build_owner(type(layer)) is not None
+
+
+class AfterBuild:
+    """Stands in for one layer's ``build``: builds, takes itself away, and goes on with `then`."""
+
+    def __init__(self, layer: Any, then: Callable[[Any], None], owner: object = None) -> None:
+        self.layer, self.then, self.owner = layer, then, owner
+        self.build = layer.build
+        self.was_own = "build" in vars(layer)
+        # Keras reads the names of build's arguments; what another one waits for is not ours
+        functools.update_wrapper(self, self.build, updated=())
+        vars(layer)["build"] = self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Builds the layer."""
+        result = self.build(*args, **kwargs)
+        self.remove()
+        self.then(self.layer)
+        return result
+
+    def remove(self) -> None:
+        """Takes itself out: the layer has its own ``build`` again once all that stand in for it have."""
+        before, held = None, vars(self.layer).get("build")
+        while isinstance(held, AfterBuild) and held is not self:
+            before, held = held, held.build
+        if held is not self:
+            return
+        if before is not None:
+            before.build, before.was_own = self.build, self.was_own
+        elif self.was_own:
+            vars(self.layer)["build"] = self.build
+        else:
+            del vars(self.layer)["build"]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """A copied layer waits for nothing: it has a ``build`` of its own."""
+        return copy.deepcopy(self.build, memo)
+
+
+def waiting_for(layer: Any) -> Iterator[object]:
+    """The owners of what waits for a layer's ``build``, the last one first."""
+    held = vars(layer).get("build")
+    while isinstance(held, AfterBuild):
+        yield held.owner
+        held = held.build

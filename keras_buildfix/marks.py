@@ -1,0 +1,184 @@
+"""``mark_built`` and ``reset_built``: say of a layer that it is built, or is to be built again."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from keras_buildfix import _keras, _private, _variables
+from keras_buildfix._entries import Entry
+from keras_buildfix.after_build import AfterBuild, is_to_build, waiting_for
+from keras_buildfix.weight_assigning import Assignment, assign_all
+from keras_buildfix.weight_names import LayerNode, weight_tree
+from keras_buildfix.weight_setting import Options, check, finalize
+
+
+def mark_built(layer: Any) -> None:
+    """Says of a layer "I am built": Keras will not call its ``build`` any more.
+
+    For a layer that makes its weights outside ``build``. As after a ``build``, Keras 3 accepts no
+    further weights or sub-layers from then on, and the torch backend registers the parameters.
+
+    Args:
+        layer: A Keras layer, usually ``self`` at the end of ``__init__``.
+
+    Raises:
+        TypeError: If given anything but a Keras layer.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import mark_built
+        >>> layer = keras.layers.Layer()
+        >>> mark_built(layer)
+        >>> layer.built
+        True
+
+    Source: the portable form of ``self.built = True`` and of the private ``_build_at_init`` (3.10.0).
+    """
+    _keras.layer_instance(layer, "mark_built").built = True
+    _private.lock_state(layer)
+
+
+def reset_built(layer: Any, *, fresh: bool = False) -> ResetReport:
+    """Says to a layer "build again": its ``build`` runs before the next use, with the shape given then.
+
+    The layers inside it that were built are built again with it. New weights and sub-layers are
+    accepted until then, and inputs of other sizes. Those that the new ``build`` replaces (the same
+    attribute is set anew) are dropped, which Keras 3 by itself does not do; those it leaves alone, like
+    weights made in ``__init__``, stay with their values. A weight that the new ``build`` makes with the
+    name and shape of an old one gets the value of that one. On Keras 2, weights that a ``build`` keeps
+    in a list or dict are not known to be replaced.
+
+    Args:
+        layer: A Keras layer, built or not: ``self`` at the end of ``__init__``, or one to be built
+            again for another input shape, or with another layer in it.
+        fresh: Whether what the new ``build`` makes keeps its initial values instead.
+
+    Returns:
+        A report that is filled in as the layers are built: the names of the weights that were ``kept``
+        and of those that are ``new``.
+
+    Raises:
+        TypeError: If given anything but a Keras layer.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import reset_built
+        >>> layer = keras.layers.Dense(4)
+        >>> layer.build((None, 2))
+        >>> report = reset_built(layer)
+        >>> layer.build((None, 3))
+        >>> [tuple(w.shape) for w in layer.weights]
+        [(3, 4), (4,)]
+        >>> report
+        1 kept (bias), 1 new (kernel)
+
+    Source: the portable form of ``self.built = False`` and of ``_tracker.unlock()`` (3.1.0 on). Keras
+    #18601: a sub-layer of a built layer can't be replaced by hand.
+    """
+    _keras.layer_instance(layer, "reset_built")
+    tree = weight_tree(layer)
+    for node in tree.nodes():
+        for owner in waiting_for(node.layer):
+            if isinstance(owner, _Rebuild) and owner.layer is layer:
+                owner.before = {}  # the last word counts
+    rebuild = _Rebuild(tree, fresh)
+    for inner in _private.nested_layers(layer):
+        if inner is layer or _private.build_has_run(inner):
+            rebuild.reset(inner)
+    rebuild.wait(tree)
+    return rebuild.report
+
+
+class ResetReport:
+    """What became of the weights of a layer that is built again; filled in as it is built.
+
+    Attributes:
+        kept: Names of weights that were made again and have their old values.
+        new: Names of weights that were made and have initial values.
+    """
+
+    def __init__(self) -> None:
+        self.kept: tuple[str, ...] = ()
+        self.new: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        parts = [(self.kept, "kept"), (self.new, "new")]
+        return ", ".join(f"{len(names)} {what}" + (f" ({', '.join(names)})" if names else "") for names, what in parts)
+
+
+class _Rebuild:
+    """Goes with one ``reset_built``: knows the weights from before, and what each ``build`` is to leave behind."""
+
+    def __init__(self, tree: LayerNode, fresh: bool) -> None:
+        self.layer = tree.layer
+        self.report = ResetReport()
+        #: Weights that are looked at already; held, so that no new one can have the `id` of one of them.
+        self.known = {id(variable): variable for variable in tree.weights().values()}
+        self.before = {} if fresh else tree.weights()
+        self.tidying: dict[int, Callable[[], None]] = {}
+        self.hooked: set[int] = set()
+
+    def reset(self, layer: Any) -> None:
+        """Resets one layer, without those inside it."""
+        _private.unlock_state(layer)
+        _private.forget_build(layer)
+        layer.built = False
+        held = _private.state_in_attributes(layer)
+        before = layer.input_spec
+        loose = _without_sizes(before)
+        if loose != before:
+            layer.input_spec = loose
+
+        def tidy() -> None:
+            if loose != before and layer.input_spec == loose:
+                layer.input_spec = before  # `build` has nothing to do with it
+            still = {id(value) for value in _private.state_in_attributes(layer)}
+            _private.forget(layer, [value for value in held if id(value) not in still])
+
+        if held:
+            self.tidying[id(layer)] = tidy
+
+    def wait(self, tree: LayerNode) -> None:
+        """Waits for each layer that is to be built."""
+        for node in tree.nodes():
+            if id(node.layer) not in self.hooked and (id(node.layer) in self.tidying or is_to_build(node.layer)):
+                self.hooked.add(id(node.layer))
+                AfterBuild(node.layer, functools.partial(self._built, path=node.path), self)
+
+    def _built(self, layer: Any, path: tuple[str, ...]) -> None:
+        self.tidying.pop(id(layer), lambda: None)()
+        tree = weight_tree(layer, path)
+        start = "/".join(path) + "/" if path else ""
+        made = {start + name: each for name, each in tree.weights().items() if id(each) not in self.known}
+        again = [
+            Assignment(name, each, _entry(name, self.before[name]))
+            for name, each in made.items()
+            if name in self.before
+        ]
+        fitting, _ = check(again, Options(strict=False, on_mismatch="skip"))
+        assign_all(fitting)
+        finalize(tree, [id(each.variable) for each in fitting])
+        kept = {each.name for each in fitting}
+        self.known.update((id(each), each) for each in made.values())
+        self.report.kept += tuple(name for name in made if name in kept)
+        self.report.new += tuple(name for name in made if name not in kept)
+        self.wait(tree)
+
+
+def _entry(name: str, variable: Any) -> Entry:
+    """A weight from before, its value read when it is asked for."""
+    shape = tuple(int(size) for size in variable.shape)
+    return Entry(name, shape, _variables.dtype_of(variable), lambda: _variables.read(variable), variable=variable)
+
+
+def _without_sizes(spec: Any) -> Any:
+    """An ``InputSpec``, or a list or dict of them, without the sizes of axes, which an earlier build set."""
+    if isinstance(spec, dict):
+        return {key: _without_sizes(value) for key, value in spec.items()}
+    if isinstance(spec, (list, tuple)):
+        return type(spec)(_without_sizes(value) for value in spec)
+    if not getattr(spec, "axes", None) and getattr(spec, "shape", None) is None:
+        return spec
+    return type(spec)(dtype=spec.dtype, ndim=spec.ndim, max_ndim=spec.max_ndim, min_ndim=spec.min_ndim)
