@@ -1,4 +1,4 @@
-"""The dtype policy of a Keras, by one set of names: ask for it, set it, set it for a block."""
+"""The dtype policy of each Keras that is loaded, by one set of names: ask for it, set it, set it for a block."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ def get_policy(*, keras: Any = None) -> str:
     """The name of the dtype policy that new layers get.
 
     Args:
-        keras: The Keras module: ``keras``, ``tf.keras`` or ``tf_keras``. Without it, the one that is loaded,
-            as ``keras_info()`` takes them.
+        keras: The Keras module: ``keras``, ``tf.keras`` or ``tf_keras``. Without it, each that is loaded.
 
     Returns:
         The name, such as ``"mixed_float16"``.
 
     Raises:
-        RuntimeError: If no Keras is loaded.
+        RuntimeError: If no Keras is loaded, or several whose policies differ.
         TypeError: If `keras` is no Keras module.
 
     Example:
@@ -39,19 +38,24 @@ def get_policy(*, keras: Any = None) -> str:
 
     Source: ``global_policy`` of Keras 2, ``keras.config.dtype_policy`` of Keras 3.
     """
-    return str(_mixed_precision(_chosen(keras)).global_policy().name)
+    found = [(str(_mixed_precision(module).global_policy().name), keras_info(module)) for module in _chosen(keras)]
+    if len({name for name, _ in found}) > 1:
+        differ = ", ".join(f"{name!r} of {info}" for name, info in found)
+        raise RuntimeError(f"The Kerases that are loaded have policies that differ: {differ}. Say which with keras=.")
+    return found[0][0]
 
 
 def set_policy(name: Any, *, keras: Any = None) -> None:
     """Sets the dtype policy that new layers get.
 
     Args:
-        name: ``"float32"``, ``"mixed_float16"`` and so on, or a policy object of this Keras.
-        keras: The Keras module; without it, the one that is loaded.
+        name: ``"float32"``, ``"mixed_float16"`` and so on, or a policy object, which is for its own Keras.
+        keras: The Keras module; without it, each that is loaded (TensorFlow 2.21 loads ``keras`` beside
+            ``tf_keras``).
 
     Raises:
-        ValueError: If this Keras on this backend has no floating policy of that name; it lists those that
-            it has.
+        ValueError: If one of them has no floating policy of that name on its backend; it lists those that
+            it has. Nothing is changed then.
         TypeError: If `name` is neither a name nor a policy of this Keras.
         RuntimeError: If no Keras is loaded.
 
@@ -65,8 +69,13 @@ def set_policy(name: Any, *, keras: Any = None) -> None:
 
     Source: ``set_global_policy`` of Keras 2, ``keras.config.set_dtype_policy`` of Keras 3.
     """
-    module = _chosen(keras)
-    _mixed_precision(module).set_global_policy(_policy(name, module))
+    wanted = _wanted(name, keras)
+    former = _former(wanted)
+    try:
+        _set(wanted)
+    except BaseException:
+        _set(former)
+        raise
 
 
 @contextlib.contextmanager
@@ -74,15 +83,15 @@ def policy(name: Any, *, keras: Any = None) -> Iterator[str]:
     """Sets the dtype policy that new layers get, for a block.
 
     Args:
-        name: ``"float32"``, ``"mixed_float16"`` and so on, or a policy object of this Keras.
-        keras: The Keras module; without it, the one that is loaded.
+        name: ``"float32"``, ``"mixed_float16"`` and so on, or a policy object, which is for its own Keras.
+        keras: The Keras module; without it, each that is loaded.
 
     Yields:
-        The name of the policy. After the block, however it is left, the policy object from before is
+        The name of the policy. After the block, however it is left, the policy objects from before are
         there again.
 
     Raises:
-        ValueError: If this Keras on this backend has no floating policy of that name; it lists those that
+        ValueError: If one of them has no floating policy of that name on its backend; it lists those that
             it has.
         TypeError: If `name` is neither a name nor a policy of this Keras.
         RuntimeError: If no Keras is loaded.
@@ -97,34 +106,62 @@ def policy(name: Any, *, keras: Any = None) -> Iterator[str]:
 
     Source: no Keras has one; in its place stands ``set_global_policy`` twice, and an exception between.
     """
-    module = _chosen(keras)
-    wanted, names = _policy(name, module), _mixed_precision(module)
-    former = names.global_policy()
-    if names.global_policy() is not former:  # Keras 2 makes one at each call while none is set, from `floatx`
-        former = None
-    names.set_global_policy(wanted)
+    wanted = _wanted(name, keras)
+    former = _former(wanted)
     try:
-        yield str(wanted.name)
+        _set(wanted)
+        yield str(wanted[0][1].name)
     finally:
-        names.set_global_policy(former)
+        _set(former)
 
 
 def policy_names(keras: Any = None) -> tuple[str, ...]:
     """The names of floating policies that this Keras has on its backend; found by trying them."""
-    module = _chosen(keras)
+    module = _chosen(keras)[0]
     return tuple(name for name in (*_PLAIN, *_QUANTIZED) if _made(name, module) is not None)
 
 
-def _chosen(keras: Any) -> Any:
-    """The Keras module that is meant."""
+def _chosen(keras: Any) -> list[Any]:
+    """The Keras modules that are meant, the one that this process would take first."""
     if keras is not None:
         if not hasattr(_mixed_precision(keras), "set_global_policy"):
             raise TypeError(f"`keras` is to be a Keras module, such as tf.keras; got {_keras.describe(keras)}.")
-        return keras
-    package = keras_info().package
-    if package not in sys.modules:
-        raise RuntimeError(f"No Keras is loaded whose policy could be meant: `import {package}` first, or pass it.")
-    return sys.modules[package]
+        return [keras]
+    wanted = keras_info().package
+    loaded = [sys.modules[package] for package in _keras.PACKAGES if package in sys.modules]
+    loaded = [module for module in loaded if hasattr(_mixed_precision(module), "set_global_policy")]
+    if not loaded:
+        raise RuntimeError(f"No Keras is loaded whose policy could be meant: `import {wanted}` first, or pass it.")
+    return sorted(loaded, key=lambda module: module.__name__ != wanted)
+
+
+def _wanted(name: Any, keras: Any) -> list[tuple[Any, Any]]:
+    """Each Keras that is meant with its policy object, before anything is set. A policy object is for its own Keras."""
+    modules, own = _chosen(keras), _package_of(name)
+    if keras is None and own in sys.modules:
+        modules = [sys.modules[own]]
+    return [(module, _policy(name, module)) for module in modules]
+
+
+def _package_of(policy: Any) -> str:
+    """The Keras that a policy object is of; empty for a name, or what no Keras has made."""
+    packages = (_keras.package_of(base.__module__) for base in type(policy).__mro__)
+    return next((package for package in packages if package in _keras.PACKAGES), "")
+
+
+def _former(wanted: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """The same Kerases with what is set now: None on a Keras 2 that makes a policy at each call, from ``floatx``."""
+    found = []
+    for module, _ in wanted:
+        names = _mixed_precision(module)
+        policy = names.global_policy()
+        found.append((module, policy if names.global_policy() is policy else None))
+    return found
+
+
+def _set(policies: list[tuple[Any, Any]]) -> None:
+    for module, policy in policies:
+        _mixed_precision(module).set_global_policy(policy)
 
 
 def _mixed_precision(keras: Any) -> Any:
@@ -136,7 +173,7 @@ def _policy(name: Any, keras: Any) -> Any:
     """The policy object of a name, or the policy object itself; an error that says what there is otherwise."""
     if not isinstance(name, str):
         if all(hasattr(name, part) for part in ("name", "compute_dtype", "variable_dtype")):
-            if _keras.package_of(type(name).__module__) not in (keras_info(keras).package, None):
+            if _package_of(name) not in (keras_info(keras).package, ""):
                 raise TypeError(f"The policy {name!r} is of another Keras than {keras_info(keras)}: pass its name.")
             return name
         raise TypeError(f"A dtype policy is given by its name or as a policy object; got {_keras.describe(name)}.")

@@ -1,7 +1,6 @@
 """`install()`: every loaded Keras and later ones, once, and away without a trace."""
 
 import importlib
-import importlib.metadata
 import subprocess
 import sys
 
@@ -191,12 +190,7 @@ def test_a_module_of_keras_that_is_imported_later_is_mended(monkeypatch, tmp_pat
     assert sys.meta_path == path
 
 
-def has_both():
-    names = {dist.metadata["Name"].lower().replace("-", "_") for dist in importlib.metadata.distributions()}
-    return {"keras", "tf_keras"} <= names
-
-
-@pytest.mark.skipif(not has_both(), reason="only the tf_keras environments have two Kerases")
+@pytest.mark.skipif(not zoo.has_both(), reason="only the tf_keras environments have two Kerases")
 def test_two_kerases_in_one_process_are_both_mended():
     code = (
         "import tf_keras, keras, keras_buildfix as kb\n"

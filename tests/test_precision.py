@@ -5,6 +5,7 @@ import collections
 import contextlib
 import copy
 import functools
+import importlib
 import inspect
 import pickle
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import precision_zoo
 import pytest
+import zoo
 from conftest import INFO, KERAS
 from precision_zoo import TOLERANCE, Ops
 
@@ -119,7 +121,7 @@ def test_a_policy_that_follows_floatx_goes_on_following_it():
         pass
     KERAS.backend.set_floatx("float64")
     try:
-        assert get_policy() == "float64"
+        assert get_policy(keras=KERAS) == "float64"
     finally:
         KERAS.backend.set_floatx("float32")
 
@@ -133,6 +135,35 @@ def test_a_policy_is_set_by_name_or_object_and_for_any_module_of_a_keras(before)
     assert get_policy(keras=KERAS) == "mixed_bfloat16"
     with policy(before, keras=KERAS):
         assert KERAS.mixed_precision.global_policy() is before
+
+
+@pytest.mark.skipif(not zoo.has_both(), reason="only the tf_keras environments have two Kerases")
+def test_a_policy_holds_for_each_keras_that_is_loaded(before):
+    both = [importlib.import_module(name) for name in ("keras", "tf_keras")]
+
+    def policies():
+        return [module.layers.Dense(1).compute_dtype for module in both]
+
+    with policy("mixed_float16"):
+        assert policies() == ["float16", "float16"]
+        assert get_policy() == "mixed_float16"
+        with policy("mixed_bfloat16", keras=both[0]):
+            assert policies() == ["bfloat16", "float16"]
+            with pytest.raises(
+                RuntimeError, match=r"'mixed_float16' of tf_keras 2.*'mixed_bfloat16' of keras 3.*keras="
+            ):
+                get_policy()
+            assert [get_policy(keras=module) for module in both] == ["mixed_bfloat16", "mixed_float16"]
+    set_policy("mixed_bfloat16")
+    assert policies() == ["bfloat16", "bfloat16"]
+    own = both[1].mixed_precision.Policy("float32")
+    set_policy(own)  # an object is of one Keras
+    assert policies() == ["bfloat16", "float32"]
+    with pytest.raises(ValueError, match=r"tf_keras 2.* has no floating dtype policy 'float8_from_float32'"):
+        set_policy("float8_from_float32")
+    assert policies() == ["bfloat16", "float32"]
+    set_policy("float32")
+    assert policies() == ["float32", "float32"]
 
 
 @pytest.mark.parametrize("name", ["mixed_flaot16", "int32", "_infer", "string", ""])
@@ -177,10 +208,10 @@ def test_what_is_no_policy_or_no_keras_is_an_error():
         with pytest.raises(TypeError, match="by its name or as a policy object; got"):
             set_policy(wrong)
     with policy(Policy("float16")):  # of a user's own class
-        assert get_policy() == "float16"
+        assert get_policy(keras=KERAS) == "float16"
     Policy.__module__ = "tf_keras.src.mixed_precision" if INFO.package == "keras" else "keras.src.dtype_policies"
     with pytest.raises(TypeError, match="is of another Keras than"):
-        set_policy(Policy("float16"))
+        set_policy(Policy("float16"), keras=KERAS)
     with pytest.raises(TypeError, match="is to be a Keras module"):
         get_policy(keras=np)
 

@@ -6,6 +6,7 @@ names of their own, since pickle and Keras's files look classes up by name.
 
 import concurrent.futures
 import contextlib
+import importlib.metadata
 
 from conftest import INFO, KERAS
 
@@ -139,3 +140,9 @@ def in_range(first, last):
     """Whether this Keras lies between two releases, both included."""
     release = tuple(int(part) for part in INFO.version.split(".")[:2])
     return first <= release <= last
+
+
+def has_both():
+    """Whether Keras 3 and tf_keras are both installed."""
+    names = {dist.metadata["Name"].lower().replace("-", "_") for dist in importlib.metadata.distributions()}
+    return {"keras", "tf_keras"} <= names
