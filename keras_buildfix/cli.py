@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import keras_buildfix
 from keras_buildfix.cli_weights import add_weights
+from keras_buildfix.skipped import search_modules
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,13 +56,28 @@ def _info(args: argparse.Namespace) -> int:
 
 
 def _skipped(args: argparse.Namespace) -> int:
-    """Exit code 1 if anything was found, as a linter does."""
+    """Exit code 1 if anything was found, as a linter does; 2 if something could not be looked at."""
     sys.path.insert(0, os.getcwd())
-    found = [finding for name in args.package for finding in keras_buildfix.skipped_builds(name)]
-    for finding in found:
-        print(finding)
-    print(f"{len(found)} skipped build(s) on {keras_buildfix.keras_info()}", file=sys.stderr)
-    return 1 if found else 0
+    found = classes = modules = 0
+    wrong = []
+    for name in args.package:
+        try:
+            search = search_modules(name)
+        except (ImportError, TypeError) as error:
+            wrong.append(str(error))
+            continue
+        for finding in search.findings:
+            print(finding)
+        found, classes, modules = found + len(search.findings), classes + search.classes, modules + search.modules
+        if search.unimportable:
+            wrong += [] if args.allow_unimportable else [f"{search.left_out} (--allow-unimportable lets them be)"]
+        if not search.classes:
+            wrong.append(search.nothing)
+    for problem in wrong:
+        print(f"keras-buildfix: {problem}", file=sys.stderr)
+    looked_at = f"{classes} layer class(es) of {modules} module(s)"
+    print(f"{found} skipped build(s) in {looked_at} on {keras_buildfix.keras_info()}", file=sys.stderr)
+    return 2 if wrong else int(found > 0)
 
 
 def _affected(args: argparse.Namespace) -> int:
@@ -89,6 +105,9 @@ def _parser() -> argparse.ArgumentParser:
 
     skipped = commands.add_parser("skipped", help="find the layers of a package whose build() is skipped here")
     skipped.add_argument("package", nargs="+", help="an installed package or module, by its import name")
+    skipped.add_argument(
+        "--allow-unimportable", action="store_true", help="succeed though modules can't be imported here"
+    )
     skipped.set_defaults(command=_skipped)
 
     affected = commands.add_parser("affected", help="the built-in layers whose subclasses lose their build()")

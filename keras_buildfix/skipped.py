@@ -14,7 +14,9 @@ from typing import Any
 from keras_buildfix import _keras, _private
 from keras_buildfix._code import attributes_stored, function_code, sees_to_built
 from keras_buildfix.build import is_mended
-from keras_buildfix.info import keras_info
+
+#: So many modules that can't be imported are named in a message.
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,8 @@ def skipped_builds(target: object) -> list[SkippedBuild]:
     """Which builds would be, or were, skipped on the Keras at hand; no layer is called or built for it.
 
     Args:
-        target: A layer class; a layer or model, with all layers inside it; a module; or the name of an
-            installed package, which is imported with all its submodules.
+        target: A layer class; a layer or model, with all layers inside it; a module or the name of one; or
+            a package or its name, all submodules of which are imported.
 
     Returns:
         One finding for each class (or layer) whose ``build`` Keras passes over, in order of file and
@@ -61,7 +63,8 @@ def skipped_builds(target: object) -> list[SkippedBuild]:
         can't be imported is named in a warning.
 
     Raises:
-        TypeError: If `target` is none of these, or a module without any Keras.
+        TypeError: If `target` is none of these.
+        ValueError: If no class of a Keras layer is in the modules: nothing was looked at then.
         ModuleNotFoundError: If there is no package of that name.
 
     Example:
@@ -72,11 +75,13 @@ def skipped_builds(target: object) -> list[SkippedBuild]:
 
     Source: 7 of about 130 public libraries are hit; in 4 of them ``build`` comes from a mixin.
     """
-    if isinstance(target, str):
-        return _ordered(_in_classes(_layer_classes(_import_all(target))))
-    if inspect.ismodule(target):
-        keras_info(target)  # raises for a module without any Keras
-        return _ordered(_in_classes(_layer_classes([target])))
+    if isinstance(target, (str, ModuleType)):
+        search = search_modules(target)
+        if search.unimportable:
+            warnings.warn(f"skipped_builds: {search.left_out}", stacklevel=2)
+        if not search.classes:
+            raise ValueError(f"skipped_builds: {search.nothing}")
+        return search.findings
     if isinstance(target, type):
         return _ordered(_in_classes([_keras.layer_class(target, "skipped_builds")]))
     if _keras.layer_base(type(target)) is None:
@@ -85,6 +90,49 @@ def skipped_builds(target: object) -> list[SkippedBuild]:
             f"installed package; got {_keras.describe(target)}."
         )
     return _ordered(_in_layers(_private.nested_layers(target)))
+
+
+@dataclass(frozen=True)
+class ModuleSearch:
+    """What came of a search through the modules of a package.
+
+    Attributes:
+        name: Its name.
+        findings: As ``skipped_builds`` gives them.
+        classes: How many layer classes were looked at.
+        modules: How many modules were.
+        unimportable: Modules that can't be imported here, each with the error.
+    """
+
+    name: str
+    findings: list[SkippedBuild]
+    classes: int
+    modules: int
+    unimportable: list[str]
+
+    @property
+    def left_out(self) -> str:
+        """What was not looked at, in a line."""
+        shown = "; ".join(self.unimportable[:_SHOWN])
+        more = f"; and {len(self.unimportable) - _SHOWN} more" if len(self.unimportable) > _SHOWN else ""
+        whole = self.modules + len(self.unimportable)
+        return f"{self.name}: {len(self.unimportable)} of {whole} modules can't be imported here: {shown}{more}"
+
+    @property
+    def nothing(self) -> str:
+        """That there was nothing to look at, in a line."""
+        return f"{self.name}: there is no layer class in it ({self.modules} modules); nothing was looked at"
+
+
+def search_modules(target: str | ModuleType) -> ModuleSearch:
+    """Looks for skipped builds in a module, or in a package with all its submodules, by name or as a module.
+
+    Raises:
+        ModuleNotFoundError: If there is no module of that name.
+    """
+    modules, failed = _import_all(target)
+    classes = _layer_classes(modules)
+    return ModuleSearch(modules[0].__name__, _ordered(_in_classes(classes)), len(classes), len(modules), failed)
 
 
 def _in_classes(classes: Iterable[type]) -> Iterator[SkippedBuild]:
@@ -181,26 +229,20 @@ def _layer_classes(modules: Iterable[ModuleType]) -> list[type]:
     return list(found.values())
 
 
-def _import_all(name: str) -> list[ModuleType]:
-    """A package and all its submodules, imported; a warning names those that can't be."""
-    if not name:
+def _import_all(target: str | ModuleType) -> tuple[list[ModuleType], list[str]]:
+    """A module and, if it is a package, all its submodules, imported; and those that can't be, each with the error."""
+    if not target:
         raise ModuleNotFoundError("There is no module without a name: give the import name of an installed package.")
-    package = importlib.import_module(name)
-    modules, failed = [package], []
-    for found in pkgutil.walk_packages(getattr(package, "__path__", ()), f"{name}.", onerror=lambda _: None):
+    top = importlib.import_module(target) if isinstance(target, str) else target
+    modules, failed = [top], []
+    for found in pkgutil.walk_packages(getattr(top, "__path__", ()), f"{top.__name__}.", onerror=lambda _: None):
         if found.name.rpartition(".")[2] == "__main__":
             continue  # a program, not a place for classes
         try:
             modules.append(importlib.import_module(found.name))
         except (Exception, SystemExit) as error:
             failed.append(f"{found.name} ({type(error).__name__}: {error})")
-    if failed:
-        warnings.warn(
-            f"skipped_builds({name!r}) could not look at {len(failed)} of {len(modules) + len(failed)} modules, "
-            f"which can't be imported here: {'; '.join(failed)}",
-            stacklevel=3,
-        )
-    return modules
+    return modules, failed
 
 
 def _ordered(findings: Iterable[SkippedBuild]) -> list[SkippedBuild]:

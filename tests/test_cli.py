@@ -83,9 +83,34 @@ def test_skipped_builds_of_a_module_are_printed(project, monkeypatch, capsys):
     expected = [name for name in ("Reshape", "Softmax") if name in affected_layers(INFO.version)]
     assert code == bool(expected)
     assert len(printed.out.splitlines()) == len(expected)
-    assert f"{len(expected)} skipped build(s) on {INFO}" in printed.err
+    assert printed.err == f"{len(expected)} skipped build(s) in 2 layer class(es) of 1 module(s) on {INFO}\n"
     for line in printed.out.splitlines():
         assert line.startswith(f"{project / 'scaled.py'}:")
+
+
+def test_the_gate_is_shut_where_it_could_not_look(project, monkeypatch, capsys):
+    """Findings are printed all the same, whatever comes after them."""
+    monkeypatch.chdir(project)
+    monkeypatch.syspath_prepend(project)
+    (project / "library").mkdir()
+    (project / "library" / "__init__.py").write_text("import scaled\nclass Own(scaled.Scaled): pass\n")
+    (project / "library" / "broken.py").write_text("import no_such_thing\n")
+    number = len([name for name in ("Reshape", "Softmax") if name in affected_layers(INFO.version)])
+    try:
+        assert main(["skipped", "library", "json", "no_such_package", "scaled"]) == 2
+        printed = capsys.readouterr()
+        own = int("Reshape" in affected_layers(INFO.version))
+        assert len(printed.out.splitlines()) == own + number
+        *said, total = printed.err.splitlines()
+        assert said[0].startswith("keras-buildfix: library: 1 of 2 modules can't be imported here: library.broken (Mod")
+        assert said[0].endswith("(--allow-unimportable lets them be)")
+        assert said[1].startswith("keras-buildfix: json: there is no layer class in it")
+        assert said[2:] == ["keras-buildfix: No module named 'no_such_package'"]
+        assert total.startswith(f"{own + number} skipped build(s) in 3 layer class(es) of ")
+        assert main(["skipped", "--allow-unimportable", "library"]) == own
+    finally:
+        for name in ("library", "library.broken", "scaled"):
+            sys.modules.pop(name, None)
 
 
 def test_questions_are_answered(capsys):

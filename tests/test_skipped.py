@@ -1,5 +1,6 @@
 """`skipped_builds` finds what would be, or was, skipped, without calling a layer."""
 
+import importlib
 import sys
 import types
 
@@ -158,23 +159,27 @@ def test_a_module_and_a_package_are_searched(tmp_path, monkeypatch):
     )
     (package / "broken.py").write_text("import there_is_no_such_module\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.warns(UserWarning, match=r"could not look at 1 of 4 modules.*layer_library.broken.*no_such_module"):
-        found = skipped_builds("layer_library")
     expected = [("layer_library.deep.pool.Deep", 3), ("layer_library.deep.pool.Outer.Inner", 7)]
-    assert [(f.cls, f.line) for f in found] == ([] if SOUND else expected)
+    for target in ("layer_library", sys.modules.get("layer_library") or importlib.import_module("layer_library")):
+        with pytest.warns(UserWarning, match=r"1 of 4 modules can't be imported.*layer_library.broken.*no_such_module"):
+            found = skipped_builds(target)
+        assert [(f.cls, f.line) for f in found] == ([] if SOUND else expected)
+    for name in [name for name in sys.modules if name.startswith("layer_library")]:
+        monkeypatch.delitem(sys.modules, name)
 
 
 @pytest.mark.parametrize(
     ("target", "error", "said"),
     [
-        (types.ModuleType("empty"), TypeError, "has to do with Keras; got the module empty"),
+        (types.ModuleType("empty"), ValueError, "empty: there is no layer class in it .1 modules.; nothing was"),
+        ("json.decoder", ValueError, "json.decoder: there is no layer class in it"),
         (test_what_is_mended_is_not_found, TypeError, "got the function"),
         (int, TypeError, "got the class builtins.int"),
         (3.5, TypeError, "got 3.5"),
         ("", ModuleNotFoundError, "no module without a name"),
         ("there_is_no_such_package", ModuleNotFoundError, "there_is_no_such_package"),
     ],
-    ids=["module", "function", "class", "number", "empty", "name"],
+    ids=["module", "without layers", "function", "class", "number", "empty", "name"],
 )
 def test_bad_input_is_told(target, error, said):
     with pytest.raises(error, match=said):
