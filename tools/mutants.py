@@ -65,8 +65,8 @@ MUTANTS = [
     Mutant(
         "the decorator mends nothing",
         "build.py",
-        '_mend(_keras.layer_class(cls, "deferred_build"))',
-        '_keras.layer_class(cls, "deferred_build")',
+        "    _mend(cls)\n    return cls",
+        "    return cls",
         "keras3.9-jax",
         "test_ways",
     ),
