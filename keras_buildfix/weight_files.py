@@ -385,7 +385,7 @@ def _read(path: str, file: IO[bytes]) -> WeightFile:
         form = "keras"
         inner, at, length = keras_zip.weights_in(file)
         try:
-            entries, layout, writer, opened = hdf5.read(inner, at, length)
+            entries, layout, writer, opened = hdf5.read(inner, at, length, keras_zip.config_in(file))
         except BaseException:
             inner.close()
             raise

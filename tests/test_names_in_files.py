@@ -124,7 +124,7 @@ def save(model, path):
 
 def has_names(path):
     with read_weights(path) as file:
-        return file.layout != "structure" or any(entry.layer_name for entry in file.entries.values())
+        return file.layout != "structure" or any(any(entry.layer_names) for entry in file.entries.values())
 
 
 def same(model, expected):
@@ -141,6 +141,7 @@ def test_branches_that_are_made_in_another_order_keep_their_weights(kind, make, 
             continue  # its class is not registered; 2.12 writes an HDF5 file, of functional models only
         save(model, path := str(tmp_path / f"model{ending}"))
         load_weights(other := make(kind, ("right", "left")), path)
+        assert has_names(path) or ending == ".weights.h5"  # before 3.9; a .keras file has them in its config
         assert same(other, expected) is has_names(path), ending
 
 

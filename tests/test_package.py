@@ -52,6 +52,7 @@ FLOORS = [
         "_private_training",
         "_private_state",
         "formats._hdf5_text",
+        "formats._model_config",
         "formats._replacing",
         "weight_report",
     },

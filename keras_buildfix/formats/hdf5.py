@@ -17,6 +17,7 @@ from typing import IO, Any
 from keras_buildfix._entries import Array, Entry, is_structural
 from keras_buildfix.formats._bytes import BadFileError, from_bits, is_plausible, read_at, to_bits
 from keras_buildfix.formats._hdf5_text import Texts
+from keras_buildfix.formats._model_config import layer_names
 
 #: What is undone here: deflate, shuffle, a checksum that is not looked at.
 _DEFLATE, _SHUFFLE, _CHECKSUM = 1, 2, 3
@@ -33,8 +34,16 @@ _HALF_WRITTEN = " (Keras 2, and 3.0 to 3.2, stop half-way where two weights in a
 _OWN_WEIGHTS = "top_level_model_weights"
 
 
-def read(file: IO[bytes], start: int = 0, size: int | None = None) -> tuple[dict[str, Entry], str, str, Any]:
+def read(
+    file: IO[bytes], start: int = 0, size: int | None = None, config: bytes = b""
+) -> tuple[dict[str, Entry], str, str, Any]:
     """The weights in a file, or in a part of it that is an HDF5 file.
+
+    Args:
+        file: The file.
+        start: Where in it the HDF5 file begins.
+        size: How long that is.
+        config: The config of the model, which tells the names of layers that the file itself does not.
 
     Returns:
         The entries, the layout (``"layers"``, ``"structure"`` or ``"names"``), the Keras that wrote it,
@@ -45,7 +54,7 @@ def read(file: IO[bytes], start: int = 0, size: int | None = None) -> tuple[dict
     opened = None
     try:
         opened = h5py.File(file.name if start == 0 else _Part(file, start, size), "r")
-        entries, layout, writer = _Reader(h5py, opened, file, start, size).entries()
+        entries, layout, writer = _Reader(h5py, opened, file, start, size).entries(config)
         return entries, layout, writer, opened
     except Exception as error:  # libhdf5 raises all sorts on broken input
         if opened is not None:
@@ -96,7 +105,7 @@ class _Reader:
             raise BadFileError("it is an HDF5 file of a kind that no Keras writes.")
         self.paths = self._paths()
 
-    def entries(self) -> tuple[dict[str, Entry], str, str]:
+    def entries(self, config: bytes) -> tuple[dict[str, Entry], str, str]:
         version = self._text(self.opened, "keras_version")
         for top in ("", "model_weights"):
             group = self.opened[top] if top and top in self.paths else self.opened if not top else None
@@ -104,7 +113,7 @@ class _Reader:
                 version = version or self._text(group, "keras_version")
                 return self._layers(group, f"{top}/" if top else ""), "layers", version
         entries: dict[str, Entry] = {}
-        names = self._layer_names()
+        names = self._layer_names() or layer_names(config, self.paths)
         for path in self.paths:
             if path.startswith(("optimizer/", "_optimizer/")) or path.endswith("/vars") or path == "vars":
                 continue

@@ -1,4 +1,4 @@
-"""``.keras`` of Keras 2.13 and later: a zip with an HDF5 file of weights in it. Nothing else in it is looked at."""
+"""``.keras`` of Keras 2.13 and later: a zip with an HDF5 file of weights in it, and a config with the layers' names."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from typing import IO
 from keras_buildfix.formats._bytes import BadFileError, is_plausible, start_of_member
 
 _WEIGHTS = "model.weights.h5"
+_CONFIG = "config.json"
+_READ = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others inflate without limit
+#: A config that is larger is not read: only the names of layers are wanted of it.
+_LARGEST_CONFIG = 16 << 20
 _CHUNK = 1 << 20
 
 
@@ -20,7 +24,7 @@ def is_model(file: IO[bytes]) -> bool:
         names = zipfile.ZipFile(file).namelist()
     except Exception:  # whatever is wrong with it is said when it is read
         return False
-    return _WEIGHTS in names or "config.json" in names
+    return _WEIGHTS in names or _CONFIG in names
 
 
 def weights_in(file: IO[bytes]) -> tuple[IO[bytes], int, int]:
@@ -38,7 +42,7 @@ def weights_in(file: IO[bytes]) -> tuple[IO[bytes], int, int]:
             raise BadFileError(
                 f"its {_WEIGHTS} claims {info.file_size:,} bytes, and stores {info.compress_size:,}: not believed."
             )
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # the others inflate without limit
+        if info.compress_type not in _READ:
             raise BadFileError(f"its {_WEIGHTS} is compressed in a way that is not read.")
         with archive.open(info) as member:  # compares the names and sizes in both of the zip's headers
             if info.compress_type == zipfile.ZIP_STORED:
@@ -51,3 +55,17 @@ def weights_in(file: IO[bytes]) -> tuple[IO[bytes], int, int]:
         raise
     except Exception as error:  # zipfile raises all sorts on broken input
         raise BadFileError(f"it is no whole zip: {type(error).__name__}: {error}") from None
+
+
+def config_in(file: IO[bytes]) -> bytes:
+    """The config of a model; empty if there is none that can be read, since the weights do not need it."""
+    try:
+        archive = zipfile.ZipFile(file)
+        (info,) = [info for info in archive.infolist() if info.filename == _CONFIG]
+        believed = info.file_size <= _LARGEST_CONFIG and is_plausible(info.file_size, info.compress_size)
+        if info.flag_bits & 1 or not believed or info.compress_type not in _READ:
+            return b""
+        with archive.open(info) as member:
+            return member.read(_LARGEST_CONFIG)
+    except Exception:  # zipfile raises all sorts on broken input
+        return b""

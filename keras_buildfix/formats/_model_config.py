@@ -1,0 +1,87 @@
+"""What the layers of a saved model are called, by their groups in its file of weights: as its config has it.
+
+Before Keras 3.9 the file of weights in a ``.keras`` file has no names, only classes and numbers in the order of
+the model's layers (measured: 2.12 to 3.8). The config beside it lists the same layers in the same order.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+#: Where Keras files the layers of a model: 3.0 to nightly and 2.13 on; 2.12.
+_CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
+
+
+def layer_names(config: bytes, paths: Iterable[str]) -> dict[str, str]:
+    """The names of layers in functional and sequential models, those in each other too.
+
+    Args:
+        config: A model's ``config.json``. Whatever is not as Keras writes it tells nothing.
+        paths: All paths in the file of weights.
+
+    Returns:
+        The path of a layer's group -> its name.
+    """
+    children: dict[str, list[str]] = {}
+    for path in paths:
+        parent, _, name = path.rpartition("/")
+        children.setdefault(parent, []).append(name)
+    found: dict[str, str] = {}
+    try:
+        waiting: list[tuple[str, Any]] = [("", json.loads(config))]
+    except (ValueError, RecursionError):
+        return {}
+    while waiting:
+        at, model = waiting.pop()
+        layers = _layers(model)
+        for container in _CONTAINERS:
+            place = f"{at}{container}"
+            groups: dict[str, dict[int, str]] = {}
+            for name in children.get(place, ()):
+                kind, number = _counted(name)
+                groups.setdefault(kind, {})[number] = f"{place}/{name}"
+            if all(_is_told(groups[kind], layers.get(kind, [])) for kind in groups):
+                for kind, paths_of in groups.items():
+                    step = 1 if max(paths_of) < len(layers[kind]) else 2
+                    for number, path in paths_of.items():
+                        layer = layers[kind][number // step]
+                        found[path] = layer["config"]["name"]
+                        waiting.append((f"{path}/", layer))
+    return found
+
+
+def _layers(model: Any) -> dict[str, list[Any]]:
+    """The layers that a model's config lists, by what their groups are called without the number: the class."""
+    layers = _get(_get(model, "config"), "layers")
+    found: dict[str, list[Any]] = {}
+    for layer in layers if isinstance(layers, list) else ():
+        cls, name = _get(layer, "class_name"), _get(_get(layer, "config"), "name")
+        if not isinstance(cls, str) or not isinstance(name, str):
+            return {}
+        found.setdefault(re.sub(r"\W|_", "", cls).lower(), []).append(layer)
+    return found
+
+
+def _is_told(numbers: Collection[int], layers: Sequence[Any]) -> bool:
+    """Whether the numbers of a class's groups tell which of its layers each is.
+
+    2.13 counts by two. A layer that lies elsewhere too may have no group: then even numbers could be either.
+    """
+    if max(numbers) >= len(layers):
+        return sorted(numbers) == list(range(0, 2 * len(layers), 2))
+    return max(numbers) < 2 or len(numbers) == len(layers) or any(number % 2 for number in numbers)
+
+
+def _counted(group: str) -> tuple[str, int]:
+    """The class and the number in a group's name: ``conv2d_1`` is the second of its class."""
+    base, _, number = group.rpartition("_")
+    if base and number.isdecimal():
+        return base.replace("_", ""), int(number)
+    return group.replace("_", ""), 0
+
+
+def _get(thing: Any, key: str) -> Any:
+    return thing.get(key) if isinstance(thing, dict) else None
