@@ -30,6 +30,11 @@ def test_a_group_has_the_class_and_the_number_of_its_layer():
     assert names(TWO, "dense_1") == {"dense_1": "right"}  # one that is filed elsewhere has no group
 
 
+def test_a_functional_model_notes_the_name_of_a_layer_whose_config_leaves_it_out():
+    layer = {"class_name": "Block", "name": "mine", "config": {"trainable": True}}
+    assert names(model(layer), "block") == {"block": "mine"}
+
+
 def test_models_in_each_other_are_followed():
     config = model(("Dense", "top"), model(("Dense", "deep"), cls="Sequential", name="inner"))
     paths = ["layers/dense", "layers/sequential", "layers/sequential/layers/dense", "layers/sequential/vars"]

@@ -48,7 +48,7 @@ def layer_names(config: bytes, paths: Iterable[str]) -> dict[str, str]:
                     step = 1 if max(paths_of) < len(layers[kind]) else 2
                     for number, path in paths_of.items():
                         layer = layers[kind][number // step]
-                        found[path] = layer["config"]["name"]
+                        found[path] = _name(layer) or ""
                         waiting.append((f"{path}/", layer))
     return found
 
@@ -58,11 +58,17 @@ def _layers(model: Any) -> dict[str, list[Any]]:
     layers = _get(_get(model, "config"), "layers")
     found: dict[str, list[Any]] = {}
     for layer in layers if isinstance(layers, list) else ():
-        cls, name = _get(layer, "class_name"), _get(_get(layer, "config"), "name")
-        if not isinstance(cls, str) or not isinstance(name, str):
+        cls = _get(layer, "class_name")
+        if not isinstance(cls, str) or _name(layer) is None:
             return {}
         found.setdefault(re.sub(r"\W|_", "", cls).lower(), []).append(layer)
     return found
+
+
+def _name(layer: Any) -> str | None:
+    """The name of a layer: a functional model notes it itself, for a class whose config leaves it out."""
+    name = _get(layer, "name") or _get(_get(layer, "config"), "name")
+    return name if name and isinstance(name, str) else None
 
 
 def _is_told(numbers: Collection[int], layers: Sequence[Any]) -> bool:
