@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any
 
-from keras_buildfix import _keras, _private, _private_precision, _private_signatures
+from keras_buildfix import _keras, _private, _private_precision, _private_signatures, composites
 from keras_buildfix._wrapping import home_of
 from keras_buildfix.plain_shapes import passed_on, plain_shapes
 
@@ -508,6 +508,8 @@ def _meant(
 
 def build_handed_over(layer: Any, owner: type, following: Any) -> Any:
     """What ``super().build`` is in a body: the built-in's, which gets the shapes that it names."""
+    if _private_signatures.is_default(following) and _private.wraps_build(type(layer)):
+        return composites.default_build(layer, following)
     after = _owner(type(layer), "build", owner)
     if after is None or not _keras.belongs_to_keras(after) or not inspect.ismethod(following):
         return following
@@ -556,3 +558,9 @@ class HandsOver:
 
     build: Any = HandedOver(build_handed_over)
     call: Any = HandedOver(call_handed_over)
+    compute_output_shape: Any = HandedOver(composites.output_shape_handed_over)
+    get_build_config: Any = HandedOver(composites.build_config_handed_over)
+    build_from_config: Any = HandedOver(composites.build_from_config_handed_over)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return composites.reduced(self, protocol, super().__reduce_ex__)

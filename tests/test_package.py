@@ -28,6 +28,7 @@ FLOORS = [
     {"waiting_weights", "optimizer_state", "selecting", "trainable_flags", "trainable_report"},
     {"weight_setting", "portable", "weight_pairing", "losing"},
     {"signatures"},
+    {"composites"},
     {"own_loading"},
     {"weight_assigning", "weight_structure", "extra_weights", "raw_variables"},
     {"_extra_entries", "structure_groups"},
