@@ -349,23 +349,30 @@ def _shapes(value: Any) -> Any:
 
 
 def _take_states_of_lists(cls: type, mixin: type) -> None:
-    """Has a recurrent ``call`` of Keras 3's signature get its states on Keras 2, which puts them behind the inputs."""
+    """Has a recurrent ``call`` of Keras 3's signature get its states on Keras 2, which puts them behind the inputs.
+
+    ``constants``, which the ``Bidirectional`` of Keras 2 hands also where there are none, are left out.
+    """
     family = _family(cls, mixin)
     call: Any = cls.call  # type: ignore[attr-defined]
-    if family is None or family.orders[1] is not _RECURRENT[1] or family.order is not _RECURRENT[1]:
+    if family is None or "initial_state" not in family.names or hasattr(call, _TAKES_STATES):
         return
-    if not inspect.isfunction(call) or "initial_state" not in _named(_parameters(call)) or call is family.builtin:
-        return
-    if hasattr(call, _TAKES_STATES):
+    names = _named(_parameters(call))
+    of_lists = family.order is _RECURRENT[1] and "initial_state" in names
+    takes_any = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in _parameters(call))
+    no_constants = "constants" in family.names and "constants" not in names and not takes_any
+    if not inspect.isfunction(call) or not (of_lists or no_constants):
         return
 
     @functools.wraps(call)
-    def with_states(self: Any, first: Any, *args: Any, **kwargs: Any) -> Any:
+    def with_states(self: Any, *args: Any, **kwargs: Any) -> Any:
         run = _private_precision.as_autograph_has_it(call, home_of(type(self)).base)
-        if isinstance(first, list) and len(first) > 1 and not args and kwargs.get("initial_state") is None:
-            kwargs["initial_state"] = first[1:]
-            first = first[0]
-        return run(self, first, *args, **kwargs)
+        if no_constants and kwargs.get("constants", ...) is None:
+            del kwargs["constants"]
+        if of_lists and len(args) == 1 and isinstance(args[0], list) and kwargs.get("initial_state") is None:
+            kwargs["initial_state"] = args[0][1:] or None
+            args = (args[0][0],)
+        return run(self, *args, **kwargs)
 
     setattr(with_states, _TAKES_STATES, True)
     with_states.__signature__ = inspect.signature(call)  # type: ignore[attr-defined]

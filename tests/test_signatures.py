@@ -161,9 +161,12 @@ def test_a_recurrent_body_computes_what_the_built_in_does(name, body):
     np.testing.assert_allclose(values(with_weights(layer, weights)(data)), 2 * expected, atol=1e-5)
 
 
+# Keras 2 itself hands the states to `call` by name if they are data, which a short one does not take.
+STARTED = [*BODIES[: 2 if K2 else 3], with_any, *BY_PLACE]
+
+
 @pytest.mark.parametrize(
-    ("body", "name"),
-    [*((body, "LSTM") for body in [*BODIES[:-1], *BY_PLACE]), *((body, "Bidirectional") for body in BODIES[:2])],
+    ("body", "name"), [*((body, "LSTM") for body in STARTED), *((body, "Bidirectional") for body in BODIES[:2])]
 )
 def test_a_recurrent_body_starts_from_the_states_it_is_given(name, body):
     data, states, weights, _, expected = reference(name)
@@ -231,6 +234,18 @@ def test_build_by_hand_and_what_is_made_from_a_config(body):
 # --- attention ---------------------------------------------------------------------------------
 
 
+def other_size():
+    """The size of values for queries of 3; the built-in of some (3.1) wants the same."""
+    try:
+        L.MultiHeadAttention(2, 3)(KERAS.Input((4, 3)), KERAS.Input((6, 5)))
+    except ValueError:
+        return 3
+    return 5
+
+
+SIZE = other_size()
+
+
 class AttentionOfKeras2(Scaled, PortableLayerMixin, L.MultiHeadAttention):
     def build(self, input_shape):
         self.scale()
@@ -252,7 +267,7 @@ class AttentionOfKeras2(Scaled, PortableLayerMixin, L.MultiHeadAttention):
 
 class AttentionOfKeras3(Scaled, PortableLayerMixin, L.MultiHeadAttention):
     def build(self, query_shape, value_shape, key_shape=None):
-        assert tuple(value_shape)[1:] == (6, 5)
+        assert tuple(value_shape)[1:] == (6, SIZE)
         self.scale()
         super().build(query_shape, value_shape, key_shape)
 
@@ -283,12 +298,12 @@ class SelfAttention(PortableLayerMixin, L.MultiHeadAttention):
 @pytest.mark.parametrize("cls", [AttentionOfKeras2, AttentionOfKeras3, OtherNames])
 @pytest.mark.parametrize("masked", [False, True])
 def test_attention_to_something_of_another_size(cls, masked):
-    query, value = array(2, 4, 3), array(2, 6, 5)
+    query, value = array(2, 4, 3), array(2, 6, SIZE)
     mask = np.zeros((2, 4, 6), bool)
     mask[:, :, :2] = True
     named = {"attention_mask": mask} if masked and cls is not OtherNames else {}
     layer, builtin = cls(2, 3), L.MultiHeadAttention(2, 3)
-    assert tuple(layer(KERAS.Input((4, 3)), KERAS.Input((6, 5))).shape) == (None, 4, 3)
+    assert tuple(layer(KERAS.Input((4, 3)), KERAS.Input((6, SIZE))).shape) == (None, 4, 3)
     expected = values(builtin(query, value, **named))
     made = values(with_weights(layer, builtin.get_weights())(query, value, **named))
     np.testing.assert_allclose(made, 2 * expected, atol=1e-5)
