@@ -146,6 +146,7 @@ class _Call:
 
     layer: Any
     values: Mapping[str, Any]
+    taken: set[str]
 
 
 class _Running(threading.local):
@@ -158,10 +159,11 @@ _running = _Running()
 
 
 @contextlib.contextmanager
-def _noted(calls: list[_Call], layer: Any, values: Mapping[str, Any]) -> Iterator[None]:
-    calls.append(_Call(layer, {**_known(calls, layer), **values}))
+def _noted(calls: list[_Call], layer: Any, values: Mapping[str, Any]) -> Iterator[set[str]]:
+    within = calls[-1].taken if calls and calls[-1].layer is layer else set()
+    calls.append(_Call(layer, {**_known(calls, layer), **values}, within))
     try:
-        yield
+        yield within
     finally:
         calls.pop()
 
@@ -185,17 +187,34 @@ def _show_call(cls: type) -> None:
     inputs = which(theirs, _required(_parameters(builtin)), mine)
     hidden = [f"{name}_mask" for theirs_, name in inputs.items() if f"{theirs_}_mask" in theirs]
     hidden += ["initial_state"] if "initial_state" in theirs else ["mask"] if len(hidden) == 1 else []
-    handed: list[str] = [name for name in ("mask", "training", "initial_state") if name in theirs] if takes_any else []
-    hidden = [name for name in dict.fromkeys(hidden + handed) if name not in mine]
-    if not hidden or not mine:
+    handed = [name for name in theirs if name in ("mask", "training", "initial_state") and takes_any]
+    if not mine:
+        return
+    # Of other built-ins such a body runs on plain Keras 3: nothing new comes to it, only to the built-in.
+    of_family = not {"initial_state", "query"}.isdisjoint(theirs)
+    # Keras hands the mask of the first input as `mask` only if there is no other input, to which 3.0 counts `**kwargs`.
+    of_first = f"{mine[0]}_mask"
+    takes_mask = "mask" in theirs and (takes_any or (of_family and "mask" in mine))
+    hidden = [name for name in dict.fromkeys([*hidden, *handed, *[of_first] * takes_mask]) if name not in mine]
+    if not hidden:
         return
 
     @functools.wraps(call)
     def shown(self: Any, *args: Any, **kwargs: Any) -> Any:
         kept = {name: value for name in hidden if (value := kwargs.pop(name, None)) is not None}
-        kwargs.update((name, kept.pop(name)) for name in handed if name in kept)
-        with _noted(_running.calls, self, kept):
-            return call(self, *args, **kwargs)
+        mask = kept.pop(of_first, None) if takes_mask else None
+        if mask is not None and "mask" not in kept and "mask" not in mine[: len(args)] and kwargs.get("mask") is None:
+            (kwargs if "mask" in mine else kept)["mask"] = mask
+        if of_family:
+            kwargs.update((name, kept.pop(name)) for name in handed if name in kept)
+        with _noted(_running.calls, self, kept) as taken:
+            result = call(self, *args, **kwargs)
+        if "initial_state" in kept and "initial_state" not in taken:
+            raise TypeError(
+                f"The call of {type(self).__name__} (layer {self.name!r}) makes nothing of an initial_state: it "
+                "neither takes one nor runs super().call. Give it the argument initial_state=None, or leave them out."
+            )
+        return result
 
     signature = inspect.signature(call)
     before = list(signature.parameters.values())
@@ -292,11 +311,13 @@ def _take_several_shapes(cls: type) -> None:
     parameters = _parameters(build)
     named = _named(parameters)
     given = _named(_parameters(cls.call))  # type: ignore[attr-defined]
-    if len(named) < 2 or (hasattr(build, _TAKES_SEVERAL) and owner is not cls):
+    if not named[1:] or (hasattr(build, _TAKES_SEVERAL) and owner is not cls):
         return
     pairs = which(_without_shape(named), _without_shape(_required(parameters)), given)
     keys = dict(zip(_without_shape(named), named))
     must_have = _required(parameters)
+    if not any(wanted in pairs or key in must_have for wanted, key in list(keys.items())[1:]):
+        return
 
     @functools.wraps(build)
     def of_several(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -331,6 +352,7 @@ def _take_several_shapes(cls: type) -> None:
         with _noted(_running.builds, self, {name: shape for name, shape in shapes.items() if shape is not None}):
             return following(*args, **kwargs)
 
+    _private_precision.not_for_autograph(__call__)
     cls.__call__ = __call__  # type: ignore[method-assign]
 
 
@@ -457,7 +479,12 @@ def _family_of(cls: type, mixin: type) -> _Family | None:
 def call_handed_over(layer: Any, owner: type, following: Any) -> Any:
     """What ``super().call`` is in a body: the built-in's, which gets each argument as what the body means."""
     family = _family_of(type(layer), owner)
-    if family is None or getattr(following, "__func__", None) is not family.builtin:
+    if family is None:
+        known = {name: value for name, value in _known(_running.calls, layer).items() if name in ("mask", "training")}
+        if known and getattr(following, "__func__", None) is _builtin(type(layer), "call"):
+            return _with_defaults(following, known)
+        return following
+    if getattr(following, "__func__", None) is not family.builtin:
         return following
 
     @functools.wraps(following)
@@ -466,6 +493,17 @@ def call_handed_over(layer: Any, owner: type, following: Any) -> Any:
         return following(*args, **kwargs)
 
     _private_precision.not_for_autograph(call)
+    return call
+
+
+def _with_defaults(following: Any, known: Mapping[str, Any]) -> Any:
+    """A built-in's ``call`` that gets what its layer was called with, where a body with ``**kwargs`` says nothing."""
+
+    @functools.wraps(following)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = inspect.signature(following).bind_partial(*args, **kwargs).arguments
+        return following(*args, **{name: value for name, value in known.items() if name not in given}, **kwargs)
+
     return call
 
 
@@ -510,6 +548,7 @@ def _meant(
         for name, value in filled.items():
             if name in names and name not in given and value is not None:
                 kwargs[name] = value
+                _running.calls[-1].taken.add(name)
     return args, kwargs
 
 

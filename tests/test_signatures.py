@@ -189,6 +189,16 @@ def test_a_recurrent_body_leaves_out_masked_steps(body):
     np.testing.assert_allclose(values(made), 2 * expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("body", [of_keras_2, of_keras_3, with_any])
+def test_a_recurrent_body_leaves_out_masked_steps_from_given_states_on(body):
+    data, states, weights, _, expected = reference("LSTM")
+    longer = np.concatenate([data, np.zeros((2, 2, 4), "float32")], 1)
+    layer = body(L.LSTM)(3)
+    layer.build((None, 6, 4))
+    made = with_weights(layer, weights)(L.Masking()(longer), initial_state=list(map(tensor, states)))
+    np.testing.assert_allclose(values(made), 2 * expected, atol=1e-5)
+
+
 @pytest.mark.skipif(INFO.backend == "numpy", reason="no training on NumPy")
 @pytest.mark.parametrize("body", [of_keras_2, with_any, by_place_as_keras_2, by_place_as_keras_3])
 def test_a_recurrent_body_drops_in_training(body):
@@ -208,6 +218,31 @@ def test_a_recurrent_body_inside_bidirectional(body):
         both = L.Bidirectional(cls(3))
     assert tuple(both(KERAS.Input((4, 4))).shape) == (None, 6)
     np.testing.assert_allclose(values(with_weights(both, weights)(data)), 2 * expected, atol=1e-5)
+
+
+@pytest.mark.skipif(K2, reason="Keras 2 gives such a body its states in a list or by name")
+def test_states_of_which_a_body_makes_nothing_are_an_error():
+    class Alone(PortableLayerMixin, L.LSTM):
+        def call(self, inputs):
+            return inputs[:, 0] * 1.0
+
+    data, states, *_ = reference("LSTM")
+    with pytest.raises(TypeError, match="makes nothing of an initial_state"):
+        Alone(3)(data, initial_state=list(map(tensor, states)))
+    assert values(Alone(4)(data)).shape == (2, 4)
+
+
+@pytest.mark.skipif(INFO.backend == "numpy", reason="no training on NumPy")
+def test_a_body_that_takes_anything_by_name_normalizes_by_the_batch_in_training():
+    class Norm(PortableLayerMixin, L.BatchNormalization):
+        def call(self, inputs, **kwargs):
+            return super().call(inputs, **kwargs) * 2.0
+
+    data = array(8, 3) + 5.0
+    layer = Norm()
+    trained = values(layer(data, training=True))
+    np.testing.assert_allclose(trained.mean(0), np.zeros(3), atol=1e-3)
+    assert np.abs(values(layer(data)).mean(0)).min() > 1.0
 
 
 def test_a_subclass_of_a_portable_body_may_have_other_names():
@@ -366,6 +401,22 @@ def test_build_gets_every_shape_that_it_names(by_name):
     layer = Pair()
     layer.build((None, 3), (None, 5))
     assert [tuple(weight.shape) for weight in layer.weights] == [(3, 5)]
+
+
+def test_build_gets_every_shape_inside_another_layer():
+    class Outer(PortableLayerMixin, L.Layer):
+        def __init__(self):
+            super().__init__()
+            self.pair = Pair()
+
+        def call(self, x):
+            return self.pair(x, x[:, :2])
+
+    inputs = KERAS.Input((3,))
+    model = KERAS.Model(inputs, Outer()(inputs))
+    assert [tuple(weight.shape) for weight in model.weights] == [(3, 2)]
+    data = array(2, 3)
+    np.testing.assert_allclose(model.predict(data, verbose=0), data[:, :1] * 2, atol=1e-6)
 
 
 def test_build_may_have_defaults_that_are_no_shapes():
