@@ -43,6 +43,15 @@ def belongs_to_keras(cls: type) -> bool:
     return package_of(getattr(cls, "__module__", None) or "") is not None
 
 
+#: Says of what stands in a class in place of a method that it hands over to the next class's.
+HANDS_OVER = "_keras_buildfix_hands_over"
+
+
+def brings(cls: type, name: str) -> bool:
+    """Whether a class has a method of its own, which is more than to hand over to the next class's."""
+    return name in vars(cls) and not hasattr(vars(cls)[name], HANDS_OVER)
+
+
 def layer_base(cls: object) -> type | None:
     """Keras's own ``Layer`` among the bases of `cls`; None for anything that is no layer class.
 
@@ -210,7 +219,7 @@ def leaves_unbuilt(cls: type) -> bool:
     if base is None or wraps_build(base):
         return False
     for above in cls.__mro__[: cls.__mro__.index(base)]:
-        if "build" in vars(above):
+        if brings(above, "build"):
             build = vars(above)["build"]
             code = function_code(build)
             if code is None or stores_built(code) or hasattr(build, MARKS_BUILT):
@@ -223,7 +232,7 @@ def leaves_unbuilt(cls: type) -> bool:
 def build_owner(cls: type) -> type | None:
     """The class that ``cls.build`` comes from, if that is not Keras."""
     for base in cls.__mro__:
-        if "build" in vars(base):
+        if brings(base, "build"):
             return None if belongs_to_keras(base) else base
     return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from keras_buildfix import _keras, _private_portable
@@ -95,18 +95,29 @@ def output_shape(layer: Any) -> Any:
 
 def _computed_output(layer: Any, shapes: dict[str, Any]) -> Any:
     """What comes out for these inputs: said by ``compute_output_shape``, or on Keras 3 found by tracing ``call``."""
-    several = len(shapes) > 1
     try:
-        return layer.compute_output_shape(**shapes) if several else layer.compute_output_shape(*shapes.values())
+        return layer.compute_output_shape(**shapes) if len(shapes) > 1 else layer.compute_output_shape(*shapes.values())
     except NotImplementedError:
         if not hasattr(layer, "compute_output_spec"):
             raise
+    return traced_output(layer, [] if len(shapes) > 1 else [*shapes.values()], shapes if len(shapes) > 1 else {})
+
+
+def traced_output(layer: Any, shapes: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    """The shapes that come out of a layer of Keras 3 for inputs of these shapes, found by tracing ``call``.
+
+    Args:
+        layer: The layer. The trace builds the layers inside it.
+        shapes: Shapes of the inputs by place, as ``plain_shapes`` makes them.
+        named: Others, by the name of the argument of ``call``, which ``_shape`` may follow.
+    """
     keras = sys.modules[next(filter(None, (_keras.package_of(base.__module__) for base in type(layer).__mro__)))]
-    inputs = {
+    inputs = [_symbolic(keras, shape, layer.compute_dtype) for shape in shapes]
+    by_name = {
         name[: -len("_shape")] if name.endswith("_shape") else name: _symbolic(keras, shape, layer.compute_dtype)
-        for name, shape in shapes.items()
+        for name, shape in named.items()
     }
-    return _shapes(layer.compute_output_spec(**inputs) if several else layer.compute_output_spec(*inputs.values()))
+    return _shapes(layer.compute_output_spec(*inputs, **by_name))
 
 
 def _symbolic(keras: Any, shapes: Any, dtype: str) -> Any:

@@ -52,7 +52,7 @@ class OwnFunctionMixin:
         if base is None or not _private.wraps_build(base):
             return
         for owner in cls.__mro__:
-            if "call" in vars(owner):
+            if _keras.brings(owner, "call"):
                 call = vars(owner)["call"]
                 if _is_own_function(call):
                     cls.call = _OwnFunction(call)  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from keras_buildfix import _private, _private_portable
+from keras_buildfix import _keras, _private, _private_portable
 
 #: Says of a method that it gets plain shapes already.
 _TAKES_PLAIN = "_keras_buildfix_plain_shapes"
@@ -87,19 +87,19 @@ def plain_shapes(shapes: Any) -> Any:
 def give_plain_shapes(cls: type, names: Iterable[str] = ("build", "compute_output_shape")) -> None:
     """Has those methods of a class that are the user's get plain shapes, on every Keras."""
     for name in names:
-        owner = next((base for base in cls.__mro__ if name in vars(base)), None)
+        owner = next((base for base in cls.__mro__ if _keras.brings(base, name)), None)
         method = getattr(cls, name, None)
         if owner is None or not _private_portable.is_users(owner) or not inspect.isfunction(method):
             continue
         if vars(method).get(_TAKES_PLAIN) is not method:
             build = name == "build"
-            run = method if owner is cls else _passed_on(cls, name, method)
+            run = method if owner is cls else passed_on(cls, name, method)
             setattr(
                 cls, name, _with_plain_shapes(run, eagerly=build, wrapped_again=build and _private.wraps_build(cls))
             )
 
 
-def _passed_on(cls: type, name: str, inherited: Callable[..., Any]) -> Callable[..., Any]:
+def passed_on(cls: type, name: str, inherited: Callable[..., Any]) -> Callable[..., Any]:
     """A method for a class that has none: that of the next class, which a subclass may put another before."""
 
     @functools.wraps(inherited)
@@ -148,6 +148,7 @@ def _with_arguments_of(method: Callable[..., Any], function: Callable[..., Any])
     exec(f"def build({', '.join(head)}):\n    return _function({', '.join(handed)})", values)
     found: Callable[..., Any] = functools.wraps(method)(values["build"])
     del found.__wrapped__  # type: ignore[attr-defined]
+    vars(found).pop("__signature__", None)  # with `self`, which Keras would copy
     return found
 
 

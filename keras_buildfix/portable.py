@@ -11,9 +11,10 @@ from keras_buildfix.extra_weights import ExtraWeightsMixin
 from keras_buildfix.own_function import OwnFunctionMixin
 from keras_buildfix.plain_shapes import give_plain_shapes
 from keras_buildfix.precision import MixedPrecisionMixin
+from keras_buildfix.signatures import HandsOver, fit_signatures
 
 
-class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMixin, OwnFunctionMixin):
+class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMixin, OwnFunctionMixin, HandsOver):
     """Makes the body of a layer that was written for one Keras run on all, on every backend.
 
     List it before the Keras class, which may be ``Layer``, a built-in or ``Model``. What it does:
@@ -63,6 +64,7 @@ class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMi
         check_listed_first(cls, PortableLayerMixin)
         super().__init_subclass__(**kwargs)
         if _keras.layer_base(cls) is not None:
+            fit_signatures(cls, HandsOver)
             give_plain_shapes(cls)
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:

@@ -163,7 +163,7 @@ def _inherits_plain_call(cls: type) -> bool:
 
     Not from ``Layer`` itself, nor from a model of Keras's: a functional one takes that place later.
     """
-    owner = next((base for base in cls.__mro__ if "call" in vars(base)), None)
+    owner = next((base for base in cls.__mro__ if _keras.brings(base, "call")), None)
     if owner is None or owner is _keras.layer_base(cls) or hasattr(vars(owner)["call"], _SAFE):
         return False
     return not _keras.belongs_to_keras(owner) or not _keras.is_model_class(owner)

@@ -1,0 +1,146 @@
+"""Layers without a ``build`` or a ``compute_output_shape``: what Keras 2 finds by running ``call``, on Keras 3 too."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from keras_buildfix import _keras, _private, _private_signatures
+from keras_buildfix.layer_shapes import traced_output
+from keras_buildfix.plain_shapes import plain_shapes
+
+#: Under which key the build configs of the layers inside a layer stand in its own.
+_INNER = "keras_buildfix_layers"
+
+
+def output_shape_handed_over(layer: Any, owner: type, following: Any) -> Any:
+    """The ``compute_output_shape`` of a layer of Keras 3 that has none: found by tracing ``call``.
+
+    As on Keras 2, the layer is built first if it is not. It still counts as none, so that Keras itself
+    traces ``call`` where it makes a model.
+    """
+    if not _is_without(layer, following):
+        return following
+
+    @functools.wraps(following)
+    def compute_output_shape(*args: Any, **kwargs: Any) -> Any:
+        shapes = [plain_shapes(shape) for shape in args]
+        named = {name: plain_shapes(shape) for name, shape in kwargs.items()}
+        if not shapes and "input_shape" in named:  # what Keras 2 calls the first one
+            shapes = [named.pop("input_shape")]
+        if not layer.built:
+            _build(layer, shapes, named)
+        return traced_output(layer, shapes, named)
+
+    return _private_signatures.as_default(compute_output_shape)
+
+
+def default_build(layer: Any, following: Callable[..., Any]) -> Any:
+    """The ``build`` of a layer of Keras 3 that has none: builds the layers inside it, by tracing ``call``."""
+    if not _is_without(layer, following):
+        return following
+
+    @functools.wraps(following)
+    def build(*args: Any, **kwargs: Any) -> Any:
+        shapes = [plain_shapes(shape) for shape in (*args, *kwargs.values())]
+        if _unbuilt(layer) and shapes and shapes[0] is not None:
+            # What can't be traced, as it wants more inputs, Keras warns of.
+            with contextlib.suppress(Exception):
+                traced_output(layer, shapes, {})
+        for inner, config in _configs.pop(id(layer), ()):
+            if config and not inner.built:
+                inner.build_from_config(config)
+        return following(*args, **kwargs)
+
+    return _private_signatures.as_default(build)
+
+
+def build_config_handed_over(layer: Any, owner: type, following: Any) -> Any:
+    """The ``get_build_config`` of such a layer: with those of the layers inside it."""
+    if not _is_composite(layer):
+        return following
+
+    @functools.wraps(following)
+    def get_build_config() -> Any:
+        config = following()
+        inner = [each.get_build_config() for each in _private.direct_sublayers(layer)]
+        return {**(config or {}), _INNER: inner} if any(inner) else config
+
+    return get_build_config
+
+
+def build_from_config_handed_over(layer: Any, owner: type, following: Any) -> Any:
+    """The ``build_from_config`` of such a layer: the layers inside it are built as they were."""
+    if not _is_composite(layer):
+        return following
+
+    @functools.wraps(following)
+    def build_from_config(config: Any) -> Any:
+        config = dict(config or {})
+        inner, layers = config.pop(_INNER, None), _private.direct_sublayers(layer)
+        if inner is None or len(inner) != len(layers):
+            return following(config)
+        _configs[id(layer)] = list(zip(layers, inner))
+        try:
+            if config:
+                return following(config)
+        finally:
+            left = _configs.pop(id(layer), ())
+        for each, its_config in left:
+            if its_config and not each.built:
+                each.build_from_config(its_config)
+        return None
+
+    return build_from_config
+
+
+#: While a layer is built from its config, what the layers inside it are built from.
+_configs: dict[int, list[tuple[Any, Any]]] = {}
+
+
+def reduced(layer: Any, protocol: Any, following: Callable[[Any], Any]) -> Any:
+    """What pickles and copies a layer of a Keras 3 that has no way to (3.0 to 3.2): its config and its weights."""
+    own: Any = type(layer).__reduce__
+    if not _private.wraps_build(type(layer)) or own is not object.__reduce__:
+        return following(protocol)
+    try:
+        config = layer.get_config()
+    except NotImplementedError:
+        return following(protocol)
+    return _rebuilt, (type(layer), config, layer.get_build_config(), layer.get_weights() if layer.built else None)
+
+
+def _rebuilt(cls: Any, config: Any, build_config: Any, weights: Any) -> Any:
+    layer = cls.from_config(config)
+    if build_config and not layer.built:
+        layer.build_from_config(build_config)
+    if weights is not None:
+        layer.set_weights(weights)
+    return layer
+
+
+def _is_without(layer: Any, following: Any) -> bool:
+    """Whether a layer of Keras 3 has no such method; a model finds out for itself."""
+    known = _private.wraps_build(type(layer)) and _private_signatures.is_default(following)
+    return known and not _keras.is_model(layer)
+
+
+def _is_composite(layer: Any) -> bool:
+    """Whether a layer of Keras 3 has no ``build`` but layers inside it."""
+    return _is_without(layer, layer.build) and bool(_private.direct_sublayers(layer))
+
+
+def _unbuilt(layer: Any) -> bool:
+    return any(not inner.built for inner in _private.nested_layers(layer) if inner is not layer)
+
+
+def _build(layer: Any, shapes: list[Any], named: dict[str, Any]) -> None:
+    """Builds a layer for inputs of these shapes, as calling it would."""
+    wanted = list(inspect.signature(layer.build).parameters)
+    if len(wanted) < 2:
+        layer.build(next(iter((*shapes, *named.values())), None))
+    else:
+        layer.build(*shapes, **{name: shape for name, shape in named.items() if name in wanted})
