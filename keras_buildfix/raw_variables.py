@@ -29,7 +29,7 @@ class MarkedWeight:
         return f"weight(array of {self.value.dtype}{list(self.value.shape)}, name={self.name!r})"
 
 
-def weight(value: Any, name: str | None = None, trainable: bool = True, dtype: Any = None) -> Any:
+def weight(value: Any, name: str | None = None, trainable: bool | None = None, dtype: Any = None) -> Any:
     """Marks an array as a weight: kept as an attribute of a portable layer, it is tracked, trained and saved.
 
     For every Keras and backend; on TensorFlow a plain ``tf.Variable`` will do too, on torch a
@@ -39,16 +39,19 @@ def weight(value: Any, name: str | None = None, trainable: bool = True, dtype: A
     Args:
         value: The initial value: a number, array or tensor of any backend, of any shape. It is copied.
         name: The weight's name; by default that of the attribute, with key or index: ``scales_0``.
-        trainable: Whether it is trained. Ints and bools never are.
+        trainable: Whether it is trained. By default it is if its dtype is a floating one.
         dtype: A dtype of any backend or its name; by default the layer's variable dtype for floating
-            values, and their own for others.
+            values. Others, which can't be trained as they are, need either this or ``trainable=False``, with
+            which they keep their own (``int32`` for Python's ints).
 
     Returns:
         The mark, good for nothing but being set as an attribute. Set twice, also on two layers, it is
         one weight.
 
     Raises:
-        TypeError: If `value` is no array of numbers or bools.
+        TypeError: If `value` is no array of numbers or bools; if it is one of ints, bools or complex numbers, and
+            neither `dtype` nor ``trainable=False`` says what is meant; if it can't be trained in this `dtype`.
+        ValueError: If `dtype` can't hold the value: -1 in ``uint8``, 1.5 in ``int32``, 1j in ``float32``.
 
     Example:
         >>> import keras
@@ -75,9 +78,21 @@ def weight(value: Any, name: str | None = None, trainable: bool = True, dtype: A
         array = np.array(value.numpy() if hasattr(value, "numpy") else value)
     except Exception as error:
         raise TypeError(f"weight() expects an array of numbers; got {_keras.describe(value)}.") from error
-    if array.dtype.kind not in "fiubcV":  # V: bfloat16
+    if array.dtype.kind not in "fiubc" and not _is_floating(str(array.dtype)):  # bfloat16 is of no kind
         raise TypeError(f"weight() expects an array of numbers; got {_keras.describe(value)}.")
-    return MarkedWeight(array, name, bool(trainable), None if dtype is None else dtype_name(dtype))
+    if array.dtype == np.int64 and not hasattr(value, "dtype") and not _changes(array, "int32"):
+        array = array.astype("int32")  # as Keras has Python's ints; JAX has no int64 unless it is told to
+    wanted = None if dtype is None else dtype_name(dtype)
+    if not _is_floating(wanted or str(array.dtype)):
+        if trainable or (trainable is None and wanted is None):
+            raise TypeError(_not_to_be_trained(value, name, array, wanted))
+        trainable = False
+    if wanted is not None and _changes(array, wanted):
+        raise ValueError(
+            f"weight() got {value!r:.60}{_called(name)}, which {wanted} can't hold as it is. Convert it yourself, or "
+            "give another `dtype`."
+        )
+    return MarkedWeight(array, name, trainable is not False, wanted)
 
 
 def kept(layer: Any, attribute: str, value: Any) -> Any:
@@ -188,17 +203,16 @@ def _one(layer: Any, attribute: str, value: Any) -> Any:
 
 
 def _marked(layer: Any, attribute: str, mark: MarkedWeight) -> Any:
-    floating = mark.value.dtype.kind in "fV"
-    name = str(mark.value.dtype) if not floating else None
+    own = str(mark.value.dtype)
     variable = _add(
         layer,
         attribute,
         mark,
         name=mark.name or _tidy(attribute),
         shape=tuple(mark.value.shape),
-        dtype=mark.dtype or name,
+        dtype=mark.dtype or (None if _is_floating(own) else own),
         initializer=plain_initializer(layer, mark.value),
-        trainable=mark.trainable and (floating if mark.dtype is None else "float" in mark.dtype),
+        trainable=mark.trainable,
     )
     if _private.wraps_build(type(layer)):
         add_in_own_dtype(layer, variable)
@@ -213,7 +227,7 @@ def _adopted(layer: Any, attribute: str, raw: Any) -> Any:
         "name": name if name and name != "Variable" else _tidy(attribute),
         "shape": () if getattr(raw.shape, "rank", 0) is None else tuple(raw.shape),
         "dtype": dtype,
-        "trainable": bool(getattr(raw, "trainable", getattr(raw, "requires_grad", True))) and "float" in dtype,
+        "trainable": bool(getattr(raw, "trainable", getattr(raw, "requires_grad", True))) and _is_floating(dtype),
     }
     if not _private.wraps_build(type(layer)):
         return _add(layer, attribute, raw, getter=lambda **_: raw, **arguments)
@@ -225,6 +239,41 @@ def _adopted(layer: Any, attribute: str, raw: Any) -> Any:
     _private_portable.share_storage(layer, variable, raw)
     answer_as(layer, variable, raw)
     return variable
+
+
+def _is_floating(dtype: str) -> bool:
+    return "float" in dtype
+
+
+def _changes(array: Any, dtype: str) -> bool:
+    """Whether numbers are others in a dtype of ints or bools, or complex ones in a real one; rounding is no change."""
+    import numpy as np
+
+    if array.dtype.kind == "c" and "complex" not in dtype:
+        return bool(np.any(array.imag)) or _changes(array.real, dtype)
+    with np.errstate(invalid="ignore"):
+        return ("int" in dtype or dtype == "bool") and not np.array_equal(array.astype(dtype), array)
+
+
+def _called(name: str | None) -> str:
+    return "" if name is None else f" for the weight {name!r}"
+
+
+def _not_to_be_trained(value: Any, name: str | None, array: Any, wanted: str | None) -> str:
+    """What to type in place of ``weight([1, 2, 3])``, or of ``weight((3, 4))``, where a shape may have been meant."""
+    found = f"weight() got {value!r:.60}{_called(name)}"
+    if wanted is not None:
+        return f"{found}, with trainable=True and dtype={wanted!r}, which can't be trained. Leave one of the two out."
+    floats = "Write floats or give dtype='float32'"
+    if array.dtype.kind == "c":
+        floats = "Give the real and the imaginary part, each"
+    shape = ""
+    if isinstance(value, (tuple, list)) and value and array.ndim == 1 and array.dtype.kind in "iu":
+        shape = f" If {tuple(value)!r:.60} is a shape, use add_weight(shape={tuple(value)!r:.60})."
+    return (
+        f"{found}, whose dtype {array.dtype} can't be trained. {floats} for a weight "
+        f"that is trained; give trainable=False for one that is not and stays {array.dtype}.{shape}"
+    )
 
 
 def _value(raw: Any) -> Any:

@@ -94,6 +94,8 @@ CALLS = {
     "shape, initializer, dtype, trainable": (([3], "ones", "float32", False), {"name": "w"}),
     "shape ... autocast, regularizer (3.2)": (((3,), "ones", None, True, True, "l2"), {"name": "w"}),
     "shape ... regularizer, constraint, name (3.0)": (((3,), "ones", None, True, "l2", None, "w"), {}),
+    "shape ... constraint, name (add_variable of 3.2)": (((3,), "ones", None, True, True, "l2", None, "w"), {}),
+    "shape ... constraint, aggregation (3.2)": (((3,), "ones", None, True, True, "l2", None, "none"), {"name": "w"}),
     "keywords": ((), {"name": "w", "shape": (3,), "initializer": "ones"}),
     "an int": ((3,), {"name": "w"}),
     "defaults of Keras 2": (("w", (3,)), {"use_resource": True, "collections": None, "getter": None, "layout": None}),
@@ -103,11 +105,12 @@ CALLS = {
 }
 
 
+@pytest.mark.parametrize("method", ["add_weight", "add_variable"])
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_add_weight_takes_every_order_and_the_defaults_of_every_keras(call):
+def test_add_weight_takes_every_order_and_the_defaults_of_every_keras(call, method):
     args, kwargs = call
     layer = portable()()
-    made = layer.add_weight(*args, **kwargs)
+    made = getattr(layer, method)(*args, **kwargs)
     assert tuple(made.shape) == (3,)
     assert "float32" in str(made.dtype)
     if "w" in (*args, kwargs.get("name")):
@@ -118,6 +121,16 @@ def test_add_weight_takes_every_order_and_the_defaults_of_every_keras(call):
     assert [w is made for w in (layer.non_trainable_weights if frozen else layer.trainable_weights)] == [True]
     if "l2" in args:
         assert float(sum(numpy(loss) for loss in layer.losses)) == pytest.approx(0.03)
+
+
+def test_add_variable_goes_through_an_add_weight_of_ones_own():
+    def add_weight(self, name, shape, **kwargs):
+        return super(cls, self).add_weight(f"own_{name}", shape, **kwargs)
+
+    cls = portable(add_weight=add_weight)
+    layer = cls()
+    layer.add_variable("w", (3,), initializer="ones")
+    assert names_of(layer.weights) == ["own_w"]
 
 
 def test_add_weight_without_a_shape_is_a_scalar():
@@ -443,7 +456,7 @@ def test_a_build_that_runs_again_replaces_what_it_made():
 
 def test_an_int_is_not_trained_and_arrays_are_constants():
     layer = portable()()
-    layer.table = weight(np.arange(3, dtype="int32"))
+    layer.table = weight(np.arange(3, dtype="int32"), trainable=False)
     layer.array = ones(3)
     if BACKEND == "torch":
         layer.tensor = sys.modules["torch"].ones(3)
@@ -465,6 +478,50 @@ def test_weight_refuses_what_is_no_array():
     for wrong in ("text", object(), KERAS.Input((3,))):
         with pytest.raises(TypeError, match="weight\\(\\) expects an array of numbers"):
             weight(wrong)
+
+
+#: Name -> (what can't be trained as it is, the dtype in which it is kept).
+NOT_FLOATS = {
+    "ints": ([1, 2, 3], "int32"),
+    "a shape": ((3, 4), "int32"),
+    "an int": (7, "int32"),
+    "bools": ([True, False], "bool"),
+    "an array of ints": (np.arange(3, dtype="uint8"), "uint8"),
+    "an array of bools": (np.array([[True]]), "bool"),
+    "complex numbers": ([1j], "complex128"),
+}
+
+
+@pytest.mark.parametrize(("value", "dtype"), NOT_FLOATS.values(), ids=NOT_FLOATS)
+def test_weight_refuses_what_it_could_only_leave_untrained(value, dtype):
+    with pytest.raises(TypeError, match=rf"weight\(\) got .* dtype {dtype} .*trainable=False .*{dtype}") as caught:
+        weight(value)
+    assert ("If (3, 4) is a shape, use add_weight(shape=(3, 4))." in str(caught.value)) is isinstance(value, tuple)
+    assert ("give dtype='float32' for a weight that is trained" in str(caught.value)) is ("complex" not in dtype)
+    with pytest.raises(TypeError, match=r"for the weight 'table', whose dtype"):
+        weight(value, "table", trainable=True)
+    with pytest.raises(TypeError, match=r"trainable=True and dtype='int32', which can't be trained"):
+        weight(value, trainable=True, dtype="int32")
+
+
+@pytest.mark.parametrize(("value", "dtype"), list(NOT_FLOATS.values())[:-1], ids=list(NOT_FLOATS)[:-1])
+def test_the_ways_out_that_weight_names_work(value, dtype):
+    layer = portable()()
+    layer.trained, layer.kept = weight(value, dtype="float32"), weight(value, trainable=False)
+    layer.of_dtype = weight(value, dtype="int16")
+    assert [w is layer.trained for w in layer.trainable_weights] == [True]
+    assert "float32" in str(layer.trained.dtype)
+    assert dtype in str(layer.kept.dtype)
+    assert "int16" in str(layer.of_dtype.dtype)
+    for each in layer.weights:
+        assert value_of(each).tolist() == np.asarray(value, "float64").tolist()
+
+
+def test_weight_refuses_a_dtype_that_changes_the_value():
+    for wrong, dtype in ((1.5, "uint8"), ([1, 300], "uint8"), ([-1], "uint8"), (2, "bool"), ([1j], "float32")):
+        with pytest.raises(ValueError, match=rf"weight\(\) got .* for the weight 'n', which {dtype} can't hold"):
+            weight(wrong, name="n", dtype=dtype)
+    assert weight([1.0, 2.0], dtype="uint8").trainable is False
 
 
 @pytest.mark.skipif(BACKEND in ("tensorflow", "torch"), reason="JAX and numpy have no variable of their own")
