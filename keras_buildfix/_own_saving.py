@@ -7,6 +7,7 @@ weights are asked for. Nothing is written to a file, and no weight is given anot
 from __future__ import annotations
 
 import contextlib
+import inspect
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -132,7 +133,9 @@ def _saved_in_memory(layer: Any, save: str, own: list[Any]) -> tuple[_Watch, dic
     return watch, everything
 
 
-_WATCH = "keras_buildfix_watch"
+_WATCH, _KIND = "keras_buildfix_watch", "keras_buildfix_kind"
+#: What each class has for itself.
+_OF_EACH_CLASS = ("__dict__", "__weakref__", "__slots__", "__module__", "__doc__", "__new__", "__init_subclass__")
 #: The names of the methods that write, on every Keras.
 _SAVING = ("save_own_variables", "_save_own_variables")
 
@@ -199,15 +202,15 @@ def _counts(frame: FrameType | None) -> bool:
 
 
 class _StandIn:
-    """Put before a layer's class: has the layer's attributes, says to a watch which are asked for, keeps what is set.
+    """Put before what a layer's class has: has the layer's attributes, says to a watch which are asked for, keeps what is
+    set.
 
-    Its subclasses are not announced to anybody.
+    It says that it is of the layer's class, so that ``super()`` and ``isinstance`` take it for one.
     """
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        pass
-
     def __getattribute__(self, name: str) -> Any:
+        if name == "__class__":
+            return object.__getattribute__(self, "__dict__")[_KIND]
         value = super().__getattribute__(name)
         return value if name.startswith("__") else _noted(self, value, sys._getframe(1))
 
@@ -227,13 +230,19 @@ def _noted(stand_in: Any, value: Any, frame: FrameType) -> Any:
 
 
 def _stand_in(layer: Any, watch: _Watch) -> Any:
+    """A stand-in for a layer, of no class of its kind: a subclass would be made by the user's metaclass, and be known."""
     kind = type(layer)
-    metaclass: Any = type(kind)
-    cls = metaclass(kind.__name__, (_StandIn, kind), {"__module__": __name__})
-    stand_in = object.__new__(cls)
-    attributes = object.__getattribute__(stand_in, "__dict__")
-    attributes.update(vars(layer))
-    attributes[_WATCH] = watch
+    looks = type(kind.__name__, (), {"__module__": __name__})
+    attributes = {_KIND: kind, _WATCH: watch, **vars(layer)}
+    for cls in reversed(kind.__mro__[:-1]):
+        for name, value in vars(cls).items():
+            if inspect.ismemberdescriptor(value):  # of __slots__, which reads layers only
+                with contextlib.suppress(AttributeError):  # no value yet
+                    attributes[name] = getattr(layer, name)
+            elif name not in _OF_EACH_CLASS:
+                setattr(looks, name, value)  # one by one: what has a `__set_name__` is not told of this class
+    stand_in = object.__new__(type(kind.__name__, (_StandIn, looks), {"__module__": __name__}))
+    object.__getattribute__(stand_in, "__dict__").update(attributes)
     return stand_in
 
 

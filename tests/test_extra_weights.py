@@ -8,7 +8,22 @@ import numpy as np
 import pytest
 from conftest import INFO, KERAS
 
-from keras_buildfix import ExtraWeightsMixin, _private_state, get_weights, load_weights, lost_weights, read_weights
+from keras_buildfix import (
+    DeferredBuildMixin,
+    ExtraWeightsMixin,
+    PortableLayerMixin,
+    _private_state,
+    frozen,
+    get_weights,
+    installed,
+    load_weights,
+    lost_weights,
+    named_weights,
+    read_weights,
+    reset_built,
+    save_weights,
+    skipped_builds,
+)
 
 RELEASE = tuple(int(part) for part in INFO.version.split(".")[:2])
 LAYERS = KERAS.layers
@@ -193,14 +208,132 @@ def test_asking_changes_nothing():
     model = model_of(sub("Dense", mixin=False), "Dense", 1.0)
     layer = model.layers[-1]
     attributes, cls, values = dict(vars(layer)), type(layer), get_weights(model)
-    subclasses = [each for each in cls.__subclasses__() if each.__module__ == __name__]
+    subclasses = cls.__subclasses__()
     lost_weights(model)
     assert type(layer) is cls
     assert vars(layer).keys() == attributes.keys()
     assert all(vars(layer)[key] is value for key, value in attributes.items())
-    assert [each for each in cls.__subclasses__() if each.__module__ == __name__] == subclasses
+    assert cls.__subclasses__() == subclasses
     for key, value in get_weights(model).items():
         np.testing.assert_array_equal(value, values[key])
+
+
+def recording(known):
+    """A base class and its metaclass, as in code that registers its classes: every way to hear of a class."""
+
+    class Named:
+        def __set_name__(self, owner, name):
+            known.append(("named in", owner.__name__))
+
+    class Registering(type(LAYERS.Layer)):
+        def __new__(cls, name, bases, namespace, **kwargs):
+            known.append(("new", name))
+            return super().__new__(cls, name, bases, namespace, **kwargs)
+
+        def __init__(cls, name, bases, namespace, **kwargs):
+            known.append(("init", name))
+            super().__init__(name, bases, namespace, **kwargs)
+
+        @classmethod
+        def __prepare__(cls, name, bases, **kwargs):
+            known.append(("prepare", name))
+            return super().__prepare__(name, bases, **kwargs)
+
+        def mro(cls):
+            known.append(("mro", cls.__name__))
+            return super().mro()
+
+        def __call__(cls, *args, **kwargs):
+            known.append(("made", cls.__name__))
+            return super().__call__(*args, **kwargs)
+
+    class Registered(metaclass=Registering):
+        mark = Named()
+
+        def __init_subclass__(cls, **kwargs):
+            known.append(("subclass", cls.__name__))
+            super().__init_subclass__(**kwargs)
+
+    return Registered
+
+
+@pytest.mark.parametrize("mixin", [DeferredBuildMixin, ExtraWeightsMixin, PortableLayerMixin])
+@pytest.mark.parametrize("name", CASES)
+def test_no_class_is_made_through_a_users_metaclass(name, mixin, tmp_path):
+    known = []
+    cls = type(base := recording(known))("Sub", (mixin, base, *sub(name, mixin=False).__mro__[:2]), {})
+    models = [model_of(cls, name, 1.0 + at) for at in range(2)]
+    before, path = [each for each in known if each != ("made", "Sub")], str(tmp_path / "w.weights.h5")
+    assert ("made", "Sub") in known
+    assert {kind for kind, _ in before} == {"new", "init", "prepare", "mro", "subclass", "named in"}
+    known.clear()
+    lost = lost_weights(models[0])
+    models[0].save_weights(path)
+    load_weights(models[1], path, strict=not lost)
+    if not lost:
+        models[1].load_weights(path)
+        save_weights(models[1], tmp_path / "ours.weights.h5")
+    with frozen(models[0]), installed():
+        assert skipped_builds(models[0]) == []
+        assert named_weights(models[0])
+    reset_built(models[0].layers[-1])
+    assert known == []
+    assert cls.__subclasses__() == []
+
+
+def test_attributes_of_every_kind_are_there_for_code_that_saves():
+    """What a class has is found, as in a subclass of it: slots, properties, class methods, special methods."""
+    seen = {}
+
+    class Above(LAYERS.Dense):
+        __slots__ = ("slot",)
+        number = 3
+
+        @classmethod
+        def of_class(cls):
+            return cls.number
+
+        @property
+        def doubled(self):
+            return self.number * 2
+
+        def __len__(self):
+            return 7
+
+        def _note(self):
+            return self.number
+
+    class Saving(Above):
+        number = 4
+
+        def _note(self):
+            return super()._note(), super().of_class(), super().doubled
+
+        def __getattribute__(self, name):
+            return 9 if name == "made_up" else super().__getattribute__(name)
+
+        def note(self, store):
+            seen.update(kinds=(isinstance(self, Above), self.__class__, type(self).number), parts=self._note())
+            seen.update(slot=self.slot, length=len(self), made_up=self.made_up, of_class=self.of_class())
+            self.temporary = 1
+            seen["temporary"] = self.temporary
+
+        save_own_variables = _save_own_variables = note
+
+    layer = Saving(2)
+    layer.slot = "here"
+    layer.build((None, 3))
+    assert list(lost_weights(layer)) == ["kernel", "bias"]
+    assert seen == {
+        "kinds": (True, Saving, 4),
+        "parts": (4, 4, 8),
+        "slot": "here",
+        "length": 7,
+        "made_up": 9,
+        "of_class": 4,
+        "temporary": 1,
+    }
+    assert not hasattr(layer, "temporary")
 
 
 @pytest.mark.parametrize("name", CASES)
