@@ -1,4 +1,4 @@
-"""A backend's own variable kept as an attribute of a layer, and ``weight(array)``, which says that an array is one."""
+"""A backend's own variable kept as an attribute of a layer, or in a ``tf.Module`` there, and ``weight(array)``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from keras_buildfix.portable_weights import add_in_own_dtype, answer_as
 
 #: On a backend's variable: the Keras weight that stands for it, by the ``Layer`` class of its Keras.
 _STANDS_FOR = "_keras_buildfix_weights"
+#: On a layer of Keras 3: the modules that it holds, by the attribute that has what Keras is to track of each.
+_MODULES = "_keras_buildfix_modules"
 #: Attribute values that hold no variable: most of them.
 _PLAIN = (str, int, float, bool, bytes, type(None), type)
 
@@ -104,7 +106,8 @@ def kept(layer: Any, attribute: str, value: Any) -> Any:
         value: Anything. Lists, tuples and dicts are looked through.
 
     Returns:
-        The value itself if there is nothing to do, else another of its structure.
+        The value itself if there is nothing to do, as for a ``tf.Module``, of which another attribute gets what Keras
+        is to track; else another of its structure.
 
     Raises:
         TypeError: For a variable of another backend than the layer's.
@@ -114,13 +117,16 @@ def kept(layer: Any, attribute: str, value: Any) -> Any:
         return value
     if isinstance(value, (list, tuple, dict)):
         return _structure(layer, attribute, value)
+    if _is_module(value):
+        _track_module(layer, attribute, value)
+        return value
     return _one(layer, attribute, value)
 
 
 def keep_what_was_added(layer: Any) -> None:
-    """Sees to what was put into the layer's lists and dicts since they were set: called when it counts as built."""
+    """Sees to what was put into the layer's lists, dicts and modules since they were set: called when it is built."""
     changed: dict[int, Any] = {}  # two attributes that are one list stay one
-    for name, value in list(vars(layer).items()):
+    for name, value in list(_attributes(layer).items()):
         if isinstance(value, (list, dict)) and type(value) not in (list, dict, OrderedDict):  # Keras's own kinds
             if id(value) not in changed:
                 changed[id(value)] = value, _structure(layer, name, value)
@@ -129,6 +135,8 @@ def keep_what_was_added(layer: Any) -> None:
                 with _private_portable.tracking(layer):
                     setattr(layer, name, after)
                 changed[id(value)] = before, getattr(layer, name)  # as Keras has it
+        elif isinstance(value, tuple) or _is_module(value):
+            kept(layer, name, value)
     if not _private.wraps_build(type(layer)):  # it may have found them in the list before
         _private_portable.keep_out(layer, _stands_for_itself)
 
@@ -145,6 +153,7 @@ def release(layer: Any, before: Any) -> None:
     held = {id(each) for each in _private.state_in_attributes(layer)}
     gone = [each for each in _flat(before) if hasattr(each, _STANDS_FOR) and id(each) not in held]
     _private.forget(layer, gone)
+    _release_modules(layer)
 
 
 def leave_as_it_is(layer: Any, variable: Any) -> None:
@@ -200,6 +209,80 @@ def _one(layer: Any, attribute: str, value: Any) -> Any:
             return value  # as plain Keras 3 leaves it
         stands_for[base] = _adopted(layer, attribute, value)
     return stands_for[base]
+
+
+def _is_module(value: Any) -> bool:
+    """Whether a value is a ``tf.Module`` that is no layer; Keras 2's layers are modules."""
+    module = getattr(sys.modules.get("tensorflow"), "Module", None)
+    return module is not None and isinstance(value, module) and _keras.layer_base(type(value)) is None
+
+
+def _track_module(layer: Any, attribute: str, module: Any) -> None:
+    """Has Keras 3 track the variables and layers in a module; Keras 2 does so by itself.
+
+    They become items of a list, an attribute beside that of the module, as if the user had put them there.
+    """
+    if not _private.wraps_build(_keras.layer_base(type(layer))):  # type: ignore[arg-type]
+        return
+    found = [(f"{attribute}_{place}", thing) for place, thing in _in_module(module)]
+    tracked = [weight for place, thing in found if _is_keras_own(weight := _one(layer, place, thing))]
+    beside = f"{attribute}_in_module"
+    before = vars(layer).get(beside, ())
+    if [id(each) for each in before] != [id(each) for each in tracked]:
+        setattr(layer, beside, tracked)
+    vars(layer).setdefault(_MODULES, {})[beside] = module
+
+
+def _in_module(module: Any) -> list[tuple[str, Any]]:
+    """What a module has, modules in it included: variables, in the order that it has them, Keras's weights and layers.
+
+    Each with its place, as a name: ``inner_0_scale``.
+    """
+    found: dict[int, tuple[str, Any]] = {}
+    seen: set[int] = set()
+
+    def look(thing: Any, place: str) -> None:
+        if isinstance(thing, _PLAIN) or id(thing) in seen:
+            return
+        seen.add(id(thing))
+        if _raw_kind(module, thing) or _is_keras_own(thing):
+            found[id(thing)] = place, thing
+        elif isinstance(thing, dict) or _is_module(thing):
+            for name, inner in list((thing if isinstance(thing, dict) else _attributes(thing)).items()):
+                look(inner, f"{place}_{_tidy(str(name))}")
+        elif isinstance(thing, (list, tuple)):
+            for at, inner in enumerate(thing):
+                look(inner, f"{place}_{at}")
+
+    look(module, "")
+    in_order = {id(variable): found.get(id(variable), ("_variable", variable)) for variable in module.variables}
+    in_order.update((key, pair) for key, pair in found.items() if _is_keras_own(pair[1]))
+    return [(place.strip("_"), thing) for place, thing in in_order.values()]
+
+
+def _is_keras_own(thing: Any) -> bool:
+    """Whether a thing is a layer, or a weight of Keras 3's."""
+    is_weight = _keras.belongs_to_keras(type(thing)) and hasattr(thing, "assign") and hasattr(thing, "trainable")
+    return is_weight or _keras.layer_base(type(thing)) is not None
+
+
+def _attributes(thing: Any) -> dict[str, Any]:
+    """What is held as attributes, without TensorFlow's own lists and ours, which have the same once more."""
+    return {name: value for name, value in vars(thing).items() if not name.startswith("_self_") and name != _MODULES}
+
+
+def _release_modules(layer: Any) -> None:
+    """Has a layer forget what was in modules that no attribute holds any more."""
+    known = vars(layer).get(_MODULES, {})
+    if not known:
+        return
+    held = {id(each) for each in _flat(_attributes(layer))}
+    for beside in [beside for beside, module in known.items() if id(module) not in held]:
+        del known[beside]
+        gone = list(vars(layer).get(beside, ()))
+        delattr(layer, beside)
+        held = {id(each) for each in _private.state_in_attributes(layer)}
+        _private.forget(layer, [each for each in gone if id(each) not in held])
 
 
 def _marked(layer: Any, attribute: str, mark: MarkedWeight) -> Any:

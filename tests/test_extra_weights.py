@@ -531,8 +531,8 @@ def test_quantized_layers_keep_them(name, first, tmp_path):
 
 def quantized(cls, name, policy):
     """A layer that is quantized from the start; None where this Keras knows no such thing."""
-    layer = cls(name="sub", dtype=policy, **CASES[name][1])
     try:
+        layer = cls(name="sub", dtype=policy, **CASES[name][1])
         layer.build((None, *CASES[name][2]))
     except (TypeError, ValueError, NotImplementedError):
         return None
