@@ -2,11 +2,13 @@
 
     python tools/keras_own_tests.py --env DIR_OF_VENV
     python tools/keras_own_tests.py --env .tox/newest-jax --folder layers --quick
-    python tools/keras_own_tests.py --env .tox/keras3.9-jax --folder layers --tests core/dense_test.py
+    python tools/keras_own_tests.py --env .tox/keras3.9-jax --tests-from .tox/keras3.12-jax --folder layers
 
 The environment needs Keras 3 with its backend, and pytest. The tests come out of the wheel that is installed there,
-or, where that has none, out of the sdist of the same release, which pip fetches. They are copied to a folder of their
-own, since classes in a module called `keras...` count as Keras's. Each folder runs in a process of its own:
+or, where that has none, out of the sdist of the same release, which pip fetches. Neither has any for some releases
+(3.9.2): `--tests-from` takes those of another environment; what they test that is newer fails each way. The tests are
+copied to a folder of their own, since classes in a module called `keras...` count as Keras's. Each folder runs in a
+process of its own:
 
 - `plain`: Keras as it is;
 - `bare`: with every layer class of `keras.layers`, but `Layer` itself, replaced by a subclass that adds nothing;
@@ -156,15 +158,15 @@ def tests_of(keras: Path, version: str, folder: Path) -> Path:
         tar.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     (found,) = (path.parent for path in folder.glob("*/keras/__init__.py"))
     if not any(found.rglob("*_test.py")):
-        raise SystemExit(f"Neither the wheel nor the sdist of Keras {version} has its tests.")
+        raise SystemExit(f"Neither the wheel nor the sdist of Keras {version} has its tests: use --tests-from.")
     return found
 
 
-def lay_out(python: Path, work: Path) -> str:
-    """The tests of the environment's Keras as a package in `work`; returns its version."""
+def lay_out(python: Path, tests_from: Path, work: Path) -> str:
+    """The tests of the Keras of an environment as a package in `work`; says which and for which Keras."""
     code = "import importlib.util as u; print(u.find_spec('keras').submodule_search_locations[0])"
-    keras = Path(ask(python, code))
-    version = ask(python, "import importlib.metadata as m; print(m.version('keras'))")
+    asked_version = "import importlib.metadata as m; print(m.version('keras'))"
+    keras, version = Path(ask(tests_from, code)), ask(tests_from, asked_version)
     with tempfile.TemporaryDirectory() as fetched:
         source = tests_of(keras, version, Path(fetched)) / "src"
         for folder in FOLDERS:
@@ -178,7 +180,7 @@ def lay_out(python: Path, work: Path) -> str:
         (folder / "__init__.py").touch()
     (work / "conftest.py").write_text("from keras_own_tests import skip_if_backend  # noqa: F401\n", "utf-8")
     (work / "pytest.ini").write_text("[pytest]\n", "utf-8")
-    return version
+    return f"Keras {ask(python, asked_version)}, tests of {version}"
 
 
 def run(python: Path, backend: str, work: Path, way: str, tests: list[str]) -> dict[str, str]:
@@ -266,6 +268,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Parses the command line and measures."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--env", required=True, type=Path, help="folder of the virtual environment")
+    parser.add_argument("--tests-from", type=Path, help="another environment, whose Keras has its tests")
     parser.add_argument("--backend", help="by default what the environment's name ends in, or KERAS_BACKEND")
     parser.add_argument("--folder", action="append", choices=FOLDERS, help="only these (can be repeated)")
     parser.add_argument("--tests", action="append", default=[], help="only these files, by their path in the folder")
@@ -273,16 +276,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, help="keep the tests and the logs in this new folder")
     parser.add_argument("--way", action="append", choices=[*MEASURED_BY], help="only this of our ways")
     given = parser.parse_args(arguments)
-    python = (given.env / ("Scripts/python.exe" if os.name == "nt" else "bin/python")).absolute()
-    if not python.exists():
-        parser.error(f"{given.env} is no virtual environment: it has no {python.name}.")
+    pythons = []
+    for folder in (given.env, given.tests_from or given.env):
+        pythons.append((folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")).absolute())
+        if not pythons[-1].exists():
+            parser.error(f"{folder} is no virtual environment: it has no {pythons[-1].name}.")
+    python, tests_from = pythons
     ending = given.env.name.rpartition("-")[2]
     known = ending if ending in ("tensorflow", "jax", "torch", "numpy") else "tensorflow"
     backend = given.backend or os.environ.get("KERAS_BACKEND") or known
     with tempfile.TemporaryDirectory() as temporary:
         work = given.keep.absolute() if given.keep else Path(temporary)
         work.mkdir(parents=True, exist_ok=not given.keep)
-        print(f"Keras {lay_out(python, work)} on {backend}", flush=True)
+        print(f"{lay_out(python, tests_from, work)}, on {backend}", flush=True)
         folders = {}
         for folder in given.folder or FOLDERS:
             home = work / PACKAGE / folder
