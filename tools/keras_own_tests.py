@@ -197,18 +197,8 @@ def run(python: Path, backend: str, work: Path, way: str, tests: list[str]) -> d
         WAY: way,
         OUTCOMES: str(outcomes),
     }
-    command = [
-        str(python),
-        "-m",
-        "pytest",
-        "-p",
-        "keras_own_tests",
-        "-p",
-        "no:cacheprovider",
-        "-q",
-        "--tb=short",
-        *tests,
-    ]
+    options = ["-p", "keras_own_tests", "-p", "no:cacheprovider", "--continue-on-collection-errors", "-q", "--tb=short"]
+    command = [str(python), "-m", "pytest", *options, *tests]
     with log.open("a", encoding="utf-8") as file:
         subprocess.run(command, cwd=work, env=environment, stdout=file, stderr=subprocess.STDOUT, check=False)
     found: dict[str, str] = {}
