@@ -7,9 +7,10 @@ weights are asked for. Nothing is written to a file, and no weight is given anot
 from __future__ import annotations
 
 import contextlib
+import inspect
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
@@ -29,6 +30,7 @@ class OwnSaving:
         keys: All keys that are written.
         written: All values that are written.
         by_mixin: Whether a mixin of ours is come to, which writes what is unsaved.
+        asked: By key, the weight that a built-in's own ``load_own_variables`` gives the value to, if one is unsaved.
     """
 
     stored: dict[str, Any]
@@ -39,6 +41,20 @@ class OwnSaving:
     keys: set[str]
     written: list[Any]
     by_mixin: bool
+    asked: dict[str, Any]
+
+    def as_it_loads(self) -> OwnSaving:
+        """The same with what the built-in's own load asks for in the place of what its save writes, if that is less.
+
+        So it is on 3.15 with Dense and EinsumDense of the modes "gptq" and "awq": the load reads ``kernel_zero``.
+        """
+        unsaved, asked = _ids(self.unsaved), _ids(self.asked.values())
+        whole = len(self.weight_of) == len(self.stored) and _ids(self.weight_of.values()) <= asked
+        if not (whole and asked & unsaved and asked <= _ids(self.own)):
+            return self
+        left = [variable for variable in self.unsaved if id(variable) not in asked]
+        keys = (self.keys - set(self.stored)) | set(self.asked)
+        return replace(self, stored=self.asked, weight_of=self.asked, unsaved=left, keys=keys)
 
     @property
     def is_plain(self) -> bool:
@@ -89,7 +105,9 @@ def own_saving(layer: Any) -> OwnSaving:
         unread = _unread(layer, load, own, everything)  # what is saved by hand is read back by the same hand
     known = {id(variable): variable for variable in own}
     weight_of = {key: known[id(value)] for key, value in stored.items() if id(value) in known}
-    return OwnSaving(stored, weight_of, own, unsaved, unread, set(everything), list(everything.values()), by_mixin)
+    asked = _asked(layer, load, own) if unsaved and owner is not None and _keras.belongs_to_keras(owner) else {}
+    written = list(everything.values())
+    return OwnSaving(stored, weight_of, own, unsaved, unread, set(everything), written, by_mixin, asked)
 
 
 def is_stand_in(layer: object) -> bool:
@@ -132,7 +150,9 @@ def _saved_in_memory(layer: Any, save: str, own: list[Any]) -> tuple[_Watch, dic
     return watch, everything
 
 
-_WATCH = "keras_buildfix_watch"
+_WATCH, _KIND = "keras_buildfix_watch", "keras_buildfix_kind"
+#: What each class has for itself.
+_OF_EACH_CLASS = ("__dict__", "__weakref__", "__slots__", "__module__", "__doc__", "__new__", "__init_subclass__")
 #: The names of the methods that write, on every Keras.
 _SAVING = ("save_own_variables", "_save_own_variables")
 
@@ -199,15 +219,14 @@ def _counts(frame: FrameType | None) -> bool:
 
 
 class _StandIn:
-    """Put before a layer's class: has the layer's attributes, says to a watch which are asked for, keeps what is set.
+    """Put before what a layer's class has: says to a watch which of its attributes are asked for, keeps what is set.
 
-    Its subclasses are not announced to anybody.
+    It says that it is of the layer's class, so that ``super()`` and ``isinstance`` take it for one.
     """
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        pass
-
     def __getattribute__(self, name: str) -> Any:
+        if name == "__class__":
+            return object.__getattribute__(self, "__dict__")[_KIND]
         value = super().__getattribute__(name)
         return value if name.startswith("__") else _noted(self, value, sys._getframe(1))
 
@@ -227,39 +246,70 @@ def _noted(stand_in: Any, value: Any, frame: FrameType) -> Any:
 
 
 def _stand_in(layer: Any, watch: _Watch) -> Any:
+    """A stand-in for a layer, but no instance: a subclass would be made by the user's metaclass, and be known to it."""
     kind = type(layer)
-    metaclass: Any = type(kind)
-    cls = metaclass(kind.__name__, (_StandIn, kind), {"__module__": __name__})
-    stand_in = object.__new__(cls)
-    attributes = object.__getattribute__(stand_in, "__dict__")
-    attributes.update(vars(layer))
-    attributes[_WATCH] = watch
+    looks = type(kind.__name__, (), {"__module__": __name__})
+    attributes = {_KIND: kind, _WATCH: watch, **vars(layer)}
+    for cls in reversed(kind.__mro__[:-1]):
+        for name, value in vars(cls).items():
+            if inspect.ismemberdescriptor(value):  # of __slots__, which reads layers only
+                with contextlib.suppress(AttributeError):  # no value yet
+                    attributes[name] = getattr(layer, name)
+            elif name not in _OF_EACH_CLASS:
+                setattr(looks, name, value)  # one by one: what has a `__set_name__` is not told of this class
+    stand_in: Any = object.__new__(type(kind.__name__, (_StandIn, looks), {"__module__": __name__}))
+    object.__getattribute__(stand_in, "__dict__").update(attributes)
     return stand_in
 
 
 class _Unassigned:
-    """A weight that can be read but keeps its value; notes that it was to be given one."""
+    """A weight that can be read but keeps its value; notes what it was to be given."""
 
     def __init__(self, variable: Any) -> None:
         self._variable = variable
-        self._assigned = False
+        self._given: list[Any] = []
 
     def assign(self, value: Any, *args: Any, **kwargs: Any) -> None:
-        self._assigned = True
+        self._given.append(value)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._variable, name)
 
 
-def _unread(layer: Any, load: str, own: list[Any], stored: dict[str, Any]) -> list[Any]:
-    """The weights that ``load_own_variables`` of a built-in gives no value to, if it runs to its end."""
+def _given(layer: Any, load: str, own: list[Any], store: Any) -> list[list[Any]] | None:
+    """What a built-in's ``load_own_variables`` gives each weight from a store; None if it does not run to its end."""
     dummies = {id(variable): _Unassigned(variable) for variable in own}
     stand_in = _stand_in(layer, _Watch(own, replaced=dummies))
-    # An error says nothing of what would be read: the count differs, or more is done with the values.
     with contextlib.suppress(Exception):
-        getattr(stand_in, load)(dict(stored))
-        return [variable for variable in own if not dummies[id(variable)]._assigned]
-    return []
+        getattr(stand_in, load)(store)
+        return [dummies[id(variable)]._given for variable in own]
+    return None
+
+
+def _unread(layer: Any, load: str, own: list[Any], stored: dict[str, Any]) -> list[Any]:
+    """The weights that a built-in's load gives no value to."""
+    # An error says nothing of what would be read: the count differs, or more is done with the values.
+    given = _given(layer, load, own, dict(stored))
+    return [variable for variable, values in zip(own, given or ()) if not values]
+
+
+class _Asked(dict[str, str]):
+    """A store that has for every key the key itself."""
+
+    def __missing__(self, key: str) -> str:
+        return key
+
+
+def _asked(layer: Any, load: str, own: list[Any]) -> dict[str, Any]:
+    """By key, the weight that a built-in's load gives what it finds under that key, just as it is."""
+    with _private_state.without_count_check(layer):
+        given = _given(layer, load, own, _Asked())
+    # A value that does not come out of the store, as the zeros of LoRA, is no key.
+    return {key: variable for variable, values in zip(own, given or ()) for key in values if isinstance(key, str)}
+
+
+def _ids(variables: Iterable[Any]) -> set[int]:
+    return {id(variable) for variable in variables}
 
 
 def _owner(layer: Any, which: int) -> type | None:

@@ -22,6 +22,8 @@ _SHAPE_FIRST_AUTOCAST = (
     *("shape", "initializer", "dtype", "trainable", "autocast", "regularizer", "constraint"),
     *("aggregation", "overwrite_with_gradient", "name"),
 )
+#: ``add_variable`` of 3.2 on.
+_OF_ADD_VARIABLE = (*_SHAPE_FIRST_AUTOCAST[:7], "name")
 _EVERYWHERE = ("name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint")
 #: Keywords of one Keras, with the values that ask for nothing; compared by name in lower case.
 _ASKS_NOTHING: dict[str, tuple[str, ...]] = {
@@ -36,6 +38,8 @@ _ASKS_NOTHING: dict[str, tuple[str, ...]] = {
     "layout": ("none",),
     "experimental_enable_variable_lifting": ("none", "true"),
 }
+#: Keras 3's names of them, some of which are TensorFlow's.
+_AGGREGATIONS = ("auto", "none", "mean", "sum", "only_first_replica")
 _ENUMS = ("aggregation", "synchronization")
 _KEYWORDS = frozenset({*_EVERYWHERE, *_ASKS_NOTHING, "autocast", "experimental_autocast"})
 _OF_KERAS_2 = frozenset(_ASKS_NOTHING) - {"overwrite_with_gradient", "partitioner"}  # it ignores `partitioner`
@@ -48,7 +52,8 @@ def add_weight(layer: Any, add: Callable[..., Any], args: tuple[Any, ...], kwarg
         layer: The layer.
         add: Its Keras's ``add_weight``, bound.
         args: ``name, shape, dtype, initializer, ...`` as on Keras 2 if the first is a string (or None before
-            a shape), else ``shape, initializer, dtype, trainable, ...`` as on Keras 3.
+            a shape), else ``shape, initializer, dtype, trainable, ...`` as on Keras 3; there as the eighth,
+            where ``add_variable`` has the name and ``add_weight`` the aggregation, a string is what it can be.
         kwargs: The keywords of any Keras.
 
     Returns:
@@ -164,7 +169,10 @@ def _by_name(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[
 def _order(args: tuple[Any, ...]) -> tuple[str, ...]:
     if args and (isinstance(args[0], str) or (args[0] is None and len(args) > 1 and _is_shape(args[1]))):
         return _NAME_FIRST
-    return _SHAPE_FIRST_AUTOCAST if len(args) > 4 and isinstance(args[4], bool) else _SHAPE_FIRST
+    if len(args) > 4 and isinstance(args[4], bool):
+        named = len(args) == 8 and isinstance(args[7], str) and args[7].lower() not in _AGGREGATIONS
+        return _OF_ADD_VARIABLE if named else _SHAPE_FIRST_AUTOCAST
+    return _SHAPE_FIRST
 
 
 def _is_shape(thing: Any) -> bool:

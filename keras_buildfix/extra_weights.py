@@ -21,7 +21,9 @@ class ExtraWeightsMixin:
     It writes what the built-in does not, behind that. The names in the file are ``"2"``, ``"3"``, ... as plain
     Keras before 3.2 has them, if the layer made the built-in's weights first, is not quantized and has no
     LoRA; else they are the weights' own names. Classes whose own ``save_own_variables`` writes all their weights, and
-    those without extra weights, are saved as without the mixin.
+    those without extra weights, are saved as without the mixin. Where a built-in's own ``load_own_variables`` reads
+    more than its ``save_own_variables`` writes (Dense and EinsumDense on 3.15 in the modes "gptq" and "awq"), the
+    file has what the former asks for.
 
     Without the mixin, the same class reads such a file as follows. Keras 2 (2.13 on), 3.0 and 3.1, and for
     convolutions 3.2, read all of it if the names are numbers, and raise if not. Later ones read the
@@ -68,14 +70,19 @@ class ExtraWeightsMixin:
             _own_saving.note_stored(self, stored)
             store.update(stored)
             return
-        above.save_own_variables(store)
         if _is_plain(self):
+            above.save_own_variables(store)
             return
-        saving = _own_saving.own_saving(self)
+        written = _own_saving.own_saving(self)
+        saving = written.as_it_loads()
+        values = {} if saving is written else dict(saving.stored)
         keys = extra_keys(self, saving)
+        values.update((keys[id(variable)], variable) for variable in saving.unsaved)
+        if saving is written:
+            above.save_own_variables(store)
         as_variable = _private.wraps_build(type(self))  # Keras 3 makes arrays of them, with bfloat16 marked
-        for variable in saving.unsaved:
-            store[keys[id(variable)]] = variable if as_variable else _variables.read(variable)
+        for key, variable in values.items():
+            store[key] = variable if as_variable else _variables.read(variable)
 
     def load_own_variables(self, store: Any) -> None:
         """Loads the layer's own weights, from files of this mixin's and of every plain Keras's.
@@ -93,7 +100,7 @@ class ExtraWeightsMixin:
         if _is_plain(self):
             above.load_own_variables(in_plain_order(self, store))
             return
-        saving = _own_saving.own_saving(self)
+        saving = _own_saving.own_saving(self).as_it_loads()
         if not saving.unsaved and not saving.unread:
             above.load_own_variables(in_plain_order(self, store) if saving.is_plain else store)
             return

@@ -73,6 +73,10 @@ class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMi
         raw_variables.leave_as_it_is(self, variable)
         return variable
 
+    def add_variable(self, *args: Any, **kwargs: Any) -> Any:
+        """Adds a weight: ``add_weight`` by its other name, which Keras 2 and Keras 3 have too."""
+        return self.add_weight(*args, **kwargs)
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name == _private_portable.TRACKER:
             _private_portable.watch(self, value, raw_variables.refuse_when_locked)

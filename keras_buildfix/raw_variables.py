@@ -1,4 +1,4 @@
-"""A backend's own variable kept as an attribute of a layer, and ``weight(array)``, which says that an array is one."""
+"""A backend's own variable kept as an attribute of a layer, or in a ``tf.Module`` there, and ``weight(array)``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from keras_buildfix.portable_weights import add_in_own_dtype, answer_as
 
 #: On a backend's variable: the Keras weight that stands for it, by the ``Layer`` class of its Keras.
 _STANDS_FOR = "_keras_buildfix_weights"
+#: On a layer of Keras 3: the modules that it holds, by the attribute that has what Keras is to track of each.
+_MODULES = "_keras_buildfix_modules"
 #: Attribute values that hold no variable: most of them.
 _PLAIN = (str, int, float, bool, bytes, type(None), type)
 
@@ -29,7 +31,7 @@ class MarkedWeight:
         return f"weight(array of {self.value.dtype}{list(self.value.shape)}, name={self.name!r})"
 
 
-def weight(value: Any, name: str | None = None, trainable: bool = True, dtype: Any = None) -> Any:
+def weight(value: Any, name: str | None = None, trainable: bool | None = None, dtype: Any = None) -> Any:
     """Marks an array as a weight: kept as an attribute of a portable layer, it is tracked, trained and saved.
 
     For every Keras and backend; on TensorFlow a plain ``tf.Variable`` will do too, on torch a
@@ -39,16 +41,19 @@ def weight(value: Any, name: str | None = None, trainable: bool = True, dtype: A
     Args:
         value: The initial value: a number, array or tensor of any backend, of any shape. It is copied.
         name: The weight's name; by default that of the attribute, with key or index: ``scales_0``.
-        trainable: Whether it is trained. Ints and bools never are.
+        trainable: Whether it is trained. By default it is if its dtype is a floating one.
         dtype: A dtype of any backend or its name; by default the layer's variable dtype for floating
-            values, and their own for others.
+            values. Others, which can't be trained as they are, need either this or ``trainable=False``, with
+            which they keep their own (``int32`` for Python's ints).
 
     Returns:
         The mark, good for nothing but being set as an attribute. Set twice, also on two layers, it is
         one weight.
 
     Raises:
-        TypeError: If `value` is no array of numbers or bools.
+        TypeError: If `value` is no array of numbers or bools; if it is one of ints, bools or complex numbers, and
+            neither `dtype` nor ``trainable=False`` says what is meant; if it can't be trained in this `dtype`.
+        ValueError: If `dtype` can't hold the value: -1 in ``uint8``, 1.5 in ``int32``, 1j in ``float32``.
 
     Example:
         >>> import keras
@@ -75,9 +80,21 @@ def weight(value: Any, name: str | None = None, trainable: bool = True, dtype: A
         array = np.array(value.numpy() if hasattr(value, "numpy") else value)
     except Exception as error:
         raise TypeError(f"weight() expects an array of numbers; got {_keras.describe(value)}.") from error
-    if array.dtype.kind not in "fiubcV":  # V: bfloat16
+    if array.dtype.kind not in "fiubc" and not _is_floating(str(array.dtype)):  # bfloat16 is of no kind
         raise TypeError(f"weight() expects an array of numbers; got {_keras.describe(value)}.")
-    return MarkedWeight(array, name, bool(trainable), None if dtype is None else dtype_name(dtype))
+    if array.dtype == np.int64 and not hasattr(value, "dtype") and not _changes(array, "int32"):
+        array = array.astype("int32")  # as Keras has Python's ints; JAX has no int64 unless it is told to
+    wanted = None if dtype is None else dtype_name(dtype)
+    if not _is_floating(wanted or str(array.dtype)):
+        if trainable or (trainable is None and wanted is None):
+            raise TypeError(_not_to_be_trained(value, name, array, wanted))
+        trainable = False
+    if wanted is not None and _changes(array, wanted):
+        raise ValueError(
+            f"weight() got {value!r:.60}{_called(name)}, which {wanted} can't hold as it is. Convert it yourself, or "
+            "give another `dtype`."
+        )
+    return MarkedWeight(array, name, trainable is not False, wanted)
 
 
 def kept(layer: Any, attribute: str, value: Any) -> Any:
@@ -89,7 +106,8 @@ def kept(layer: Any, attribute: str, value: Any) -> Any:
         value: Anything. Lists, tuples and dicts are looked through.
 
     Returns:
-        The value itself if there is nothing to do, else another of its structure.
+        The value itself if there is nothing to do, as for a ``tf.Module``, of which another attribute gets what Keras
+        is to track; else another of its structure.
 
     Raises:
         TypeError: For a variable of another backend than the layer's.
@@ -99,13 +117,16 @@ def kept(layer: Any, attribute: str, value: Any) -> Any:
         return value
     if isinstance(value, (list, tuple, dict)):
         return _structure(layer, attribute, value)
+    if _is_module(value):
+        _track_module(layer, attribute, value)
+        return value
     return _one(layer, attribute, value)
 
 
 def keep_what_was_added(layer: Any) -> None:
-    """Sees to what was put into the layer's lists and dicts since they were set: called when it counts as built."""
+    """Sees to what was put into the layer's lists, dicts and modules since they were set: called when it is built."""
     changed: dict[int, Any] = {}  # two attributes that are one list stay one
-    for name, value in list(vars(layer).items()):
+    for name, value in list(_attributes(layer).items()):
         if isinstance(value, (list, dict)) and type(value) not in (list, dict, OrderedDict):  # Keras's own kinds
             if id(value) not in changed:
                 changed[id(value)] = value, _structure(layer, name, value)
@@ -114,6 +135,8 @@ def keep_what_was_added(layer: Any) -> None:
                 with _private_portable.tracking(layer):
                     setattr(layer, name, after)
                 changed[id(value)] = before, getattr(layer, name)  # as Keras has it
+        elif isinstance(value, tuple) or _is_module(value):
+            kept(layer, name, value)
     if not _private.wraps_build(type(layer)):  # it may have found them in the list before
         _private_portable.keep_out(layer, _stands_for_itself)
 
@@ -130,6 +153,7 @@ def release(layer: Any, before: Any) -> None:
     held = {id(each) for each in _private.state_in_attributes(layer)}
     gone = [each for each in _flat(before) if hasattr(each, _STANDS_FOR) and id(each) not in held]
     _private.forget(layer, gone)
+    _release_modules(layer)
 
 
 def leave_as_it_is(layer: Any, variable: Any) -> None:
@@ -187,18 +211,91 @@ def _one(layer: Any, attribute: str, value: Any) -> Any:
     return stands_for[base]
 
 
+def _is_module(value: Any) -> bool:
+    """Whether a value is a ``tf.Module`` that is no layer; Keras 2's layers are modules."""
+    module = getattr(sys.modules.get("tensorflow"), "Module", None)
+    return module is not None and isinstance(value, module) and _keras.layer_base(type(value)) is None
+
+
+def _track_module(layer: Any, attribute: str, module: Any) -> None:
+    """Has Keras 3 track the variables and layers in a module; Keras 2 does so by itself.
+
+    They become items of a list, an attribute beside that of the module, as if the user had put them there.
+    """
+    if not _private.wraps_build(_keras.layer_base(type(layer))):  # type: ignore[arg-type]
+        return
+    found = [(f"{attribute}_{place}", thing) for place, thing in _in_module(module)]
+    tracked = [weight for place, thing in found if _is_keras_own(weight := _one(layer, place, thing))]
+    beside = f"{attribute}_in_module"
+    before = vars(layer).get(beside, ())
+    if [id(each) for each in before] != [id(each) for each in tracked]:
+        setattr(layer, beside, tracked)
+    vars(layer).setdefault(_MODULES, {})[beside] = module
+
+
+def _in_module(module: Any) -> list[tuple[str, Any]]:
+    """What a module has, modules in it included: variables, in the order that it has them, Keras's weights and layers.
+
+    Each with its place, as a name: ``inner_0_scale``.
+    """
+    found: dict[int, tuple[str, Any]] = {}
+    seen: set[int] = set()
+
+    def look(thing: Any, place: str) -> None:
+        if isinstance(thing, _PLAIN) or id(thing) in seen:
+            return
+        seen.add(id(thing))
+        if _raw_kind(module, thing) or _is_keras_own(thing):
+            found[id(thing)] = place, thing
+        elif isinstance(thing, dict) or _is_module(thing):
+            for name, inner in list((thing if isinstance(thing, dict) else _attributes(thing)).items()):
+                look(inner, f"{place}_{_tidy(str(name))}")
+        elif isinstance(thing, (list, tuple)):
+            for at, inner in enumerate(thing):
+                look(inner, f"{place}_{at}")
+
+    look(module, "")
+    in_order = {id(variable): found.get(id(variable), ("_variable", variable)) for variable in module.variables}
+    in_order.update((key, pair) for key, pair in found.items() if _is_keras_own(pair[1]))
+    return [(place.strip("_"), thing) for place, thing in in_order.values()]
+
+
+def _is_keras_own(thing: Any) -> bool:
+    """Whether a thing is a layer, or a weight of Keras 3's."""
+    is_weight = _keras.belongs_to_keras(type(thing)) and hasattr(thing, "assign") and hasattr(thing, "trainable")
+    return is_weight or _keras.layer_base(type(thing)) is not None
+
+
+def _attributes(thing: Any) -> dict[str, Any]:
+    """What is held as attributes, without TensorFlow's own lists and ours, which have the same once more."""
+    return {name: value for name, value in vars(thing).items() if not name.startswith("_self_") and name != _MODULES}
+
+
+def _release_modules(layer: Any) -> None:
+    """Has a layer forget what was in modules that no attribute holds any more."""
+    known = vars(layer).get(_MODULES, {})
+    if not known:
+        return
+    held = {id(each) for each in _flat(_attributes(layer))}
+    for beside in [beside for beside, module in known.items() if id(module) not in held]:
+        del known[beside]
+        gone = list(vars(layer).get(beside, ()))
+        delattr(layer, beside)
+        held = {id(each) for each in _private.state_in_attributes(layer)}
+        _private.forget(layer, [each for each in gone if id(each) not in held])
+
+
 def _marked(layer: Any, attribute: str, mark: MarkedWeight) -> Any:
-    floating = mark.value.dtype.kind in "fV"
-    name = str(mark.value.dtype) if not floating else None
+    own = str(mark.value.dtype)
     variable = _add(
         layer,
         attribute,
         mark,
         name=mark.name or _tidy(attribute),
         shape=tuple(mark.value.shape),
-        dtype=mark.dtype or name,
+        dtype=mark.dtype or (None if _is_floating(own) else own),
         initializer=plain_initializer(layer, mark.value),
-        trainable=mark.trainable and (floating if mark.dtype is None else "float" in mark.dtype),
+        trainable=mark.trainable,
     )
     if _private.wraps_build(type(layer)):
         add_in_own_dtype(layer, variable)
@@ -213,7 +310,7 @@ def _adopted(layer: Any, attribute: str, raw: Any) -> Any:
         "name": name if name and name != "Variable" else _tidy(attribute),
         "shape": () if getattr(raw.shape, "rank", 0) is None else tuple(raw.shape),
         "dtype": dtype,
-        "trainable": bool(getattr(raw, "trainable", getattr(raw, "requires_grad", True))) and "float" in dtype,
+        "trainable": bool(getattr(raw, "trainable", getattr(raw, "requires_grad", True))) and _is_floating(dtype),
     }
     if not _private.wraps_build(type(layer)):
         return _add(layer, attribute, raw, getter=lambda **_: raw, **arguments)
@@ -225,6 +322,41 @@ def _adopted(layer: Any, attribute: str, raw: Any) -> Any:
     _private_portable.share_storage(layer, variable, raw)
     answer_as(layer, variable, raw)
     return variable
+
+
+def _is_floating(dtype: str) -> bool:
+    return "float" in dtype
+
+
+def _changes(array: Any, dtype: str) -> bool:
+    """Whether numbers are others in a dtype of ints or bools, or complex ones in a real one; rounding is no change."""
+    import numpy as np
+
+    if array.dtype.kind == "c" and "complex" not in dtype:
+        return bool(np.any(array.imag)) or _changes(array.real, dtype)
+    with np.errstate(invalid="ignore"):
+        return ("int" in dtype or dtype == "bool") and not np.array_equal(array.astype(dtype), array)
+
+
+def _called(name: str | None) -> str:
+    return "" if name is None else f" for the weight {name!r}"
+
+
+def _not_to_be_trained(value: Any, name: str | None, array: Any, wanted: str | None) -> str:
+    """What to type in place of ``weight([1, 2, 3])``, or of ``weight((3, 4))``, where a shape may have been meant."""
+    found = f"weight() got {value!r:.60}{_called(name)}"
+    if wanted is not None:
+        return f"{found}, with trainable=True and dtype={wanted!r}, which can't be trained. Leave one of the two out."
+    floats = "Write floats or give dtype='float32'"
+    if array.dtype.kind == "c":
+        floats = "Give the real and the imaginary part, each"
+    shape = ""
+    if isinstance(value, (tuple, list)) and value and array.ndim == 1 and array.dtype.kind in "iu":
+        shape = f" If {tuple(value)!r:.60} is a shape, use add_weight(shape={tuple(value)!r:.60})."
+    return (
+        f"{found}, whose dtype {array.dtype} can't be trained. {floats} for a weight "
+        f"that is trained; give trainable=False for one that is not and stays {array.dtype}.{shape}"
+    )
 
 
 def _value(raw: Any) -> Any:

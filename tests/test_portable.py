@@ -12,12 +12,17 @@ from conftest import INFO, KERAS
 
 from keras_buildfix import (
     PortableLayerMixin,
+    freeze,
     get_weights,
     input_shape,
+    load_weights,
+    lost_weights,
     named_weights,
     output_shape,
     reset_built,
+    save_weights,
     set_weights,
+    unfreeze,
     weight,
 )
 from keras_buildfix.plain_shapes import Shape, plain_shapes
@@ -94,6 +99,8 @@ CALLS = {
     "shape, initializer, dtype, trainable": (([3], "ones", "float32", False), {"name": "w"}),
     "shape ... autocast, regularizer (3.2)": (((3,), "ones", None, True, True, "l2"), {"name": "w"}),
     "shape ... regularizer, constraint, name (3.0)": (((3,), "ones", None, True, "l2", None, "w"), {}),
+    "shape ... constraint, name (add_variable of 3.2)": (((3,), "ones", None, True, True, "l2", None, "w"), {}),
+    "shape ... constraint, aggregation (3.2)": (((3,), "ones", None, True, True, "l2", None, "none"), {"name": "w"}),
     "keywords": ((), {"name": "w", "shape": (3,), "initializer": "ones"}),
     "an int": ((3,), {"name": "w"}),
     "defaults of Keras 2": (("w", (3,)), {"use_resource": True, "collections": None, "getter": None, "layout": None}),
@@ -103,11 +110,12 @@ CALLS = {
 }
 
 
+@pytest.mark.parametrize("method", ["add_weight", "add_variable"])
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_add_weight_takes_every_order_and_the_defaults_of_every_keras(call):
+def test_add_weight_takes_every_order_and_the_defaults_of_every_keras(call, method):
     args, kwargs = call
     layer = portable()()
-    made = layer.add_weight(*args, **kwargs)
+    made = getattr(layer, method)(*args, **kwargs)
     assert tuple(made.shape) == (3,)
     assert "float32" in str(made.dtype)
     if "w" in (*args, kwargs.get("name")):
@@ -118,6 +126,16 @@ def test_add_weight_takes_every_order_and_the_defaults_of_every_keras(call):
     assert [w is made for w in (layer.non_trainable_weights if frozen else layer.trainable_weights)] == [True]
     if "l2" in args:
         assert float(sum(numpy(loss) for loss in layer.losses)) == pytest.approx(0.03)
+
+
+def test_add_variable_goes_through_an_add_weight_of_ones_own():
+    def add_weight(self, name, shape, **kwargs):
+        return super(cls, self).add_weight(f"own_{name}", shape, **kwargs)
+
+    cls = portable(add_weight=add_weight)
+    layer = cls()
+    layer.add_variable("w", (3,), initializer="ones")
+    assert names_of(layer.weights) == ["own_w"]
 
 
 def test_add_weight_without_a_shape_is_a_scalar():
@@ -443,7 +461,7 @@ def test_a_build_that_runs_again_replaces_what_it_made():
 
 def test_an_int_is_not_trained_and_arrays_are_constants():
     layer = portable()()
-    layer.table = weight(np.arange(3, dtype="int32"))
+    layer.table = weight(np.arange(3, dtype="int32"), trainable=False)
     layer.array = ones(3)
     if BACKEND == "torch":
         layer.tensor = sys.modules["torch"].ones(3)
@@ -465,6 +483,50 @@ def test_weight_refuses_what_is_no_array():
     for wrong in ("text", object(), KERAS.Input((3,))):
         with pytest.raises(TypeError, match="weight\\(\\) expects an array of numbers"):
             weight(wrong)
+
+
+#: Name -> (what can't be trained as it is, the dtype in which it is kept).
+NOT_FLOATS = {
+    "ints": ([1, 2, 3], "int32"),
+    "a shape": ((3, 4), "int32"),
+    "an int": (7, "int32"),
+    "bools": ([True, False], "bool"),
+    "an array of ints": (np.arange(3, dtype="uint8"), "uint8"),
+    "an array of bools": (np.array([[True]]), "bool"),
+    "complex numbers": ([1j], "complex128"),
+}
+
+
+@pytest.mark.parametrize(("value", "dtype"), NOT_FLOATS.values(), ids=NOT_FLOATS)
+def test_weight_refuses_what_it_could_only_leave_untrained(value, dtype):
+    with pytest.raises(TypeError, match=rf"weight\(\) got .* dtype {dtype} .*trainable=False .*{dtype}") as caught:
+        weight(value)
+    assert ("If (3, 4) is a shape, use add_weight(shape=(3, 4))." in str(caught.value)) is isinstance(value, tuple)
+    assert ("give dtype='float32' for a weight that is trained" in str(caught.value)) is ("complex" not in dtype)
+    with pytest.raises(TypeError, match=r"for the weight 'table', whose dtype"):
+        weight(value, "table", trainable=True)
+    with pytest.raises(TypeError, match=r"trainable=True and dtype='int32', which can't be trained"):
+        weight(value, trainable=True, dtype="int32")
+
+
+@pytest.mark.parametrize(("value", "dtype"), list(NOT_FLOATS.values())[:-1], ids=list(NOT_FLOATS)[:-1])
+def test_the_ways_out_that_weight_names_work(value, dtype):
+    layer = portable()()
+    layer.trained, layer.kept = weight(value, dtype="float32"), weight(value, trainable=False)
+    layer.of_dtype = weight(value, dtype="int16")
+    assert [w is layer.trained for w in layer.trainable_weights] == [True]
+    assert "float32" in str(layer.trained.dtype)
+    assert dtype in str(layer.kept.dtype)
+    assert "int16" in str(layer.of_dtype.dtype)
+    for each in layer.weights:
+        assert value_of(each).tolist() == np.asarray(value, "float64").tolist()
+
+
+def test_weight_refuses_a_dtype_that_changes_the_value():
+    for wrong, dtype in ((1.5, "uint8"), ([1, 300], "uint8"), ([-1], "uint8"), (2, "bool"), ([1j], "float32")):
+        with pytest.raises(ValueError, match=rf"weight\(\) got .* for the weight 'n', which {dtype} can't hold"):
+            weight(wrong, name="n", dtype=dtype)
+    assert weight([1.0, 2.0], dtype="uint8").trainable is False
 
 
 @pytest.mark.skipif(BACKEND in ("tensorflow", "torch"), reason="JAX and numpy have no variable of their own")
@@ -681,6 +743,199 @@ def test_complex_variables_are_weights_or_left_alone():
     layer.z = tf.Variable(2j + 3, dtype="complex64", trainable=False)
     assert numpy(layer(ones(1, 3))).tolist() == [[3, 3, 3]]
     assert layer.trainable_weights == []
+
+
+# --- variables in a tf.Module --------------------------------------------------------------------
+
+
+def module(**held):
+    """A ``tf.Module`` that holds these."""
+
+    class Mod(sys.modules["tensorflow"].Module):
+        def __init__(self):
+            super().__init__()
+            for name, value in held.items():
+                setattr(self, name, value)
+
+    return Mod()
+
+
+def threes(value, name=None, trainable=True):
+    return raw(ones(3) * value, name, trainable)
+
+
+def append(self):
+    self.parts = []
+    self.parts.append(module(v=threes(2)))
+    self.parts[0].late = [threes(3, "late")]
+
+
+#: How a layer comes to hold two variables of modules, 2 and 3, and where it has them then.
+HOLDERS = {
+    "an attribute": (
+        lambda self: setattr(self, "a", module(v=threes(2), inner=[threes(3)])),
+        lambda self: (self.a.v, self.a.inner[0]),
+    ),
+    "modules in modules": (
+        lambda self: setattr(self, "a", module(inner=module(v=threes(2), deeper=module(v=threes(3, "named"))))),
+        lambda self: (self.a.inner.v, self.a.inner.deeper.v),
+    ),
+    "lists, dicts and tuples": (
+        lambda self: setattr(self, "a", [module(v=threes(2)), {"k": (module(table={"q": threes(3)}),)}]),
+        lambda self: (self.a[0].v, self.a[1]["k"][0].table["q"]),
+    ),
+    "a list that grows": (append, lambda self: (self.parts[0].v, self.parts[0].late[0])),
+}
+
+
+def holder(hold, variables, where="init"):
+    """A layer that multiplies by them, and by a variable of a module that is not trained."""
+
+    def fill(self):
+        hold(self)
+        self.still = module(v=threes(5, "still", trainable=False))
+
+    def init(self, **kwargs):
+        super(cls, self).__init__(**kwargs)
+        if where == "init":
+            fill(self)
+
+    def build(self, shape):
+        if where == "build":
+            fill(self)
+
+    def call(self, x):
+        first, second = variables(self)
+        return x * first * second * self.still.v
+
+    cls = register(portable(__init__=init, build=build, call=call))
+    return cls
+
+
+def holding(cls, **kwargs):
+    return KERAS.Sequential([KERAS.Input((3,)), cls(name="mine", **kwargs)])
+
+
+@needs_tensorflow
+@pytest.mark.parametrize("where", ["init", "build"])
+@pytest.mark.parametrize(("hold", "variables"), HOLDERS.values(), ids=HOLDERS)
+def test_variables_in_a_module_are_tracked_trained_frozen_saved_and_loaded(hold, variables, where, tmp_path):
+    cls = holder(hold, variables, where)
+    model = holding(cls)
+    layer = model.layers[-1]
+    assert sorted(value_of(w)[0] for w in layer.trainable_weights) == [2, 3]
+    assert [value_of(w)[0] for w in layer.non_trainable_weights] == [5]
+    assert len(named_weights(model)) == len(model.weights) == 3
+    assert numpy(model(ones(2, 3) / 30)) == pytest.approx(1)
+    model.compile(KERAS.optimizers.SGD(0.1), "mse")
+    model.fit(ones(4, 3) / 30, np.zeros((4, 3)), batch_size=4, verbose=0)
+    # The gradient by 2 is 2 * y * y / 2 / 3: each is trained, and once.
+    trained = [value_of(each)[0] for each in variables(layer)]
+    assert trained == pytest.approx([2 - 0.1 / 3, 3 - 0.1 * 2 / 9], abs=1e-5)
+    assert value_of(layer.still.v).tolist() == [5, 5, 5]
+    set_weights(model, {name: np.full(3, at + 0.5) for at, name in enumerate(get_weights(model))})
+    assert {value_of(each)[0] for each in (*variables(layer), layer.still.v)} == {0.5, 1.5, 2.5}
+    save_weights(model, tmp_path / "w.npz")
+    other = holding(cls)
+    load_weights(other, tmp_path / "w.npz")
+    if not KERAS_2:  # which leaves modules out of its files, and `lost_weights` says so
+        assert lost_weights(model) == {}
+        model.save_weights(str(tmp_path / "w.weights.h5"))
+        plain = holding(cls)
+        plain.load_weights(str(tmp_path / "w.weights.h5"))
+        model.save(str(tmp_path / "m.keras"))
+        loaded = KERAS.models.load_model(str(tmp_path / "m.keras"), compile=False)
+        for each in (plain, loaded):
+            assert numpy(each(ones(1, 3))).tolist() == numpy(model(ones(1, 3))).tolist()
+        below = KERAS.Sequential([KERAS.Input((3,)), cls(name="mine"), KERAS.layers.Dense(1, name="head")])
+        freeze(below, "mine")
+        assert len(below.trainable_weights) == 2
+        before = get_weights(below)
+        below.compile(KERAS.optimizers.SGD(0.1), "mse")
+        below.fit(ones(4, 3), np.zeros((4, 1)), verbose=0)
+        changed = [name for name, value in get_weights(below).items() if not np.array_equal(value, before[name])]
+        assert changed == ["head/kernel", "head/bias"]
+        unfreeze(below, "mine")
+        assert len(below.trainable_weights) == 4
+    for name, value in get_weights(other).items():
+        np.testing.assert_array_equal(value, get_weights(model)[name])
+
+
+@needs_tensorflow
+def test_a_module_of_two_layers_and_under_two_names_has_each_variable_once():
+    shared = module(v=threes(2), w=threes(3))
+
+    def init(self):
+        super(cls, self).__init__()
+        self.a, self.b, self.own = shared, [shared], shared.v
+
+    cls = portable(__init__=init, call=lambda self, x: x * self.a.v * self.b[0].w)
+    first, second = cls(), cls()
+    model = KERAS.Sequential([KERAS.Input((3,)), first, second])
+    assert [len(layer.weights) for layer in (first, second, model)] == [2, 2, 2]
+    assert numpy(model(ones(1, 3))).tolist() == [[36, 36, 36]]
+    model.compile(KERAS.optimizers.SGD(0.0001), "mse")
+    model.fit(ones(4, 3), np.zeros((4, 3)), batch_size=4, verbose=0)
+    # y = (v * w) ** 2, and the gradient by v is 2 * y * 2 * y / v / 3
+    assert value_of(shared.v) == pytest.approx(2 - 0.0001 * 4 * 36 * 36 / 2 / 3, abs=1e-4)
+
+
+@needs_tensorflow
+@pytest.mark.skipif(KERAS_2, reason="Keras 2 keeps what a module in a list had")
+def test_a_module_that_is_replaced_takes_its_variables_with_it():
+    layer = portable(build=lambda self, shape: setattr(self, "a", module(v=raw(ones(shape[-1])))))()
+    layer.b = module(v=threes(2))
+    layer.b = module(v=threes(3))
+    assert [value_of(w)[0] for w in layer.weights] == [3]
+    layer.b = None
+    assert layer.weights == []
+    layer.b = [module(v=threes(4))]
+    layer.b = ()
+    assert layer.weights == []
+    layer.build((None, 3))
+    reset_built(layer)
+    layer.build((None, 4))
+    assert [tuple(w.shape) for w in layer.weights] == [(4,)]
+    with pytest.raises(ValueError, match=r"attribute 'late_v' of the layer .*after the layer was built.*reset_built"):
+        layer.late = module(v=threes(2))
+    assert not hasattr(layer, "late")
+    assert len(layer.weights) == 1
+
+
+@needs_tensorflow
+@pytest.mark.skipif(KERAS_2, reason="Keras 2 counts the weights of such a layer as the module's")
+def test_layers_and_keras_weights_in_a_module_are_tracked_and_saved(tmp_path):
+    def init(self, **kwargs):
+        super(cls, self).__init__(**kwargs)
+        inner = KERAS.layers.Dense(3, kernel_initializer="ones", use_bias=False, name="inner")
+        inner.build((None, 3))
+        self.a = module(inner=inner, lone=KERAS.Variable(ones(3), name="lone"))
+
+    cls = register(portable(__init__=init, call=lambda self, x: self.a.inner(x) * self.a.lone))
+    models = [holding(cls) for _ in range(2)]
+    assert list(named_weights(models[0])) == ["mine/lone", "mine/inner/kernel"]
+    assert lost_weights(models[0]) == {}
+    models[0].compile("sgd", "mse")
+    models[0].fit(ones(4, 3), np.zeros((4, 3)), verbose=0)
+    assert all(np.all(value < 1) for value in get_weights(models[0]).values())
+    models[0].save_weights(str(tmp_path / "w.weights.h5"))
+    models[1].load_weights(str(tmp_path / "w.weights.h5"))
+    for name, value in get_weights(models[0]).items():
+        np.testing.assert_array_equal(value, get_weights(models[1])[name])
+
+
+@needs_tensorflow
+def test_a_layer_with_a_module_can_be_copied():
+    cls = holder(*HOLDERS["an attribute"])
+    model = holding(cls)
+    if not can_be_pickled(KERAS.Sequential([KERAS.Input((3,)), KERAS.layers.Dense(2)])):
+        pytest.skip("this Keras can't copy a plain built model")
+    set_weights(model, {name: np.full(3, at + 0.5) for at, name in enumerate(get_weights(model))})
+    copied = copy.deepcopy(model)
+    assert numpy(copied(ones(1, 3))).tolist() == ([[30] * 3] if KERAS_2 else numpy(model(ones(1, 3))).tolist())
+    assert len(copied.weights) == 3
+    copied.layers[-1].a.v.assign(ones(3) * 9)
+    assert 9 not in value_of(model.layers[-1].a.v)
 
 
 # --- every base ---------------------------------------------------------------------------------
