@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 #: What an optimizer calls the list of its own variables, those of the model that it knows, and their places.
 #: 3.0.0 to nightly; Keras 2 (from 2.11 on, not ``optimizers.legacy``) has no list of the model's.
@@ -52,6 +52,48 @@ def respect_flags(model: Any) -> None:
         model._record_training_state_sharding_spec()
 
 
+def flags_are_compiled(model: Any) -> bool:
+    """Whether the flags are those that a model steps with. ``_compiled_trainable_state``: Keras 2.
+
+    Keras 3 steps with those that it finds when it traces.
+    """
+    if not hasattr(model, "_get_trainable_state"):
+        return True
+    return bool(model._get_trainable_state() == vars(model).get("_compiled_trainable_state"))
+
+
+def can_be_put_back(model: Any, name: str) -> bool:
+    """Whether a model's function is one that Keras makes and that is traced: what users make may hold anything."""
+    maker: Any = getattr(type(model), f"make_{name}", None)
+    package = getattr(maker, "__module__", "").partition(".")[0]
+    return package in ("keras", "tf_keras") and not model.run_eagerly
+
+
+def put_function(model: Any, name: str, function: Any) -> None:
+    """Have a model step with this function. ``train_tf_function``: Keras 2, for TensorBoard."""
+    setattr(model, name, function)
+    if name == "train_function" and getattr(model, "train_tf_function", None) is not None:
+        model.train_tf_function = function
+
+
+def make_function(model: Any, name: str, step: Any) -> None:
+    """Have a model make a function anew, as ``make_train_function``, with this step in the place of its own."""
+    setattr(model, name, None)
+    attributes, method = vars(model), name.replace("function", "step")
+    before = attributes.get(method)
+    if step is not None:
+        attributes[method] = step
+    try:
+        made = getattr(model, f"make_{name}")()  # some that users write know no `force`
+    finally:
+        if before is not None:
+            attributes[method] = before
+        elif step is not None:
+            del attributes[method]
+    if getattr(model, name) is None:
+        setattr(model, name, made)
+
+
 def is_built(optimizer: Any) -> bool:
     """Whether an optimizer has made its variables. ``_built``: Keras 2; ``built``: 3.0.0 to nightly."""
     return bool(getattr(optimizer, "built", False) or getattr(optimizer, "_built", False))
@@ -79,6 +121,50 @@ def keys_of(optimizer: Any, variable: Any) -> list[Any]:
 def is_optimizer(thing: object) -> bool:
     """Whether a thing is an optimizer with variables of its own."""
     return hasattr(thing, "apply_gradients") and hasattr(thing, _VARIABLES)
+
+
+def optimizers_in(model: Any) -> list[Any]:
+    """The optimizers that a model was compiled with and that its attributes hold, in lists and dicts too."""
+    compiled = getattr(model, "optimizer", None)
+    found = {} if compiled is None else {id(compiled): compiled}
+    waiting = [held for name, held in vars(model).items() if not name.startswith("_self_")]
+    seen = set()
+    while waiting:
+        held = waiting.pop()
+        if isinstance(held, (list, tuple, dict)):
+            if id(held) not in seen:
+                seen.add(id(held))
+                waiting.extend(held.values() if isinstance(held, dict) else held)
+        elif hasattr(type(held), "apply_gradients"):
+            found[id(held)] = held
+    return list(found.values())
+
+
+def variables_of(model: Any, *, trained: bool) -> list[Any]:
+    """The variables of a model that are trained, or its others, also if it is not built itself."""
+    try:
+        return list(model.trainable_variables if trained else model.non_trainable_variables)
+    except ValueError:  # Keras 2 and 3.5: a model that is never called, though the layers in it are
+        found = {id(v): v for layer in model.layers for v in variables_of(layer, trained=True)}
+        if trained:
+            return list(found.values()) if model.trainable else []
+        others = {id(v): v for layer in model.layers for v in variables_of(layer, trained=False)}
+        return list(others.values()) if model.trainable else [*found.values(), *others.values()]
+
+
+class Settings(NamedTuple):
+    """What an optimizer is set to, apart from variables."""
+
+    objects: list[Any]
+    values: tuple[tuple[str, Any], ...]
+
+
+def settings(optimizer: Any) -> Settings:
+    """An optimizer's numbers, and its schedule: a step that was traced has them in it."""
+    held = {name: value for name, value in vars(optimizer).items() if not name.startswith("_self_")}
+    plain = {name: value for name, value in held.items() if isinstance(value, (bool, int, float, str, type(None)))}
+    schedules = [value for value in held.values() if hasattr(type(value), "get_config") and callable(value)]
+    return Settings(schedules, tuple(plain.items()))
 
 
 def per_variable_lists(optimizer: Any, count: int) -> dict[str, list[Any]]:
@@ -162,12 +248,17 @@ def know_only(optimizer: Any, known: list[Any]) -> None:
         hand_over(optimizer, known, own_variables(optimizer), {})
 
 
+def makes_slots_itself(optimizer: Any) -> bool:
+    """Whether an optimizer makes what it lacks by itself. ``_slots``: ``optimizers.legacy`` of Keras 2."""
+    return hasattr(optimizer, "_slots")
+
+
 def forget_slots(optimizer: Any, variables: list[Any]) -> bool:
     """Have a legacy optimizer of Keras 2 start afresh for these weights; whether it is one.
 
     ``_slots``, ``_weights``: ``optimizers.legacy``, 2.12 to tf_keras 2.21. It makes what it lacks by itself.
     """
-    if not hasattr(optimizer, "_slots"):
+    if not makes_slots_itself(optimizer):
         return False
     gone = set()
     for variable in variables:

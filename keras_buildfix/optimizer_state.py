@@ -34,10 +34,19 @@ def slots_of(optimizer: Any, candidates: Sequence[Any]) -> Slots:
     if not private.is_built(optimizer):
         return {}
     known = private.known_variables(optimizer, candidates)
-    return _slots(optimizer, known)
+    elsewhere = {id(variable) for variable in known if isinstance(variable, private.Elsewhere)}
+    return {key: slots for key, slots in _slots(optimizer, known).items() if key not in elsewhere}
 
 
-def train_only(model: Any, optimizer: Any, trained: Sequence[Any], wanted: Sequence[Any], remembered: Slots) -> bool:
+def train_only(
+    model: Any,
+    optimizer: Any,
+    trained: Sequence[Any],
+    wanted: Sequence[Any],
+    variables: Sequence[Any],
+    remembered: Slots,
+    reusable: Slots,
+) -> bool:
     """Has an optimizer train these weights, without losing what it has for those it trains already.
 
     Args:
@@ -45,7 +54,9 @@ def train_only(model: Any, optimizer: Any, trained: Sequence[Any], wanted: Seque
         optimizer: An optimizer of Keras 2 or 3, legacy ones and those with a loss scale included.
         trained: The weights that the model trained so far.
         wanted: Those that it trains from now on, in the model's order.
+        variables: All weights of the model; an optimizer may train others besides.
         remembered: What it had for weights that come back; others start afresh.
+        reusable: Variables for those others, which a step was traced with. Their values are not used.
 
     Returns:
         Whether it trained others so far.
@@ -57,9 +68,8 @@ def train_only(model: Any, optimizer: Any, trained: Sequence[Any], wanted: Seque
     gone = _without(trained, wanted)
     if private.forget_slots(inner, gone) or not private.is_built(inner):
         return bool(gone)
-    known = private.known_variables(inner, [*trained, *wanted])
-    mine = {id(variable) for variable in (*trained, *wanted, *model.weights)}
-    # An optimizer may train more than this model.
+    known = private.known_variables(inner, [*variables, *wanted])
+    mine = {id(variable) for variable in (*variables, *wanted)}
     wanted = [*wanted, *(variable for variable in known if id(variable) not in mine)]
     if [id(variable) for variable in wanted] == [id(variable) for variable in known]:
         return False
@@ -86,13 +96,13 @@ def train_only(model: Any, optimizer: Any, trained: Sequence[Any], wanted: Seque
             raise
         fresh = _slots(inner, added)
         names |= set(private.per_variable_lists(inner, len(added)))
-        slots.update(fresh)
         for variable in added:  # Keras 3 starts a moving average at zero, and overwrites it at the first step of all
             average = fresh[id(variable)].get(private.AVERAGE)
             if average is not None:
                 _variables.copy(average.variable, variable)
         if len(added) > len(known):
             loops = _order(private.own_variables(inner), added, fresh, private.single_variables(inner))
+        slots.update(_reused(fresh, reusable))
 
     now = private.notes(inner)
     attributes: dict[str, Any] = {
@@ -113,6 +123,24 @@ def train_only(model: Any, optimizer: Any, trained: Sequence[Any], wanted: Seque
         private.know_only(optimizer, list(wanted))
         optimizer = optimizer.inner_optimizer
     return True
+
+
+def _reused(fresh: Slots, reusable: Slots) -> Slots:
+    """Fresh slots with other variables in the place of their own, as far as these fit: they get the fresh values."""
+    found: Slots = {}
+    for key, slots in fresh.items():
+        found[key] = dict(slots)
+        for name, slot in slots.items():
+            old = reusable.get(key, {}).get(name)
+            if (
+                old is not None
+                and _variables.shape_of(old.variable) == _variables.shape_of(slot.variable)
+                and _variables.dtype_of(old.variable) == _variables.dtype_of(slot.variable)
+                and old.filed == slot.filed
+            ):
+                _variables.copy(old.variable, slot.variable)
+                found[key][name] = Slot(old.variable, slot.filed, slot.key)
+    return found
 
 
 def _without(variables: Iterable[Any], others: Iterable[Any]) -> list[Any]:
