@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Sequence
+from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
 #: What an optimizer calls the list of its own variables, those of the model that it knows, and their places.
@@ -40,16 +41,27 @@ def take_state_back(model: Any) -> None:
         model.jax_state_sync()
 
 
-def respect_flags(model: Any) -> None:
-    """Have a compiled model go by the flags as they are now.
+def respect_flags(model: Any, noted: dict[str, Any]) -> None:
+    """Have a compiled model go by the flags as they are now; `noted`: what ``noted_for_flags`` gave for them, if any.
 
     ``_compiled_trainable_state``: Keras 2, where ``fit`` puts the flags back that ``compile`` saw.
     ``_record_training_state_sharding_spec``: JAX, 3.0.0 to nightly, has a list per trainable weight.
     """
     if hasattr(model, "_get_trainable_state"):
         vars(model)["_compiled_trainable_state"] = model._get_trainable_state()  # else TensorFlow looks into it
-    if hasattr(model, "_trainable_variable_shardings"):
+    if noted:
+        vars(model).update(noted)
+    elif hasattr(model, "_trainable_variable_shardings"):
         model._record_training_state_sharding_spec()
+
+
+def noted_for_flags(model: Any) -> dict[str, Any]:
+    """What a model notes for the flags that it steps with. ``_..._variable_shardings``: JAX, 3.0.0 to nightly.
+
+    Empty where it holds none at the moment.
+    """
+    noted = {name: held for name, held in vars(model).items() if name.endswith("_variable_shardings")}
+    return {} if any(held is None for held in noted.values()) else noted
 
 
 def flags_are_compiled(model: Any) -> bool:
@@ -118,6 +130,16 @@ def keys_of(optimizer: Any, variable: Any) -> list[Any]:
     return [_key(optimizer, variable), id(variable), *([variable.path] if hasattr(variable, "path") else ())]
 
 
+#: Keras's own lists of a model, in which no optimizer is and a search would take long. 3.0.0 to nightly.
+_LISTS = {
+    *("_layers", "_metrics", "_nodes", "_nodes_by_depth", "_operations", "_operations_by_depth", "_inbound_nodes"),
+    *("_outbound_nodes", "_trainable_variables", "_non_trainable_variables", "_seed_generators"),
+    *("_self_tracked_trackables", "_self_unconditional_checkpoint_dependencies"),
+}
+#: By their ids, as a metaclass may have made its classes unhashable.
+_PLAIN = {id(kind) for kind in (bool, int, float, str, type(None), FunctionType, MethodType, type)}
+
+
 def is_optimizer(thing: object) -> bool:
     """Whether a thing is an optimizer with variables of its own."""
     return hasattr(thing, "apply_gradients") and hasattr(thing, _VARIABLES)
@@ -127,14 +149,15 @@ def optimizers_in(model: Any) -> list[Any]:
     """The optimizers that a model was compiled with and that its attributes hold, in lists and dicts too."""
     compiled = getattr(model, "optimizer", None)
     found = {} if compiled is None else {id(compiled): compiled}
-    waiting = [held for name, held in vars(model).items() if not name.startswith("_self_")]
+    waiting = [held for name, held in vars(model).items() if name not in _LISTS and id(type(held)) not in _PLAIN]
     seen = set()
     while waiting:
         held = waiting.pop()
         if isinstance(held, (list, tuple, dict)):
-            if id(held) not in seen:
+            if held and id(held) not in seen:
                 seen.add(id(held))
-                waiting.extend(held.values() if isinstance(held, dict) else held)
+                inside = held.values() if isinstance(held, dict) else held
+                waiting += [each for each in inside if id(type(each)) not in _PLAIN]
         elif hasattr(type(held), "apply_gradients"):
             found[id(held)] = held
     return list(found.values())
@@ -161,10 +184,13 @@ class Settings(NamedTuple):
 
 def settings(optimizer: Any) -> Settings:
     """An optimizer's numbers, and its schedule: a step that was traced has them in it."""
-    held = {name: value for name, value in vars(optimizer).items() if not name.startswith("_self_")}
-    plain = {name: value for name, value in held.items() if isinstance(value, (bool, int, float, str, type(None)))}
-    schedules = [value for value in held.values() if hasattr(type(value), "get_config") and callable(value)]
-    return Settings(schedules, tuple(plain.items()))
+    plain, schedules = [], []
+    for name, value in vars(optimizer).items():
+        if value is None or isinstance(value, (bool, int, float, str)):
+            plain.append((name, value))
+        elif callable(value) and hasattr(type(value), "get_config"):
+            schedules.append(value)
+    return Settings(schedules, tuple(plain))
 
 
 def per_variable_lists(optimizer: Any, count: int) -> dict[str, list[Any]]:

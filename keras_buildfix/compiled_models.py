@@ -11,7 +11,7 @@ from keras_buildfix import _private_training as private
 from keras_buildfix.known_models import models_of
 from keras_buildfix.optimizer_owners import note_what_is_known, weights_for
 from keras_buildfix.optimizer_state import Slots, slots_of, train_only
-from keras_buildfix.traced_steps import FUNCTIONS, Flags, State, kept_slots, switch
+from keras_buildfix.traced_steps import FUNCTIONS, Flags, State, kept_slots, knows_flags, switch
 
 #: Optimizers, each with what it has for its weights.
 Remembered = Sequence[tuple[Any, Slots]]
@@ -26,30 +26,29 @@ def compiled_models_with(layers: Iterable[Any]) -> list[CompiledModel]:
     bases = {id(base): base for base in map(_keras.layer_base, map(type, wanted.values())) if base is not None}
     models = {id(layer): layer for layer in wanted.values() if _keras.is_model(layer)}
     models.update((id(model), model) for base in bases.values() for model in models_of(base))
-    return [
-        CompiledModel(model)
-        for model in models.values()
-        if _steps(model) and any(id(layer) in wanted for layer in _private.nested_layers(model))
-    ]
-
-
-def _steps(model: Any) -> bool:
-    return bool(private.optimizers_in(model)) or any(getattr(model, name, None) is not None for name in FUNCTIONS)
+    found = []
+    for model in models.values():
+        if any(id(layer) in wanted for layer in _private.nested_layers(model)):
+            optimizers = private.optimizers_in(model)
+            if optimizers or any(getattr(model, name, None) is not None for name in FUNCTIONS):
+                found.append(CompiledModel(model, optimizers))
+    return found
 
 
 class CompiledModel:
     """A compiled model, as it was before what is trainable in it changes."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, optimizers: list[Any]) -> None:
         private.take_state_back(model)
         self.model = model
-        self.optimizers = private.optimizers_in(model)
-        self.trained = private.variables_of(model, trained=True)
-        self.variables = [*self.trained, *private.variables_of(model, trained=False)]
+        self.optimizers = optimizers
+        flags = Flags.of(model)
+        self.trained = flags.trained
+        self.variables = [*flags.trained, *flags.others]
         note_what_is_known(self.optimizers, self.variables)
         self.slots: Remembered = [(optimizer, slots_of(optimizer, self.variables)) for optimizer in self.optimizers]
-        self.state = State.of(self.optimizers, Flags.of(model))
-        self.agreed = private.flags_are_compiled(model) and self._knows_what_is_trained()
+        self.state = State.of(self.optimizers, flags)
+        self.agreed = knows_flags(model) or (private.flags_are_compiled(model) and self._knows_what_is_trained())
 
     def _knows_what_is_trained(self) -> bool:
         """Whether the optimizer trains what the flags say: nobody changed one by hand after the first step."""
@@ -66,7 +65,6 @@ class CompiledModel:
         now was not trained before.
         """
         model = self.model
-        wanted = private.variables_of(model, trained=True)
         flags = Flags.of(model)
         kept = kept_slots(model, flags)
         others = False
@@ -75,12 +73,12 @@ class CompiledModel:
                 model,
                 optimizer,
                 self.trained,
-                weights_for(optimizer, self.optimizers, model, self.trained, wanted),
+                weights_for(optimizer, self.optimizers, model, self.trained, flags.trained),
                 self.variables,
+                _of(optimizer, self.slots),
                 _of(optimizer, remembered),
                 _not_in_blocks(_of(optimizer, kept)),
             )
-        private.respect_flags(model)
         switch(model, self.state, self.slots, State.of(self.optimizers, flags), changed or others, self.agreed)
 
 

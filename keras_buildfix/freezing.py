@@ -173,7 +173,7 @@ def frozen(
     tree = weight_tree(_keras.layer_instance(model, "frozen"))
     before = Trainability.of(tree.nodes())
     waited = waiting_in(tree.nodes())
-    had = _change(model, Rule("freeze", select, exclude, _kind(batchnorm, "frozen"), "frozen"))
+    had = _change(model, Rule("freeze", select, exclude, _kind(batchnorm, "frozen"), "frozen"), tree)
     try:
         with remembering(had):
             yield
@@ -187,12 +187,12 @@ def frozen(
         take_note(tree.nodes())
 
 
-def _change(model: Any, rule: Rule) -> Remembered:
+def _change(model: Any, rule: Rule, tree: LayerNode | None = None) -> Remembered:
     """Carries a rule out: everything is checked first, and put back if something fails after all.
 
     Returns each optimizer that followed, with what it had for each weight before.
     """
-    tree = weight_tree(_keras.layer_instance(model, rule.wanted_by))
+    tree = tree or weight_tree(_keras.layer_instance(model, rule.wanted_by))
     nodes = list(tree.nodes())
     before = Trainability.of(nodes)
     waits = bool(layers_to_build(tree))
@@ -208,7 +208,7 @@ def _change(model: Any, rule: Rule) -> Remembered:
         before.put(nodes)
         for each in models:
             with contextlib.suppress(Exception):
-                CompiledModel(each.model).follow(remembered=had)
+                CompiledModel(each.model, each.optimizers).follow(remembered=had)
         raise
     if waits:
         take_note(nodes)

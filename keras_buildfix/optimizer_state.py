@@ -44,6 +44,7 @@ def train_only(
     trained: Sequence[Any],
     wanted: Sequence[Any],
     variables: Sequence[Any],
+    had: Slots,
     remembered: Slots,
     reusable: Slots,
 ) -> bool:
@@ -55,6 +56,7 @@ def train_only(
         trained: The weights that the model trained so far.
         wanted: Those that it trains from now on, in the model's order.
         variables: All weights of the model; an optimizer may train others besides.
+        had: What it has, as ``slots_of`` gives it.
         remembered: What it had for weights that come back; others start afresh.
         reusable: Variables for those others, which a step was traced with. Their values are not used.
 
@@ -73,13 +75,15 @@ def train_only(
     wanted = [*wanted, *(variable for variable in known if id(variable) not in mine)]
     if [id(variable) for variable in wanted] == [id(variable) for variable in known]:
         return False
-    slots = {**remembered, **_slots(inner, known)}
+    all_mine = len(had) == len(known)
+    slots = {**remembered, **(had if all_mine else _slots(inner, known))}
     old, singles = private.own_variables(inner), private.single_variables(inner)
     _refuse_unclear(inner, old, slots, singles)
     loops = _order(old, known, slots, singles)
     names = set(private.per_variable_lists(inner, len(known)) if known else ())
     notes = private.notes(inner)
 
+    slots.update(_refreshed(inner, [v for v in wanted if id(v) not in slots], reusable))
     added = [variable for variable in wanted if id(variable) not in slots]
     if added:
         before = {
@@ -102,7 +106,7 @@ def train_only(
                 _variables.copy(average.variable, variable)
         if len(added) > len(known):
             loops = _order(private.own_variables(inner), added, fresh, private.single_variables(inner))
-        slots.update(_reused(fresh, reusable))
+        slots.update(_reused(inner, added, fresh, reusable))
 
     now = private.notes(inner)
     attributes: dict[str, Any] = {
@@ -125,22 +129,69 @@ def train_only(
     return True
 
 
-def _reused(fresh: Slots, reusable: Slots) -> Slots:
+#: An attribute of an optimizer: with what its variables for a weight start, where that is one number.
+_STARTS_IN = "_keras_buildfix_starts"
+
+
+class _Starts:
+    """For the ``id`` of a weight: itself, the optimizer's settings, and the number that each slot starts with.
+
+    A copied optimizer begins anew.
+    """
+
+    def __init__(self) -> None:
+        self.of: dict[int, tuple[Any, Any, dict[str, float]]] = {}
+
+    def __reduce__(self) -> Any:
+        return _Starts, ()
+
+
+def _refreshed(optimizer: Any, added: Sequence[Any], reusable: Slots) -> Slots:
+    """Variables that an optimizer had for these weights, with fresh values, as far as those are known."""
+    starts = vars(optimizer).get(_STARTS_IN, _Starts()).of
+    now = private.settings(optimizer).values
+    found: Slots = {}
+    fresh: list[tuple[Any, float]] = []
+    for variable in added:
+        weight, settings, numbers = starts.get(id(variable), (None, None, {}))
+        slots = reusable.get(id(variable), {})
+        if weight is variable and settings == now and set(numbers) == set(slots):
+            for name, slot in slots.items():
+                if name == private.AVERAGE:
+                    _variables.copy(slot.variable, variable)
+                else:
+                    fresh.append((slot.variable, numbers[name]))
+            found[id(variable)] = slots
+    _variables.fill(fresh)
+    return found
+
+
+def _reused(optimizer: Any, added: Sequence[Any], fresh: Slots, reusable: Slots) -> Slots:
     """Fresh slots with other variables in the place of their own, as far as these fit: they get the fresh values."""
     found: Slots = {}
-    for key, slots in fresh.items():
-        found[key] = dict(slots)
+    settings = private.settings(optimizer).values
+    for variable in added:
+        slots, old = fresh[id(variable)], reusable.get(id(variable), {})
+        fits = set(slots) == set(old) and all(_alike(old[name], slot) for name, slot in slots.items())
+        found[id(variable)] = old if fits else slots
+        if not fits:
+            continue
+        numbers = {}
         for name, slot in slots.items():
-            old = reusable.get(key, {}).get(name)
-            if (
-                old is not None
-                and _variables.shape_of(old.variable) == _variables.shape_of(slot.variable)
-                and _variables.dtype_of(old.variable) == _variables.dtype_of(slot.variable)
-                and old.filed == slot.filed
-            ):
-                _variables.copy(old.variable, slot.variable)
-                found[key][name] = Slot(old.variable, slot.filed, slot.key)
+            number = _variables.only_number(slot.variable)
+            if name == private.AVERAGE or number is not None:
+                numbers[name] = number or 0.0
+            _variables.copy(old[name].variable, slot.variable)
+        vars(optimizer).setdefault(_STARTS_IN, _Starts()).of[id(variable)] = (variable, settings, numbers)
     return found
+
+
+def _alike(old: Slot, new: Slot) -> bool:
+    return (
+        _variables.shape_of(old.variable) == _variables.shape_of(new.variable)
+        and _variables.dtype_of(old.variable) == _variables.dtype_of(new.variable)
+        and (old.filed, old.key) == (new.filed, new.key)
+    )
 
 
 def _without(variables: Iterable[Any], others: Iterable[Any]) -> list[Any]:

@@ -36,18 +36,22 @@ class Things(tuple[Any, ...]):
 class Flags:
     """What is trainable in a model: its layers, their flags, its weights trained or not, and how it steps."""
 
-    things: Things
+    layers: Things
+    trained: Things
+    others: Things
     values: tuple[Any, ...]
 
     @classmethod
     def of(cls, model: Any) -> Flags:
         """As they are now."""
         layers = _private.nested_layers(model)
-        trained = private.variables_of(model, trained=True)
-        rest = private.variables_of(model, trained=False)
         settings = [getattr(model, name, None) for name in ("run_eagerly", "jit_compile", "steps_per_execution")]
-        flags = [bool(getattr(layer, "trainable", True)) for layer in layers]
-        return cls(Things((*layers, *trained, *rest)), (len(layers), len(trained), *flags, *settings))
+        return cls(
+            Things(layers),
+            Things(private.variables_of(model, trained=True)),
+            Things(private.variables_of(model, trained=False)),
+            (*(bool(getattr(layer, "trainable", True)) for layer in layers), *settings),
+        )
 
 
 @dataclass
@@ -81,6 +85,9 @@ class _Step:
     state: State
     function: Any
     slots: Sequence[tuple[Any, Slots]]
+    #: What the model noted for its flags.
+    noted: dict[str, Any]
+    kept: _Kept
 
 
 @dataclass
@@ -103,6 +110,11 @@ def kept_slots(model: Any, flags: Flags) -> Sequence[tuple[Any, Slots]]:
     return ()
 
 
+def knows_flags(model: Any) -> bool:
+    """Whether the flags of a model were set here before."""
+    return _FLAGS_IN in vars(model)
+
+
 def switch(model: Any, left: State, slots: Sequence[tuple[Any, Slots]], now: State, anew: bool, agreed: bool) -> None:
     """Has a model step with functions that are traced for what is trainable now.
 
@@ -114,7 +126,7 @@ def switch(model: Any, left: State, slots: Sequence[tuple[Any, Slots]], now: Sta
         anew: Whether a function that is not known to fit is to be made again, even if nothing seems to differ.
         agreed: Whether nothing was changed by hand that the optimizer does not know of.
     """
-    put = vars(model).get(_FLAGS_IN)
+    put, noted, noted_again = vars(model).get(_FLAGS_IN), private.noted_for_flags(model), {}
     for name in FUNCTIONS:
         current = getattr(model, name, None)
         if current is None:
@@ -128,14 +140,16 @@ def switch(model: Any, left: State, slots: Sequence[tuple[Any, Slots]], now: Sta
             if kept is not None:
                 vars(current)[_KEPT_IN] = kept
             continue
-        steps = kept.steps if kept is not None else []
+        kept = kept or _Kept(left.flags)
+        steps, kept.steps = kept.steps, []
         if fits and private.can_be_put_back(model, name):
-            steps.append(_Step(left, current, slots))
+            steps.append(_Step(left, current, slots, noted, kept))
         again = next((step for step in steps if step.state == now), None)
-        steps = [step for step in steps if step.state != now][-KEPT:]
-        here = _Kept(now.flags, steps)
+        here = _Kept(now.flags) if again is None else again.kept
+        here.steps = [step for step in steps if step.state != now][-KEPT:]
         if again is not None:
             private.put_function(model, name, again.function)
+            noted_again = again.noted
         else:
             private.make_function(model, name, _watched(model, FUNCTIONS[name], here))
         function = getattr(model, name)
@@ -143,6 +157,7 @@ def switch(model: Any, left: State, slots: Sequence[tuple[Any, Slots]], now: Sta
             vars(function)[_KEPT_IN] = here
         del current, again
     vars(model)[_FLAGS_IN] = now.flags
+    private.respect_flags(model, noted_again)
 
 
 def _watched(model: Any, name: str, kept: _Kept) -> Callable[..., Any] | None:
