@@ -76,9 +76,7 @@ def flags_are_compiled(model: Any) -> bool:
 
 def can_be_put_back(model: Any, name: str) -> bool:
     """Whether a model's function is one that Keras makes and that is traced: what users make may hold anything."""
-    maker: Any = getattr(type(model), f"make_{name}", None)
-    package = getattr(maker, "__module__", "").partition(".")[0]
-    return package in ("keras", "tf_keras") and not model.run_eagerly
+    return _is_keras(getattr(type(model), f"make_{name}", None)) and not model.run_eagerly
 
 
 def put_function(model: Any, name: str, function: Any) -> None:
@@ -173,6 +171,15 @@ def variables_of(model: Any, *, trained: bool) -> list[Any]:
             return list(found.values()) if model.trainable else []
         others = {id(v): v for layer in model.layers for v in variables_of(layer, trained=False)}
         return list(others.values()) if model.trainable else [*found.values(), *others.values()]
+
+
+def steps_as_keras(model: Any) -> bool:
+    """Whether ``fit`` takes Keras's own steps, which train with the optimizer that was compiled."""
+    return _is_keras(type(model).train_step) and "train_step" not in vars(model)
+
+
+def _is_keras(function: Any) -> bool:
+    return getattr(function, "__module__", "").partition(".")[0] in ("keras", "tf_keras")
 
 
 class Settings(NamedTuple):

@@ -45,7 +45,7 @@ class CompiledModel:
         flags = Flags.of(model)
         self.trained = flags.trained
         self.variables = [*flags.trained, *flags.others]
-        note_what_is_known(self.optimizers, self.variables)
+        note_what_is_known(self.optimizers, self.trained, self.variables)
         self.slots: Remembered = [(optimizer, slots_of(optimizer, self.variables)) for optimizer in self.optimizers]
         self.state = State.of(self.optimizers, flags)
         self.agreed = knows_flags(model) or (private.flags_are_compiled(model) and self._knows_what_is_trained())
@@ -53,7 +53,7 @@ class CompiledModel:
     def _knows_what_is_trained(self) -> bool:
         """Whether the optimizer trains what the flags say: nobody changed one by hand after the first step."""
         for optimizer, slots in self.slots:
-            if optimizer is self.model.optimizer:
+            if optimizer is getattr(self.model, "optimizer", None):
                 plain = all(layer.trainable for layer in _private.nested_layers(self.model) if not layer.weights)
                 return plain and list(slots) == [id(variable) for variable in self.trained]
         return False

@@ -10,7 +10,7 @@ from keras_buildfix import _keras
 from keras_buildfix.compiled_models import CompiledModel, Remembered, compiled_models_with, remembering
 from keras_buildfix.selecting import Select, nothing_called
 from keras_buildfix.trainable_flags import Trainability
-from keras_buildfix.waiting_freezes import Rule, WaitingFreeze, stop_all, take_note, waiting_in
+from keras_buildfix.waiting_freezes import Rule, WaitingFreeze, forget_refusals, stop_all, take_note, waiting_in
 from keras_buildfix.waiting_weights import layers_to_build
 from keras_buildfix.weight_names import LayerNode, weight_tree
 
@@ -210,6 +210,7 @@ def _change(model: Any, rule: Rule, tree: LayerNode | None = None) -> Remembered
             with contextlib.suppress(Exception):
                 CompiledModel(each.model, each.optimizers).follow(remembered=had)
         raise
+    forget_refusals(nodes)
     if waits:
         take_note(nodes)
         WaitingFreeze(tree, rule).start(tree)

@@ -18,12 +18,14 @@ class _Knew:
 
     def __init__(self) -> None:
         self.weights: dict[int, Any] = {}
+        #: Whether the model trained others besides, which is not what Keras's own steps do.
+        self.some = False
 
     def __reduce__(self) -> Any:
         return _Knew, ()
 
 
-def note_what_is_known(optimizers: Sequence[Any], candidates: Sequence[Any]) -> None:
+def note_what_is_known(optimizers: Sequence[Any], trained: Sequence[Any], candidates: Sequence[Any]) -> None:
     """Has each optimizer hold which of these weights it trains, so that they come back to it."""
     if len(optimizers) < 2:
         return
@@ -33,6 +35,7 @@ def note_what_is_known(optimizers: Sequence[Any], candidates: Sequence[Any]) -> 
             knew = vars(optimizer).setdefault(_KNEW_IN, _Knew())
             known = private.known_variables(optimizer, candidates)
             knew.weights.update((id(variable), variable) for variable in known if id(variable) in mine)
+            knew.some = knew.some or any(id(variable) not in knew.weights for variable in trained)
 
 
 def weights_for(
@@ -51,30 +54,32 @@ def weights_for(
         wanted: Those that it trains from now on.
     """
     inner = innermost(optimizer)
-    if not private.is_built(inner) or private.makes_slots_itself(inner) or optimizers == [model.optimizer]:
+    if not private.is_built(inner) or private.makes_slots_itself(inner):
         return list(wanted)
+    compiled = getattr(model, "optimizer", None)
     already = {id(variable) for variable in trained}
-    come = [v for v in wanted if id(v) not in already and not any(id(v) in _knew(each) for each in optimizers)]
+    if optimizer is compiled and (len(optimizers) == 1 or (private.steps_as_keras(model) and not _knew(inner).some)):
+        return list(wanted)
+    come = [v for v in wanted if id(v) not in already and not any(id(v) in _knew(o).weights for o in optimizers)]
     given = {id(variable) for variable in come if optimizer in _nearest(variable, optimizers, model)} if come else set()
-    return [variable for variable in wanted if id(variable) in _knew(optimizer) or id(variable) in given]
+    return [variable for variable in wanted if id(variable) in _knew(optimizer).weights or id(variable) in given]
 
 
-def _knew(optimizer: Any) -> dict[int, Any]:
-    knew = vars(innermost(optimizer)).get(_KNEW_IN)
-    return knew.weights if knew is not None else {}
+def _knew(optimizer: Any) -> _Knew:
+    knew: _Knew = vars(innermost(optimizer)).get(_KNEW_IN) or _Knew()
+    return knew
 
 
 def _nearest(variable: Any, optimizers: Sequence[Any], model: Any) -> list[Any]:
     """The optimizers that train the weights nearest to one."""
     tree = weight_tree(model)
     node = next((node for node in tree.nodes() if any(variable is own for _, own in node.own)), tree)
-    for around in (node, *tree.above()[id(node)]):
-        if around is not tree:
-            inside = {id(own) for each in around.nodes() for _, own in each.own}
-            owners = [optimizer for optimizer in optimizers if not inside.isdisjoint(_knew(optimizer))]
-            if owners:
-                return owners
-    built = [optimizer for optimizer in optimizers if private.is_built(innermost(optimizer))]
-    # One that has trained nothing was kept for what was all frozen.
-    idle = [optimizer for optimizer in built if not _knew(optimizer)]
-    return [optimizer for optimizer in built if optimizer is model.optimizer or optimizer in idle or not idle]
+    around = (node, *tree.above()[id(node)])
+    for each in around[:-1]:
+        inside = {id(own) for below in each.nodes() for _, own in below.own}
+        owners = [optimizer for optimizer in optimizers if not inside.isdisjoint(_knew(optimizer).weights)]
+        if owners:
+            return owners
+    # A part of which none has trained anything is that of an optimizer that has trained nothing, if there is one.
+    idle = [optimizer for optimizer in optimizers if not _knew(optimizer).weights]
+    return idle if idle and len(around) > 1 and around[-2].children else list(optimizers)

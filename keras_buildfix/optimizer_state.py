@@ -73,13 +73,14 @@ def train_only(
     known = private.known_variables(inner, [*variables, *wanted])
     mine = {id(variable) for variable in (*variables, *wanted)}
     wanted = [*wanted, *(variable for variable in known if id(variable) not in mine)]
-    if [id(variable) for variable in wanted] == [id(variable) for variable in known]:
+    now_has = had if len(had) == len(known) else _slots(inner, known)
+    same = all(_same(now_has[key], slots) for key, slots in remembered.items() if key in now_has)
+    if same and [id(variable) for variable in wanted] == [id(variable) for variable in known]:
         return False
-    all_mine = len(had) == len(known)
-    slots = {**remembered, **(had if all_mine else _slots(inner, known))}
     old, singles = private.own_variables(inner), private.single_variables(inner)
-    _refuse_unclear(inner, old, slots, singles)
-    loops = _order(old, known, slots, singles)
+    _refuse_unclear(inner, old, now_has, singles)
+    loops = _order(old, known, now_has, singles)
+    slots = {**now_has, **remembered}
     names = set(private.per_variable_lists(inner, len(known)) if known else ())
     notes = private.notes(inner)
 
@@ -120,7 +121,7 @@ def train_only(
         else:
             attributes[name] = held
     attributes.update({name: single for name, single in singles.items() if vars(inner).get(name) is not single})
-    in_slots = {id(slot.variable) for each in slots.values() for slot in each.values()}
+    in_slots = {id(slot.variable) for each in (*slots.values(), *now_has.values()) for slot in each.values()}
     base = [variable for variable in old if id(variable) not in in_slots]
     private.hand_over(inner, list(wanted), _filed(base, loops, wanted, slots, singles), attributes)
     while optimizer is not inner:
@@ -184,6 +185,10 @@ def _reused(optimizer: Any, added: Sequence[Any], fresh: Slots, reusable: Slots)
             _variables.copy(old[name].variable, slot.variable)
         vars(optimizer).setdefault(_STARTS_IN, _Starts()).of[id(variable)] = (variable, settings, numbers)
     return found
+
+
+def _same(slots: dict[str, Slot], others: dict[str, Slot]) -> bool:
+    return {name: id(s.variable) for name, s in slots.items()} == {name: id(s.variable) for name, s in others.items()}
 
 
 def _alike(old: Slot, new: Slot) -> bool:
