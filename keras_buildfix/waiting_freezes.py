@@ -157,28 +157,37 @@ class WaitingFreeze:
             f"{self.rule.wanted_by}: {unmatched} in {self.top.name!r}, now that it is built. The rest of it was "
             f"carried out; {back}() takes it back."
         )
-        for node in around:
-            # Sequential on Keras 2 swallows errors while it builds: there it raises whenever it is called.
-            if not _private.wraps_build(type(node.layer)) and _keras.is_sequential(node.layer):
-                vars(node.layer)["call"] = _Refusal(message)
+        if any(not _private.wraps_build(type(node.layer)) and _keras.is_sequential(node.layer) for node in around):
+            # Sequential on Keras 2 swallows errors while it builds: it raises whenever it is called, layer by layer.
+            _Refusal(message, [node.layer for node in weight_tree(self.top).nodes()])
         raise ValueError(message)
 
 
 class _Refusal:
-    """Stands in for the ``call`` of a model of which something was asked for that it does not have."""
+    """Stands in for the ``call`` of layers of which something was asked for that is not there."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, layers: Iterable[Any]) -> None:
         self.message = message
+        self.layers = [layer for layer in layers if hasattr(layer, "call") and "call" not in vars(layer)]
+        for layer in self.layers:
+            vars(layer)["call"] = self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise ValueError(self.message)
 
+    def end(self) -> None:
+        """The layers can be called again."""
+        for layer in self.layers:
+            if vars(layer).get("call") is self:
+                del vars(layer)["call"]
+
 
 def forget_refusals(nodes: Iterable[LayerNode]) -> None:
-    """Has models that were refused be called again: something else was asked for since."""
+    """Has layers that refuse to be called be called again: something else was asked for since."""
     for node in nodes:
-        if isinstance(vars(node.layer).get("call"), _Refusal):
-            del vars(node.layer)["call"]
+        refusal = vars(node.layer).get("call")
+        if isinstance(refusal, _Refusal):
+            refusal.end()
 
 
 def in_words(chosen: dict[int, str], left_out: dict[int, str]) -> str:
