@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from build import row  # beside this file
 
-from keras_buildfix import freeze, keras_info, unfreeze
+from keras_buildfix import freeze, frozen, keras_info, unfreeze
 
 keras: Any = __import__(keras_info().package)
 INFO = keras_info(keras)
@@ -51,6 +51,39 @@ def by_hand(model: Any) -> None:
     model.compile("adam", "mse")
 
 
+def gan() -> tuple[Any, Any]:
+    """A discriminator, compiled, and a model of a generator and it, compiled too."""
+    parts = [
+        keras.Sequential([keras.Input((size,)), keras.layers.Dense(64, "relu"), keras.layers.Dense(64), last])
+        for size, last in ((8, keras.layers.Dense(16)), (16, keras.layers.Dense(1, "sigmoid")))
+    ]
+    both = keras.Sequential([keras.Input((8,)), *parts])
+    jit = {"jit_compile": False} if INFO.backend == "tensorflow" else {}
+    for model in (parts[1], both):
+        model.compile("adam", "mse", **jit)
+    return parts[1], both
+
+
+def rounds(toggle: str, count: int = 24) -> list[float]:
+    """How long each round takes, in which a discriminator and a generator are trained in turns (ms)."""
+    discriminator, both = gan()
+    real, noise, label = np.ones((64, 16), "float32"), np.ones((64, 8), "float32"), np.ones((64, 1), "float32")
+
+    def one() -> None:
+        discriminator.fit(real, label, batch_size=64, verbose=0)
+        if toggle == "frozen":
+            with frozen(discriminator):
+                both.fit(noise, label, batch_size=64, verbose=0)
+            return
+        if toggle == "freeze":
+            freeze(discriminator)
+        both.fit(noise, label, batch_size=64, verbose=0)
+        if toggle == "freeze":
+            unfreeze(discriminator)
+
+    return [milliseconds(one) for _ in range(count)]
+
+
 def main() -> None:
     x, y = np.ones((8, 4), "float32"), np.ones((8, 4), "float32")
     print(f"{INFO}; Python {sys.version.split()[0]}; medians\n")
@@ -78,6 +111,13 @@ def main() -> None:
             )
     peer, ours = (statistics.median(steps[way]) for way in ("recompile", "freeze"))
     row(f"freeze half of {count}, and the next step (ms)", f"{peer:.0f}", f"{ours:.0f}", f"{ours / peer:.3f}", "<= 1")
+
+    plain = statistics.median(rounds("")[3:])
+    for toggle, name in (("frozen", "with frozen(D): train G"), ("freeze", "freeze(D), train G, unfreeze(D)")):
+        times = rounds(toggle)
+        row(f"round 1 of: train D, {name} (ms)", f"{plain:.1f}", f"{times[0]:.1f}", f"{times[0] / plain:.1f}", "-")
+        later = statistics.median(times[2:])
+        row(f"later rounds of: train D, {name} (ms)", f"{plain:.1f}", f"{later:.1f}", f"{later / plain:.2f}", "<= 2")
 
 
 if __name__ == "__main__":

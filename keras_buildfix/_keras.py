@@ -98,6 +98,11 @@ def is_functional(layer: object) -> bool:
     return any(base.__name__ == "Functional" and belongs_to_keras(base) for base in type(layer).__mro__)
 
 
+def is_sequential(layer: object) -> bool:
+    """Whether a layer is a sequential model."""
+    return any(base.__name__ == "Sequential" and belongs_to_keras(base) for base in type(layer).__mro__)
+
+
 def describe(thing: object) -> str:
     """What a thing is, in words for an error message."""
     if isinstance(thing, type):

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Sequence
-from typing import Any
+from types import FunctionType, MethodType
+from typing import Any, NamedTuple
 
 #: What an optimizer calls the list of its own variables, those of the model that it knows, and their places.
 #: 3.0.0 to nightly; Keras 2 (from 2.11 on, not ``optimizers.legacy``) has no list of the model's.
@@ -40,16 +41,67 @@ def take_state_back(model: Any) -> None:
         model.jax_state_sync()
 
 
-def respect_flags(model: Any) -> None:
-    """Have a compiled model go by the flags as they are now.
+def respect_flags(model: Any, noted: dict[str, Any]) -> None:
+    """Have a compiled model go by the flags as they are now; `noted`: what ``noted_for_flags`` gave for them, if any.
 
     ``_compiled_trainable_state``: Keras 2, where ``fit`` puts the flags back that ``compile`` saw.
     ``_record_training_state_sharding_spec``: JAX, 3.0.0 to nightly, has a list per trainable weight.
     """
     if hasattr(model, "_get_trainable_state"):
         vars(model)["_compiled_trainable_state"] = model._get_trainable_state()  # else TensorFlow looks into it
-    if hasattr(model, "_trainable_variable_shardings"):
+    if noted:
+        vars(model).update(noted)
+    elif hasattr(model, "_trainable_variable_shardings"):
         model._record_training_state_sharding_spec()
+
+
+def noted_for_flags(model: Any) -> dict[str, Any]:
+    """What a model notes for the flags that it steps with. ``_..._variable_shardings``: JAX, 3.0.0 to nightly.
+
+    Empty where it holds none at the moment.
+    """
+    noted = {name: held for name, held in vars(model).items() if name.endswith("_variable_shardings")}
+    return {} if any(held is None for held in noted.values()) else noted
+
+
+def flags_are_compiled(model: Any) -> bool:
+    """Whether the flags are those that a model steps with. ``_compiled_trainable_state``: Keras 2.
+
+    Keras 3 steps with those that it finds when it traces.
+    """
+    if not hasattr(model, "_get_trainable_state"):
+        return True
+    return bool(model._get_trainable_state() == vars(model).get("_compiled_trainable_state"))
+
+
+def can_be_put_back(model: Any, name: str) -> bool:
+    """Whether a model's function is one that Keras makes and that is traced: what users make may hold anything."""
+    return _is_keras(getattr(type(model), f"make_{name}", None)) and not model.run_eagerly
+
+
+def put_function(model: Any, name: str, function: Any) -> None:
+    """Have a model step with this function. ``train_tf_function``: Keras 2, for TensorBoard."""
+    setattr(model, name, function)
+    if name == "train_function" and getattr(model, "train_tf_function", None) is not None:
+        model.train_tf_function = function
+
+
+def make_function(model: Any, name: str, step: Any) -> None:
+    """Have a model make a function anew, as ``make_train_function``, with this step in the place of its own."""
+    setattr(model, name, None)
+    attributes, method = vars(model), name.replace("function", "step")
+    before = attributes.get(method)
+    if step is not None:
+        attributes[method] = step
+    try:
+        made = getattr(model, f"make_{name}")()  # some that users write know no `force`
+    finally:
+        if before is not None:
+            attributes[method] = before
+        elif step is not None:
+            del attributes[method]
+    if getattr(model, name) is None:
+        setattr(model, name, made)
 
 
 def is_built(optimizer: Any) -> bool:
@@ -76,9 +128,76 @@ def keys_of(optimizer: Any, variable: Any) -> list[Any]:
     return [_key(optimizer, variable), id(variable), *([variable.path] if hasattr(variable, "path") else ())]
 
 
+#: Keras's own lists of a model, in which no optimizer is and a search would take long. 3.0.0 to nightly.
+_LISTS = {
+    *("_layers", "_metrics", "_nodes", "_nodes_by_depth", "_operations", "_operations_by_depth", "_inbound_nodes"),
+    *("_outbound_nodes", "_trainable_variables", "_non_trainable_variables", "_seed_generators"),
+    *("_self_tracked_trackables", "_self_unconditional_checkpoint_dependencies"),
+}
+#: By their ids, as a metaclass may have made its classes unhashable.
+_PLAIN = {id(kind) for kind in (bool, int, float, str, type(None), FunctionType, MethodType, type)}
+
+
 def is_optimizer(thing: object) -> bool:
     """Whether a thing is an optimizer with variables of its own."""
     return hasattr(thing, "apply_gradients") and hasattr(thing, _VARIABLES)
+
+
+def optimizers_in(model: Any) -> list[Any]:
+    """The optimizers that a model was compiled with and that its attributes hold, in lists and dicts too."""
+    compiled = getattr(model, "optimizer", None)
+    found = {} if compiled is None else {id(compiled): compiled}
+    waiting = [held for name, held in vars(model).items() if name not in _LISTS and id(type(held)) not in _PLAIN]
+    seen = set()
+    while waiting:
+        held = waiting.pop()
+        if isinstance(held, (list, tuple, dict)):
+            if held and id(held) not in seen:
+                seen.add(id(held))
+                inside = held.values() if isinstance(held, dict) else held
+                waiting += [each for each in inside if id(type(each)) not in _PLAIN]
+        elif hasattr(type(held), "apply_gradients"):
+            found[id(held)] = held
+    return list(found.values())
+
+
+def variables_of(model: Any, *, trained: bool) -> list[Any]:
+    """The variables of a model that are trained, or its others, also if it is not built itself."""
+    try:
+        return list(model.trainable_variables if trained else model.non_trainable_variables)
+    except ValueError:  # Keras 2 and 3.5: a model that is never called, though the layers in it are
+        found = {id(v): v for layer in model.layers for v in variables_of(layer, trained=True)}
+        if trained:
+            return list(found.values()) if model.trainable else []
+        others = {id(v): v for layer in model.layers for v in variables_of(layer, trained=False)}
+        return list(others.values()) if model.trainable else [*found.values(), *others.values()]
+
+
+def steps_as_keras(model: Any) -> bool:
+    """Whether ``fit`` takes Keras's own steps, which train with the optimizer that was compiled."""
+    return _is_keras(type(model).train_step) and "train_step" not in vars(model)
+
+
+def _is_keras(function: Any) -> bool:
+    return getattr(function, "__module__", "").partition(".")[0] in ("keras", "tf_keras")
+
+
+class Settings(NamedTuple):
+    """What an optimizer is set to, apart from variables."""
+
+    objects: list[Any]
+    values: tuple[tuple[str, Any], ...]
+
+
+def settings(optimizer: Any) -> Settings:
+    """An optimizer's numbers, and its schedule: a step that was traced has them in it."""
+    plain, schedules = [], []
+    for name, value in vars(optimizer).items():
+        if value is None or isinstance(value, (bool, int, float, str)):
+            plain.append((name, value))
+        elif callable(value) and hasattr(type(value), "get_config"):
+            schedules.append(value)
+    return Settings(schedules, tuple(plain))
 
 
 def per_variable_lists(optimizer: Any, count: int) -> dict[str, list[Any]]:
@@ -162,12 +281,17 @@ def know_only(optimizer: Any, known: list[Any]) -> None:
         hand_over(optimizer, known, own_variables(optimizer), {})
 
 
+def makes_slots_itself(optimizer: Any) -> bool:
+    """Whether an optimizer makes what it lacks by itself. ``_slots``: ``optimizers.legacy`` of Keras 2."""
+    return hasattr(optimizer, "_slots")
+
+
 def forget_slots(optimizer: Any, variables: list[Any]) -> bool:
     """Have a legacy optimizer of Keras 2 start afresh for these weights; whether it is one.
 
     ``_slots``, ``_weights``: ``optimizers.legacy``, 2.12 to tf_keras 2.21. It makes what it lacks by itself.
     """
-    if not hasattr(optimizer, "_slots"):
+    if not makes_slots_itself(optimizer):
         return False
     gone = set()
     for variable in variables:

@@ -2,64 +2,106 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from keras_buildfix import _keras, _private
 from keras_buildfix import _private_training as private
+from keras_buildfix.known_models import models_of
+from keras_buildfix.optimizer_owners import note_what_is_known, weights_for
 from keras_buildfix.optimizer_state import Slots, slots_of, train_only
+from keras_buildfix.traced_steps import FUNCTIONS, Flags, State, kept_slots, knows_flags, switch
+
+#: Optimizers, each with what it has for its weights.
+Remembered = Sequence[tuple[Any, Slots]]
 
 
 def compiled_models_with(layers: Iterable[Any]) -> list[CompiledModel]:
-    """Every compiled model in the process that holds one of these layers, directly or nested.
+    """Every model in the process that holds one of these layers, directly or nested, and that has stepped or will.
 
-    A layer does not know who holds it, so the models are looked for among all objects: 20 to 40 ms.
+    That is one with an optimizer, or a traced ``predict``. The models among the layers come first.
     """
     wanted = {id(layer): layer for layer in layers}
-    kinds = {id(type(layer)): type(layer) for layer in wanted.values()}
-    bases = {id(base): base for base in map(_keras.layer_base, kinds.values()) if base is not None}
-    classes = [cls for base in bases.values() for cls in _keras.layer_classes(base) if _keras.is_model_class(cls)]
-    known = {id(cls) for cls in classes}  # by identity: a metaclass may have made its classes unhashable
-    models = [thing for thing in gc.get_referrers(*classes) if id(type(thing)) in known]  # it refers to its class
-    return [
-        CompiledModel(model)
-        for model in models
-        if getattr(model, "optimizer", None) is not None
-        and any(id(layer) in wanted for layer in _private.nested_layers(model))
-    ]
+    bases = {id(base): base for base in map(_keras.layer_base, map(type, wanted.values())) if base is not None}
+    models = {id(layer): layer for layer in wanted.values() if _keras.is_model(layer)}
+    models.update((id(model), model) for base in bases.values() for model in models_of(base))
+    found = []
+    for model in models.values():
+        if any(id(layer) in wanted for layer in _private.nested_layers(model)):
+            optimizers = private.optimizers_in(model)
+            if optimizers or any(getattr(model, name, None) is not None for name in FUNCTIONS):
+                found.append(CompiledModel(model, optimizers))
+    return found
 
 
 class CompiledModel:
     """A compiled model, as it was before what is trainable in it changes."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, optimizers: list[Any]) -> None:
         private.take_state_back(model)
         self.model = model
-        self.trained = _trainable_variables(model)
+        self.optimizers = optimizers
+        flags = Flags.of(model)
+        self.trained = flags.trained
+        self.variables = [*flags.trained, *flags.others]
+        note_what_is_known(self.optimizers, self.trained, self.variables)
+        self.slots: Remembered = [(optimizer, slots_of(optimizer, self.variables)) for optimizer in self.optimizers]
+        self.state = State.of(self.optimizers, flags)
+        self.agreed = knows_flags(model) or (private.flags_are_compiled(model) and self._knows_what_is_trained())
 
-    def slots(self) -> Slots:
-        """What the optimizer has for each weight, for ``follow`` to take up again."""
-        return slots_of(self.model.optimizer, self.trained)
+    def _knows_what_is_trained(self) -> bool:
+        """Whether the optimizer trains what the flags say: nobody changed one by hand after the first step."""
+        for optimizer, slots in self.slots:
+            if optimizer is getattr(self.model, "optimizer", None):
+                plain = all(layer.trainable for layer in _private.nested_layers(self.model) if not layer.weights)
+                return plain and list(slots) == [id(variable) for variable in self.trained]
+        return False
 
-    def follow(self, changed: bool = True, remembered: Slots | None = None) -> None:
+    def follow(self, changed: bool = True, remembered: Remembered = ()) -> None:
         """Has its next step train what is trainable now: nothing else that ``compile`` set is touched.
 
-        What is traced is only traced anew if flags have `changed`, or had been by hand before.
+        What is traced is only traced anew if flags have `changed`, or had been by hand before, and what is trainable
+        now was not trained before.
         """
         model = self.model
-        others = train_only(model, model.optimizer, self.trained, _trainable_variables(model), remembered or {})
-        private.respect_flags(model)
-        for name in ("train_function", "test_function", "predict_function") if changed or others else ():
-            if getattr(model, name, None) is not None:
-                setattr(model, name, None)
-                made = getattr(model, f"make_{name}")()  # some that users write know no `force`
-                if getattr(model, name) is None:
-                    setattr(model, name, made)
+        flags = Flags.of(model)
+        kept = kept_slots(model, flags)
+        others = False
+        for optimizer in self.optimizers:
+            others |= train_only(
+                model,
+                optimizer,
+                self.trained,
+                weights_for(optimizer, self.optimizers, model, self.trained, flags.trained),
+                self.variables,
+                _of(optimizer, self.slots),
+                _of(optimizer, remembered),
+                _not_in_blocks(_of(optimizer, kept)),
+            )
+        switch(model, self.state, self.slots, State.of(self.optimizers, flags), changed or others, self.agreed)
 
 
-def _trainable_variables(model: Any) -> list[Any]:
+#: What the blocks that are open remember, to be put back at their end.
+_open_blocks: list[Remembered] = []
+
+
+@contextlib.contextmanager
+def remembering(slots: Remembered) -> Iterator[None]:
+    """A block in which no other value is given to these variables."""
+    _open_blocks.append(slots)
     try:
-        return list(model.trainable_variables)
-    except ValueError:  # Keras 2 and 3.5: not built yet
-        return []
+        yield
+    finally:
+        _open_blocks[:] = [each for each in _open_blocks if each is not slots]
+
+
+def _not_in_blocks(slots: Slots) -> Slots:
+    remembered = {
+        id(slot.variable) for block in _open_blocks for _, of in block for each in of.values() for slot in each.values()
+    }
+    return {key: each for key, each in slots.items() if not any(id(s.variable) in remembered for s in each.values())}
+
+
+def _of(optimizer: Any, remembered: Remembered) -> Slots:
+    return next((slots for of, slots in remembered if of is optimizer), {})

@@ -8,11 +8,10 @@ from typing import Any
 
 from keras_buildfix import _keras
 from keras_buildfix.after_build import layers_to_build
-from keras_buildfix.compiled_models import CompiledModel, compiled_models_with
-from keras_buildfix.optimizer_state import Slots
+from keras_buildfix.compiled_models import CompiledModel, Remembered, compiled_models_with, remembering
 from keras_buildfix.selecting import Select, nothing_called
 from keras_buildfix.trainable_flags import Trainability
-from keras_buildfix.waiting_freezes import Rule, WaitingFreeze, stop_all, take_note, waiting_in
+from keras_buildfix.waiting_freezes import Rule, WaitingFreeze, forget_refusals, stop_all, take_note, waiting_in
 from keras_buildfix.weight_names import LayerNode, weight_tree
 
 _KINDS = ("frozen", "train")
@@ -174,42 +173,44 @@ def frozen(
     tree = weight_tree(_keras.layer_instance(model, "frozen"))
     before = Trainability.of(tree.nodes())
     waited = waiting_in(tree.nodes())
-    had = _change(model, Rule("freeze", select, exclude, _kind(batchnorm, "frozen"), "frozen"))
+    had = _change(model, Rule("freeze", select, exclude, _kind(batchnorm, "frozen"), "frozen"), tree)
     try:
-        yield
+        with remembering(had):
+            yield
     finally:
         tree = weight_tree(model)
         stop_all(each for each in waiting_in(tree.nodes()) if each not in waited)
         models = compiled_models_with(node.layer for node in tree.nodes())
         before.for_now(tree).put(list(tree.nodes()))
         for each in models:
-            each.follow(remembered=next((slots for of, slots in had if of is each.model.optimizer), None))
+            each.follow(remembered=had)
         take_note(tree.nodes())
 
 
-def _change(model: Any, rule: Rule) -> list[tuple[Any, Slots]]:
+def _change(model: Any, rule: Rule, tree: LayerNode | None = None) -> Remembered:
     """Carries a rule out: everything is checked first, and put back if something fails after all.
 
     Returns each optimizer that followed, with what it had for each weight before.
     """
-    tree = weight_tree(_keras.layer_instance(model, rule.wanted_by))
+    tree = tree or weight_tree(_keras.layer_instance(model, rule.wanted_by))
     nodes = list(tree.nodes())
     before = Trainability.of(nodes)
     waits = bool(layers_to_build(tree))
     after = rule.applied(tree, before, waits)
     changed = any(_differs(node, before, after) for node in nodes)
     models = compiled_models_with(node.layer for node in nodes)
-    had = [(each.model.optimizer, each.slots()) for each in models]
+    had = [slots for each in models for slots in each.slots]
     try:
         after.put(nodes)
         for each in models:
             each.follow(changed)
     except BaseException:
         before.put(nodes)
-        for each, (_, slots) in zip(models, had):
+        for each in models:
             with contextlib.suppress(Exception):
-                CompiledModel(each.model).follow(remembered=slots)
+                CompiledModel(each.model, each.optimizers).follow(remembered=had)
         raise
+    forget_refusals(nodes)
     if waits:
         take_note(nodes)
         WaitingFreeze(tree, rule).start(tree)

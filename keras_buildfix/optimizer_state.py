@@ -34,10 +34,20 @@ def slots_of(optimizer: Any, candidates: Sequence[Any]) -> Slots:
     if not private.is_built(optimizer):
         return {}
     known = private.known_variables(optimizer, candidates)
-    return _slots(optimizer, known)
+    elsewhere = {id(variable) for variable in known if isinstance(variable, private.Elsewhere)}
+    return {key: slots for key, slots in _slots(optimizer, known).items() if key not in elsewhere}
 
 
-def train_only(model: Any, optimizer: Any, trained: Sequence[Any], wanted: Sequence[Any], remembered: Slots) -> bool:
+def train_only(
+    model: Any,
+    optimizer: Any,
+    trained: Sequence[Any],
+    wanted: Sequence[Any],
+    variables: Sequence[Any],
+    had: Slots,
+    remembered: Slots,
+    reusable: Slots,
+) -> bool:
     """Has an optimizer train these weights, without losing what it has for those it trains already.
 
     Args:
@@ -45,7 +55,10 @@ def train_only(model: Any, optimizer: Any, trained: Sequence[Any], wanted: Seque
         optimizer: An optimizer of Keras 2 or 3, legacy ones and those with a loss scale included.
         trained: The weights that the model trained so far.
         wanted: Those that it trains from now on, in the model's order.
+        variables: All weights of the model; an optimizer may train others besides.
+        had: What it has, as ``slots_of`` gives it.
         remembered: What it had for weights that come back; others start afresh.
+        reusable: Variables for those others, which a step was traced with. Their values are not used.
 
     Returns:
         Whether it trained others so far.
@@ -57,19 +70,21 @@ def train_only(model: Any, optimizer: Any, trained: Sequence[Any], wanted: Seque
     gone = _without(trained, wanted)
     if private.forget_slots(inner, gone) or not private.is_built(inner):
         return bool(gone)
-    known = private.known_variables(inner, [*trained, *wanted])
-    mine = {id(variable) for variable in (*trained, *wanted, *model.weights)}
-    # An optimizer may train more than this model.
+    known = private.known_variables(inner, [*variables, *wanted])
+    mine = {id(variable) for variable in (*variables, *wanted)}
     wanted = [*wanted, *(variable for variable in known if id(variable) not in mine)]
-    if [id(variable) for variable in wanted] == [id(variable) for variable in known]:
+    now_has = had if len(had) == len(known) else _slots(inner, known)
+    same = all(_same(now_has[key], slots) for key, slots in remembered.items() if key in now_has)
+    if same and [id(variable) for variable in wanted] == [id(variable) for variable in known]:
         return False
-    slots = {**remembered, **_slots(inner, known)}
     old, singles = private.own_variables(inner), private.single_variables(inner)
-    _refuse_unclear(inner, old, slots, singles)
-    loops = _order(old, known, slots, singles)
+    _refuse_unclear(inner, old, now_has, singles)
+    loops = _order(old, known, now_has, singles)
+    slots = {**now_has, **remembered}
     names = set(private.per_variable_lists(inner, len(known)) if known else ())
     notes = private.notes(inner)
 
+    slots.update(_refreshed(inner, [v for v in wanted if id(v) not in slots], reusable))
     added = [variable for variable in wanted if id(variable) not in slots]
     if added:
         before = {
@@ -86,13 +101,13 @@ def train_only(model: Any, optimizer: Any, trained: Sequence[Any], wanted: Seque
             raise
         fresh = _slots(inner, added)
         names |= set(private.per_variable_lists(inner, len(added)))
-        slots.update(fresh)
         for variable in added:  # Keras 3 starts a moving average at zero, and overwrites it at the first step of all
             average = fresh[id(variable)].get(private.AVERAGE)
             if average is not None:
                 _variables.copy(average.variable, variable)
         if len(added) > len(known):
             loops = _order(private.own_variables(inner), added, fresh, private.single_variables(inner))
+        slots.update(_reused(inner, added, fresh, reusable))
 
     now = private.notes(inner)
     attributes: dict[str, Any] = {
@@ -106,13 +121,82 @@ def train_only(model: Any, optimizer: Any, trained: Sequence[Any], wanted: Seque
         else:
             attributes[name] = held
     attributes.update({name: single for name, single in singles.items() if vars(inner).get(name) is not single})
-    in_slots = {id(slot.variable) for each in slots.values() for slot in each.values()}
+    in_slots = {id(slot.variable) for each in (*slots.values(), *now_has.values()) for slot in each.values()}
     base = [variable for variable in old if id(variable) not in in_slots]
     private.hand_over(inner, list(wanted), _filed(base, loops, wanted, slots, singles), attributes)
     while optimizer is not inner:
         private.know_only(optimizer, list(wanted))
         optimizer = optimizer.inner_optimizer
     return True
+
+
+#: An attribute of an optimizer: with what its variables for a weight start, where that is one number.
+_STARTS_IN = "_keras_buildfix_starts"
+
+
+class _Starts:
+    """For the ``id`` of a weight: itself, the optimizer's settings, and the number that each slot starts with.
+
+    A copied optimizer begins anew.
+    """
+
+    def __init__(self) -> None:
+        self.of: dict[int, tuple[Any, Any, dict[str, float]]] = {}
+
+    def __reduce__(self) -> Any:
+        return _Starts, ()
+
+
+def _refreshed(optimizer: Any, added: Sequence[Any], reusable: Slots) -> Slots:
+    """Variables that an optimizer had for these weights, with fresh values, as far as those are known."""
+    starts = vars(optimizer).get(_STARTS_IN, _Starts()).of
+    now = private.settings(optimizer).values
+    found: Slots = {}
+    fresh: list[tuple[Any, float]] = []
+    for variable in added:
+        weight, settings, numbers = starts.get(id(variable), (None, None, {}))
+        slots = reusable.get(id(variable), {})
+        if weight is variable and settings == now and set(numbers) == set(slots):
+            for name, slot in slots.items():
+                if name == private.AVERAGE:
+                    _variables.copy(slot.variable, variable)
+                else:
+                    fresh.append((slot.variable, numbers[name]))
+            found[id(variable)] = slots
+    _variables.fill(fresh)
+    return found
+
+
+def _reused(optimizer: Any, added: Sequence[Any], fresh: Slots, reusable: Slots) -> Slots:
+    """Fresh slots with other variables in the place of their own, as far as these fit: they get the fresh values."""
+    found: Slots = {}
+    settings = private.settings(optimizer).values
+    for variable in added:
+        slots, old = fresh[id(variable)], reusable.get(id(variable), {})
+        fits = set(slots) == set(old) and all(_alike(old[name], slot) for name, slot in slots.items())
+        found[id(variable)] = old if fits else slots
+        if not fits:
+            continue
+        numbers = {}
+        for name, slot in slots.items():
+            number = _variables.only_number(slot.variable)
+            if name == private.AVERAGE or number is not None:
+                numbers[name] = number or 0.0
+            _variables.copy(old[name].variable, slot.variable)
+        vars(optimizer).setdefault(_STARTS_IN, _Starts()).of[id(variable)] = (variable, settings, numbers)
+    return found
+
+
+def _same(slots: dict[str, Slot], others: dict[str, Slot]) -> bool:
+    return {name: id(s.variable) for name, s in slots.items()} == {name: id(s.variable) for name, s in others.items()}
+
+
+def _alike(old: Slot, new: Slot) -> bool:
+    return (
+        _variables.shape_of(old.variable) == _variables.shape_of(new.variable)
+        and _variables.dtype_of(old.variable) == _variables.dtype_of(new.variable)
+        and (old.filed, old.key) == (new.filed, new.key)
+    )
 
 
 def _without(variables: Iterable[Any], others: Iterable[Any]) -> list[Any]:

@@ -24,8 +24,8 @@ class Selection:
 
     layers: set[int] = field(default_factory=set)
     weights: set[int] = field(default_factory=set)
-    #: The parts of what was asked for that nothing answers to, in words.
-    unmatched: list[str] = field(default_factory=list)
+    #: The parts of what was asked for that nothing answers to, by their place: each in words.
+    unmatched: dict[int, str] = field(default_factory=dict)
 
 
 def select(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bool = False) -> Selection:
@@ -39,11 +39,10 @@ def select(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bool = Fa
     start = "".join(f"{name}/" for name in tree.path)
     names = {key: start + name for key, name in tree.names().items()}
     node_of = {id(node.layer): node for node in tree.nodes()}
-    for part in _parts(wanted):
-        before = len(found.layers) + len(found.weights)
+    for at, part in enumerate(_parts(wanted)):
         if isinstance(part, (str, re.Pattern)):
             if not _select_by_name(tree, names, part, found):
-                found.unmatched.append(nothing_called(tree, part if isinstance(part, str) else part.pattern))
+                found.unmatched[at] = nothing_called(tree, part if isinstance(part, str) else part.pattern)
             continue
         if _is_layer(part):
             if id(part) in node_of:
@@ -56,10 +55,10 @@ def select(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bool = Fa
             continue
         if isinstance(part, type):
             _keras.layer_class(part, wanted_by)
-            _select_where(tree, functools.partial(_is_a, part), found)
+            any_found = _select_where(tree, functools.partial(_is_a, part), found)
             reason = f"no layer is a {part.__name__}"
         elif callable(part) and not hasattr(part, "assign"):
-            _select_where(tree, part, found)
+            any_found = _select_where(tree, part, found)
             reason = f"{getattr(part, '__qualname__', part)} is true of no layer"
         elif hasattr(part, "assign") and partly:
             continue
@@ -70,8 +69,8 @@ def select(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bool = Fa
                 f"{wanted_by} selects by a name (glob or compiled regular expression), a layer, a weight, a layer "
                 f"class, a function of a layer, or a sequence of those; got {part!r:.80} (a {type(part).__name__})."
             )
-        if len(found.layers) + len(found.weights) == before:
-            found.unmatched.append(reason)
+        if not any_found:
+            found.unmatched[at] = reason
     for node in tree.nodes():  # all weights of a layer that holds no others: the layer
         if node.own and not node.children and all(id(variable) in found.weights for _, variable in node.own):
             found.layers.add(id(node.layer))
@@ -122,11 +121,14 @@ def _select_by_name(tree: LayerNode, names: dict[int, str], pattern: str | re.Pa
     return known
 
 
-def _select_where(tree: LayerNode, matches: Callable[[Any], Any], found: Selection) -> None:
-    """The layers inside a layer that a function is true of; the layer itself only if it holds none."""
+def _select_where(tree: LayerNode, matches: Callable[[Any], Any], found: Selection) -> bool:
+    """Adds the layers that a function is true of, the layer itself only if it holds none; whether there are any."""
+    known = False
     for node in tree.nodes():
         if (node is not tree or not tree.children) and matches(node.layer):
             _add(node, found)
+            known = True
+    return known
 
 
 def _add(node: LayerNode, found: Selection) -> None:

@@ -29,7 +29,9 @@ class Trainability:
         """As it is now."""
         found = cls({}, set())
         for node in nodes:
-            found.flags[id(node.layer)] = flag = flag_of(node.layer)
+            flag = found.flags.setdefault(id(node.layer), flag_of(node.layer))
+            # A plain tf.Module, on Keras 2, has no flag: it is trained if the layer that holds it is.
+            found.flags.update((id(child.layer), flag) for child in node.children if _is_plain_module(child.layer))
             alone = {id(variable) for variable in _private.frozen_alone(node.layer)}
             for _, variable in node.trainable:
                 if not flag or id(variable) in alone or not getattr(variable, "trainable", True):
@@ -68,13 +70,15 @@ class Trainability:
 
     def refusal(self, nodes: Iterable[LayerNode]) -> str | None:
         """Why this Keras can't have it so; None if it can."""
+        nodes = list(nodes)
         for node in nodes:
-            if not hasattr(node.layer, "trainable") and any(
-                id(variable) in self.frozen for _, variable in node.trainable
-            ):
-                return (
-                    f"{'/'.join(node.path)!r} is a plain {type(node.layer).__name__} and no layer: it can't be frozen"
-                )
+            if _is_plain_module(node.layer) and any(id(variable) in self.frozen for _, variable in node.trainable):
+                trained = [each for each in nodes if self._trains_inside(each, node.layer)]
+                if trained:
+                    return (
+                        f"{'/'.join(node.path)!r} is a plain {type(node.layer).__name__} and no layer: it is frozen "
+                        f"only together with all that {'/'.join(trained[0].path) or trained[0].layer.name!r} holds"
+                    )
             if _private.wraps_build(type(node.layer)) or not self.flags.get(id(node.layer), False):
                 continue
             names = [name for name, variable in node.trainable if id(variable) in self.frozen]
@@ -88,9 +92,14 @@ class Trainability:
                 )
         return None
 
+    def _trains_inside(self, node: LayerNode, module: Any) -> bool:
+        """Whether a layer holds a module, and is to be trained."""
+        trained = self.flags.get(id(node.layer), False) and not _is_plain_module(node.layer)
+        return trained and any(held is module for held in _private.direct_sublayers(node.layer))
+
     def put(self, nodes: list[LayerNode]) -> None:
         """Sets all flags and weights so; those of other layers stay."""
-        nodes = [node for node in nodes if hasattr(node.layer, "trainable")]  # not a plain tf.Module, on Keras 2
+        nodes = [node for node in nodes if not _is_plain_module(node.layer)]
         for node in nodes:
             flag = self.flags.get(id(node.layer))
             if flag is not None and node.layer.trainable != flag:
@@ -122,6 +131,11 @@ class Trainability:
 def flag_of(layer: Any) -> bool:
     """A layer's own flag; a plain ``tf.Module``, on Keras 2, has none and is trained."""
     return bool(getattr(layer, "trainable", True))
+
+
+def _is_plain_module(layer: Any) -> bool:
+    """Whether it is a plain ``tf.Module``, which is a part of a layer on Keras 2 only, and has no flag."""
+    return not hasattr(layer, "trainable")
 
 
 def is_batch_normalization(layer: Any) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from keras_buildfix import _keras, _private
 from keras_buildfix.after_build import AfterBuild, is_to_build, waiting_for
 from keras_buildfix.selecting import Select, Selection, select
 from keras_buildfix.trainable_flags import Trainability, flag_of, is_batch_normalization
@@ -30,11 +31,9 @@ class Rule:
     def applied(self, tree: LayerNode, before: Trainability, waits: bool) -> Trainability:
         """What is to be trained after it; nothing is set yet. `waits`: more may be built."""
         chosen, left_out = self.selected(tree)
-        if chosen.unmatched and not waits:
-            raise ValueError(self._refused(tree, "; ".join(chosen.unmatched)))
-        unknown = [text for text in left_out.unmatched if text.startswith("no layer or weight is called")]
-        if unknown and not waits:
-            raise ValueError(self._refused(tree, "exclude: " + "; ".join(unknown)))
+        unmatched = in_words(chosen.unmatched, left_out.unmatched)
+        if unmatched and not waits:
+            raise ValueError(self._refused(tree, unmatched))
         after = before.copy()
         weights = self.apply(tree, chosen, left_out, after)
         if not weights and not waits:
@@ -95,7 +94,8 @@ class WaitingFreeze:
         #: What the rule left the layers at: who sets one of them by hand afterwards meant it.
         self.flags: dict[int, bool] = {}
         self.chosen, self.left_out = rule.selected(tree)
-        self.unmatched = self.chosen.unmatched
+        #: The parts of what is meant, and of what is left out, that nothing has answered to so far.
+        self.pending = (set(self.chosen.unmatched), set(self.left_out.unmatched))
 
     def start(self, tree: LayerNode) -> None:
         """Waits for every layer that is to be built."""
@@ -124,8 +124,6 @@ class WaitingFreeze:
             for selection, at_start in ((chosen, self.chosen), (left_out, self.left_out)):
                 if id(layer) in at_start.layers:
                     selection.layers |= {id(node.layer) for node in tree.nodes()}
-            if len(chosen.unmatched) < len(self.unmatched):
-                self.unmatched = chosen.unmatched
             frozen_around = self.rule.action == "unfreeze" and not all(node.layer.trainable for node in around)
             # A layer around it that becomes trainable takes all inside it with it, unless they are set too.
             nodes = list((weight_tree(self.top) if frozen_around else tree).nodes())
@@ -137,12 +135,64 @@ class WaitingFreeze:
             state.put(nodes)
             take_note(nodes)
         self._hook(tree, around)
-        if self.unmatched and not self.hooks:
-            self.unmatched = []
-            unmatched = self.rule.selected(weight_tree(self.top))[0].unmatched
-            if unmatched:
-                why = "; ".join(unmatched)
-                raise ValueError(f"{self.rule.wanted_by}: {why} in {self.top.name!r}, now that it is built.")
+        for selection, pending in zip(self.rule.selected(tree, partly=True), self.pending):
+            pending &= set(selection.unmatched)
+        if not self.hooks:
+            self._settle(around)
+
+    def _settle(self, around: tuple[LayerNode, ...]) -> None:
+        """All is built: raises if there is a name that nothing has got."""
+        now = self.rule.selected(weight_tree(self.top))
+        unmatched = in_words(
+            *(
+                {at: why for at, why in selection.unmatched.items() if at in pending}
+                for selection, pending in zip(now, self.pending)
+            )
+        )
+        self.pending = (set(), set())
+        if not unmatched:
+            return
+        back = "unfreeze" if self.rule.action == "freeze" else "freeze"
+        message = (
+            f"{self.rule.wanted_by}: {unmatched} in {self.top.name!r}, now that it is built. The rest of it was "
+            f"carried out; {back}() takes it back."
+        )
+        if any(not _private.wraps_build(type(node.layer)) and _keras.is_sequential(node.layer) for node in around):
+            # Sequential on Keras 2 swallows errors while it builds: it raises whenever it is called, layer by layer.
+            _Refusal(message, [node.layer for node in weight_tree(self.top).nodes()])
+        raise ValueError(message)
+
+
+class _Refusal:
+    """Stands in for the ``call`` of layers of which something was asked for that is not there."""
+
+    def __init__(self, message: str, layers: Iterable[Any]) -> None:
+        self.message = message
+        self.layers = [layer for layer in layers if hasattr(layer, "call") and "call" not in vars(layer)]
+        for layer in self.layers:
+            vars(layer)["call"] = self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise ValueError(self.message)
+
+    def end(self) -> None:
+        """The layers can be called again."""
+        for layer in self.layers:
+            if vars(layer).get("call") is self:
+                del vars(layer)["call"]
+
+
+def forget_refusals(nodes: Iterable[LayerNode]) -> None:
+    """Has layers that refuse to be called be called again: something else was asked for since."""
+    for node in nodes:
+        refusal = vars(node.layer).get("call")
+        if isinstance(refusal, _Refusal):
+            refusal.end()
+
+
+def in_words(chosen: dict[int, str], left_out: dict[int, str]) -> str:
+    """What nothing answers to, of what is meant and of what is left out."""
+    return "; ".join((*chosen.values(), *(f"exclude: {why}" for why in left_out.values())))
 
 
 def waiting_in(nodes: Iterable[LayerNode]) -> list[WaitingFreeze]:

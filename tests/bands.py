@@ -37,6 +37,7 @@ IN_TURNS = (
     "test_cli_weights",
     "test_extra_weights",
     "test_freezing",
+    "test_freezing_in_turns",
     "test_hostile_files",
     "test_installing",
     "test_lost_weights",

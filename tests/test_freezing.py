@@ -485,6 +485,52 @@ def test_freezing_a_model_that_is_nested_in_a_compiled_one():
     assert [layer.trainable for layer in inner.layers] == [False, True]
 
 
+@pytest.fixture
+def hidden_objects():
+    """All objects are where the garbage collector does not look, as in a server that forks."""
+    import gc
+
+    yield gc.freeze
+    gc.unfreeze()
+
+
+@trains
+@pytest.mark.parametrize("given", ["the model", "a layer"])
+def test_models_are_found_after_gc_freeze(given, hidden_objects):
+    model = compiled(a_model())
+    steps(model)
+    hidden_objects()
+    freeze(model if given == "the model" else model.get_layer("a"), **({"select": "a"} if given == "the model" else {}))
+    before = values(model)
+    steps(model)
+    assert changed(before, values(model)) == ALL - A
+    unfreeze(model.get_layer("a"))
+    before = values(model)
+    steps(model)
+    assert changed(before, values(model)) == ALL
+    assert len(slots_of(model.optimizer, model.weights)) == 6
+
+
+@trains
+@pytest.mark.parametrize("collect", [False, True])
+def test_models_that_are_made_after_a_search_are_found(collect):
+    import gc
+
+    shared = layers.Dense(3, name="shared")
+    first = compiled(KERAS.Sequential([KERAS.Input((4,)), shared, layers.Dense(2)]))
+    steps(first, 1)
+    freeze(shared)
+    second = compiled(KERAS.Sequential([KERAS.Input((4,)), shared, layers.Dense(2, name="head")]))
+    steps(second, 1)
+    if collect:
+        gc.collect()
+    unfreeze(shared)
+    for model in (first, second):
+        before = values(model)
+        steps(model, 1)
+        assert changed(before, values(model)) == set(before)
+
+
 # --- Batch normalization --------------------------------------------------------------------------
 
 
@@ -686,6 +732,52 @@ def test_a_name_that_nothing_gets_is_an_error_when_all_is_built():
     assert block(X).shape == (8, 3)
 
 
+NOTHING = {
+    "a name": lambda: "haed",
+    "a list": lambda: ["block", "haed"],
+    "a glob": lambda: "haed/*",
+    "a regex": lambda: re.compile("^haed$"),
+    "a class": lambda: layers.LSTM,
+    "a function": lambda: lambda layer: layer.name == "haed",
+}
+
+
+@pytest.mark.parametrize("change", [freeze, unfreeze])
+@pytest.mark.parametrize("place", ["select", "exclude"])
+@pytest.mark.parametrize("what", NOTHING)
+def test_what_nothing_answers_to_is_an_error_once_all_is_built(what, place, change):
+    model = outer(Block(name="block"))
+    change(model, **{place: NOTHING[what]()})
+    said = f"{change.__name__}: {'exclude: ' if place == 'exclude' else ''}no layer .*now that it is built"
+    if what == "a function":
+        said = said.replace("no layer", ".* is true of no layer")
+    with pytest.raises(ValueError, match=said):
+        model(X)
+    unfreeze(model)
+    assert model(X).shape == (8, 2)
+    assert len(model.trainable_weights) == 7
+
+
+def test_what_different_layers_answer_to_once_they_are_built_is_no_error():
+    model = KERAS.Sequential([Block(name="first"), Block(name="second"), layers.Dense(2, name="head")])
+    freeze(model, ["first/scale", "second/dense/*"], exclude=["second/dense/bias", "head/kernel"])
+    model.build((None, 4))
+    frozen_ones = {"first/scale", "second/dense/kernel"} if not K2 else None
+    if frozen_ones:
+        assert (
+            set(named_weights(model))
+            - trained_names(model)
+            - {f"{n}/bn/{w}" for n in ("first", "second") for w in ("moving_mean", "moving_variance")}
+            == frozen_ones
+        )
+
+
+def test_a_class_means_its_layers_also_if_they_were_named_before():
+    model = a_model()
+    freeze(model, ["a", "b", layers.Dense])
+    assert trained_names(model) == BN
+
+
 # --- What is meant --------------------------------------------------------------------------------
 
 
@@ -802,6 +894,10 @@ WRONG = {
     "one of several": (lambda m: freeze(m, ["a", "z"]), ValueError, "called 'z'"),
     "a class of nothing": (lambda m: freeze(m, layers.LSTM), ValueError, "no layer is a LSTM"),
     "a function true of nothing": (lambda m: freeze(m, lambda layer: False), ValueError, "is true of no layer"),
+    "a class to leave": (lambda m: freeze(m, exclude=layers.LSTM), ValueError, "exclude: no layer is a LSTM"),
+    "a function to leave": (lambda m: unfreeze(m, exclude=lambda x: False), ValueError, "exclude: .*is true of no"),
+    "one of several to leave": (lambda m: freeze(m, exclude=["a", "z"]), ValueError, "exclude: no layer .* called 'z'"),
+    "a regex to leave": (lambda m: freeze(m, exclude=re.compile("^z")), ValueError, "exclude: no layer .*'.z'"),
     "what to leave": (lambda m: freeze(m, exclude="c"), ValueError, "exclude: no layer or weight is called 'c'"),
     "nothing that is trained": (
         lambda m: freeze(m, "bn/moving_mean"),
@@ -861,28 +957,50 @@ def test_an_optimizer_that_cannot_be_followed_leaves_all_as_it_was(monkeypatch):
 
 
 @pytest.mark.skipif(not K2, reason="a plain tf.Module is part of a layer on Keras 2 only")
-def test_a_plain_module_in_a_layer_is_said_to_be_none():
+def test_a_plain_module_is_frozen_with_the_layer_that_holds_it():
     import tensorflow as tf
 
     class Scale(tf.Module):
         def __init__(self):
-            super().__init__()
-            self.scale = tf.Variable(2.0)
+            super().__init__(name="scale")
+            self.scale, self.inner = tf.Variable(2.0), [tf.Variable(1.0)]
 
     class Holder(layers.Layer):
         def __init__(self):
-            super().__init__()
-            self.dense, self.module = layers.Dense(2), Scale()
+            super().__init__(name="holder")
+            self.dense, self.module = layers.Dense(2, name="dense"), Scale()
 
         def call(self, x):
-            return self.dense(x) * self.module.scale
+            return self.dense(x) * self.module.scale * self.module.inner[0]
 
-    layer = Holder()
-    layer(X)
-    freeze(layer, "dense")
-    assert len(layer.trainable_weights) == 1
-    with pytest.raises(ValueError, match="is a plain Scale and no layer: it can't be frozen"):
-        freeze(layer)
+    model = compiled(KERAS.Sequential([KERAS.Input((4,)), Holder(), layers.Dense(2, name="head")]))
+    holder, head = model.layers
+
+    def stepped():
+        before = [host(v) for v in model.weights]
+        steps(model, 1)
+        after = {id(v) for v, was in zip(model.weights, before) if not np.array_equal(was, host(v))}
+        return {v.name for v in holder.weights if id(v) in after}, {v.name for v in head.weights if id(v) in after}
+
+    both = {v.name for v in holder.weights}, {v.name for v in head.weights}
+    assert len(holder.trainable_weights) == 4
+    assert stepped() == both
+    with frozen(model, "holder"):
+        assert len(holder.trainable_weights) == 0
+        assert stepped() == (set(), both[1])
+        assert trainable_summary(model).total.frozen == 12
+    assert stepped() == both
+    freeze(model, "holder/dense")
+    assert len(holder.trainable_weights) == 2
+    with pytest.raises(ValueError, match="is a plain Scale and no layer: it is frozen only together with all that 'ho"):
+        freeze(model, "holder/scale", exclude="head")
+    unfreeze(model)
+    freeze(model)
+    assert not model.trainable_weights
+    with pytest.raises(ValueError, match="is a plain Scale and no layer: it is frozen only together"):
+        unfreeze(model, "holder/dense")
+    unfreeze(model, "holder")
+    assert stepped() == (both[0], set())
 
 
 # --- The report -----------------------------------------------------------------------------------

@@ -1,0 +1,176 @@
+"""Steps that were traced: kept while other weights are trained, and put back when the same ones are again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from keras_buildfix import _private
+from keras_buildfix import _private_training as private
+from keras_buildfix.optimizer_state import Slots
+
+#: How many sets of trained weights are kept for each model, besides the one that is trained.
+KEPT = 8
+FUNCTIONS = {"train_function": "train_step", "test_function": "test_step", "predict_function": "predict_step"}
+#: An attribute of a function, with those that it took the place of. What drops that function, as ``compile`` does,
+#: drops them too, at once: JAX must not come upon what it traced for a method before, as it takes equal ones for one.
+_KEPT_IN = "_keras_buildfix_kept"
+#: An attribute of a model: the flags that were set last.
+_FLAGS_IN = "_keras_buildfix_flags"
+
+
+class Things(tuple[Any, ...]):
+    """Things of which each is the very same one in an equal sequence."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Things) and len(self) == len(other) and all(a is b for a, b in zip(self, other))
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = tuple.__hash__
+
+
+@dataclass
+class Flags:
+    """What is trainable in a model: its layers, their flags, its weights trained or not, and how it steps."""
+
+    layers: Things
+    trained: Things
+    others: Things
+    values: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, model: Any) -> Flags:
+        """As they are now."""
+        layers = _private.nested_layers(model)
+        settings = [getattr(model, name, None) for name in ("run_eagerly", "jit_compile", "steps_per_execution")]
+        return cls(
+            Things(layers),
+            Things(private.variables_of(model, trained=True)),
+            Things(private.variables_of(model, trained=False)),
+            (*(bool(getattr(layer, "trainable", True)) for layer in layers), *settings),
+        )
+
+
+@dataclass
+class State:
+    """What a traced step was traced for."""
+
+    flags: Flags
+    #: Each optimizer, with all its variables and settings.
+    things: Things
+    values: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, optimizers: Sequence[Any], flags: Flags) -> State:
+        """As it is now."""
+        things: list[Any] = []
+        values: list[Any] = []
+        for optimizer in optimizers:
+            while optimizer is not None:
+                things += [optimizer, *private.own_variables(optimizer)]
+                settings = private.settings(optimizer)
+                things += settings.objects
+                values += [len(things), settings.values]
+                optimizer = getattr(optimizer, "inner_optimizer", None)
+        return cls(flags, Things(things), tuple(values))
+
+
+@dataclass
+class _Step:
+    """A function, what it was traced for, and what the optimizers had for the weights that it trains."""
+
+    state: State
+    function: Any
+    slots: Sequence[tuple[Any, Slots]]
+    #: What the model noted for its flags.
+    noted: dict[str, Any]
+    kept: _Kept
+
+
+@dataclass
+class _Kept:
+    """What a function holds: the flags that it was made for, and the steps that it took the place of."""
+
+    flags: Flags
+    steps: list[_Step] = field(default_factory=list)
+    #: Flags were changed by hand before the function was traced.
+    spoilt: bool = False
+
+
+def kept_slots(model: Any, flags: Flags) -> Sequence[tuple[Any, Slots]]:
+    """The optimizers' variables that a kept step was traced with, for these flags."""
+    for name in FUNCTIONS:
+        kept: _Kept | None = getattr(getattr(model, name, None), "__dict__", {}).get(_KEPT_IN)
+        for step in reversed(kept.steps if kept is not None else []):
+            if step.state.flags == flags:
+                return step.slots
+    return ()
+
+
+def knows_flags(model: Any) -> bool:
+    """Whether the flags of a model were set here before."""
+    return _FLAGS_IN in vars(model)
+
+
+def switch(model: Any, left: State, slots: Sequence[tuple[Any, Slots]], now: State, anew: bool, agreed: bool) -> None:
+    """Has a model step with functions that are traced for what is trainable now.
+
+    Args:
+        model: A model.
+        left: What it was before.
+        slots: What its optimizers had then.
+        now: What it is now.
+        anew: Whether a function that is not known to fit is to be made again, even if nothing seems to differ.
+        agreed: Whether nothing was changed by hand that the optimizer does not know of.
+    """
+    put, noted, noted_again = vars(model).get(_FLAGS_IN), private.noted_for_flags(model), {}
+    for name in FUNCTIONS:
+        current = getattr(model, name, None)
+        if current is None:
+            continue
+        kept: _Kept | None = getattr(current, "__dict__", {}).pop(_KEPT_IN, None)
+        if kept is not None:
+            fits = kept.flags == left.flags and not kept.spoilt
+        else:
+            fits = agreed if put is None else put == left.flags
+        if left == now and (fits if kept is not None else not anew):
+            if kept is not None:
+                vars(current)[_KEPT_IN] = kept
+            continue
+        kept = kept or _Kept(left.flags)
+        steps, kept.steps = kept.steps, []
+        if fits and private.can_be_put_back(model, name):
+            steps.append(_Step(left, current, slots, noted, kept))
+        again = next((step for step in steps if step.state == now), None)
+        here = _Kept(now.flags) if again is None else again.kept
+        here.steps = [step for step in steps if step.state != now][-KEPT:]
+        if again is not None:
+            private.put_function(model, name, again.function)
+            noted_again = again.noted
+        else:
+            private.make_function(model, name, _watched(model, FUNCTIONS[name], here))
+        function = getattr(model, name)
+        if hasattr(function, "__dict__"):
+            vars(function)[_KEPT_IN] = here
+        del current, again
+    vars(model)[_FLAGS_IN] = now.flags
+    private.respect_flags(model, noted_again)
+
+
+def _watched(model: Any, name: str, kept: _Kept) -> Callable[..., Any] | None:
+    """A step that notes, when it is traced, that the flags are not those it is made for.
+
+    It is a function of its own each time: JAX takes equal methods for one, whatever is trainable.
+    """
+    step = getattr(model, name, None)
+    if step is None or model.run_eagerly:
+        return None
+
+    def traced_step(*args: Any, **kwargs: Any) -> Any:
+        kept.spoilt = kept.spoilt or Flags.of(model) != kept.flags
+        return step(*args, **kwargs)
+
+    return traced_step
