@@ -168,6 +168,7 @@ def test_private_names_of_training_are_where_the_room_says():
         assert optimizer._index_dict == {optimizer._var_key(kernel): 0, optimizer._var_key(bias): 1}
         update = type(optimizer)._update_step_xla
         assert hasattr(update, "_descriptor_cache")
+        assert model.train_tf_function is model.train_function
     else:
         assert not hasattr(model, "_get_trainable_state")
         assert optimizer.built is True
@@ -179,6 +180,8 @@ def test_private_names_of_training_are_where_the_room_says():
         assert list(own) == optimizer.variables
         assert optimizer._tracker.stored_ids["variables"] == {id(variable) for variable in own}
         assert hasattr(model, "jax_state_sync") is (INFO.backend == "jax")
+        assert hasattr(model, "_record_training_state_sharding_spec") is (INFO.backend == "jax")
+        assert ("_trainable_variable_shardings" in vars(model)) is (INFO.backend == "jax")
     assert list(optimizer._variables)[-4:] == [*sum(zip(optimizer._momentums, optimizer._velocities), ())]
     assert model.layers[-1]._trainable is True
 
