@@ -13,7 +13,7 @@ import pytest
 from conftest import INFO, KERAS
 
 import keras_buildfix
-from keras_buildfix import _private
+from keras_buildfix import _private, _private_signatures
 
 PACKAGE = Path(keras_buildfix.__file__).parent
 MODULES = sorted(m.name for m in pkgutil.walk_packages([str(PACKAGE)], "keras_buildfix."))
@@ -140,6 +140,10 @@ def test_private_names_are_where_keras_room_says():
     assert "_initializer" in vars(layer.kernel)
     assert _private.has_default_build(KERAS.layers.Dropout(0.5)) or release in ((3, 0), (3, 1), (3, 2))
     assert not _private.has_default_build(layer)
+    plain = KERAS.layers.Layer()
+    assert _private_signatures.is_default(plain.build)
+    assert _private_signatures.is_default(plain.compute_output_shape)
+    assert not _private_signatures.is_default(layer.compute_output_shape)
 
 
 @pytest.mark.skipif(INFO.generation == 3, reason="private names of Keras 2")
