@@ -26,10 +26,11 @@ def freeze(model: Any, select: Select = "*", *, exclude: Select | None = None, b
     weight decay, no moving average is written to it, it counts in no gradient norm. (What a layer assigns
     to itself in ``call``, as SpectralNormalization does, is that layer's doing.)
 
-    Of a compiled model, the optimizer that it was compiled with follows. Build others, which only your own
-    ``train_step`` knows, for all weights before anything is frozen. A layer's flag is saved and copied with
-    it; that single weights are frozen is not, nor is ``batchnorm="train"``: say it again after loading, and
-    after setting ``trainable`` by hand.
+    The optimizer that a model was compiled with follows, and those that its attributes hold, in lists and
+    dicts too. The steps that were traced for the last eight sets of trained weights are kept until the model
+    is compiled again, with the optimizer's variables for them: training in turns traces each set once. A
+    layer's flag is saved and copied with it; that single weights are frozen is not, nor is
+    ``batchnorm="train"``: say it again after loading, and after setting ``trainable`` by hand.
 
     Args:
         model: A layer or model, built or not. What is not built yet is frozen when it is built.
@@ -44,9 +45,10 @@ def freeze(model: Any, select: Select = "*", *, exclude: Select | None = None, b
 
     Raises:
         TypeError: If `model` is no Keras layer, or `select` can't mean a layer.
-        ValueError: If a name matches nothing (the nearest names are shown), if what is selected has no
-            weights that could be trained, or on Keras 2 for weights that can't be frozen without their
-            layer. Nothing is changed then.
+        ValueError: If a part of `select` or `exclude` matches nothing (the nearest names are shown), if what
+            is selected has no weights that could be trained, or on Keras 2 for weights that can't be frozen
+            without their layer. Nothing is changed then. What matches nothing in layers that are not built
+            yet is an error when they are.
 
     Example:
         >>> import keras
@@ -76,7 +78,8 @@ def unfreeze(model: Any, select: Select = "*", *, exclude: Select | None = None,
 
     Raises:
         TypeError: If `model` is no Keras layer, or `select` can't mean a layer.
-        ValueError: If a name matches nothing, or what is selected has no weights that could be trained.
+        ValueError: If a part of `select` or `exclude` matches nothing, or what is selected has no weights that
+            could be trained.
 
     Example:
         >>> import keras

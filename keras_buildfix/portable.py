@@ -36,6 +36,12 @@ class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMi
     - ``build`` and ``compute_output_shape`` get tuples, in the lists and dicts of several inputs too, and
       ``.as_list()`` works on each.
 
+    - ``build`` and ``call`` of a built-in's subclass may have the signatures of either Keras, or other names:
+      arguments are told by name, else by place. ``super().build`` and ``super().call`` get what the built-in of
+      this Keras wants, in the order that the body's own signature has. ``build`` gets each shape it names.
+    - A layer without ``compute_output_shape`` has the one that its ``call`` gives. One without ``build`` builds the
+      layers inside it when it is built, copied, unpickled or loaded.
+
     On Keras 2 a raw ``tf.Variable`` stays as it is, an int one counts as trainable there; it is read in
     the compute dtype if it was set on the attribute of a mixed-precision layer, unless another layer has it:
     a float32 layer's kernel stays float32.

@@ -320,7 +320,7 @@ def _take_several_shapes(cls: type) -> None:
         return
 
     @functools.wraps(build)
-    def of_several(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def of_several(self: Any, *args: Any, **kwargs: Any) -> None:
         if len(args) + len(kwargs) == 1:
             shape = plain_shapes(next(iter((*args, *kwargs.values()))))
             known = dict(_known(_running.builds, self))
@@ -332,7 +332,9 @@ def _take_several_shapes(cls: type) -> None:
                 if found is not None or key in must_have:
                     kwargs[key] = shape if found is None else found
         with _noted(_running.builds, self, {}):
-            return build(self, *args, **kwargs)
+            build(self, *args, **kwargs)
+        shapes = {**dict(zip(named, args)), **kwargs}
+        vars(self)[_SHAPES] = {pairs[w]: shapes[key] for w, key in keys.items() if w in pairs and key in shapes}
 
     setattr(of_several, _TAKES_SEVERAL, True)
     of_several.__signature__ = inspect.signature(build)  # type: ignore[attr-defined]
@@ -357,6 +359,35 @@ def _take_several_shapes(cls: type) -> None:
 
 
 _TAKES_SEVERAL = "_keras_buildfix_takes_several"
+#: Where a layer of Keras 2 keeps the shapes that it was built for, as Keras keeps the first only.
+_SHAPES = "_keras_buildfix_shapes"
+
+
+def _build_config_handed_over(layer: Any, owner: type, following: Any) -> Any:
+    """The ``get_build_config`` of a layer, with all that its ``build`` is to get when it is loaded."""
+    shapes = vars(layer).get(_SHAPES)
+    if not shapes:
+        return composites.build_config_handed_over(layer, owner, following)
+
+    @functools.wraps(following)
+    def get_build_config() -> Any:
+        return {**(following() or {}), _SHAPES: shapes}
+
+    return get_build_config
+
+
+def _build_from_config_handed_over(layer: Any, owner: type, following: Any) -> Any:
+    """The ``build_from_config`` of a layer."""
+
+    @functools.wraps(following)
+    def build_from_config(config: Any) -> Any:
+        if not config or _SHAPES not in config:
+            return composites.build_from_config_handed_over(layer, owner, following)(config)
+        rest = {key: value for key, value in config.items() if key != _SHAPES}
+        with _noted(_running.builds, layer, {key: plain_shapes(shape) for key, shape in config[_SHAPES].items()}):
+            return following(rest)
+
+    return build_from_config
 
 
 def _shapes(value: Any) -> Any:
@@ -605,8 +636,8 @@ class HandsOver:
     build: Any = HandedOver(build_handed_over)
     call: Any = HandedOver(call_handed_over)
     compute_output_shape: Any = HandedOver(composites.output_shape_handed_over)
-    get_build_config: Any = HandedOver(composites.build_config_handed_over)
-    build_from_config: Any = HandedOver(composites.build_from_config_handed_over)
+    get_build_config: Any = HandedOver(_build_config_handed_over)
+    build_from_config: Any = HandedOver(_build_from_config_handed_over)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return composites.reduced(self, protocol, super().__reduce_ex__)

@@ -13,7 +13,7 @@ import pytest
 from conftest import INFO, KERAS
 
 import keras_buildfix
-from keras_buildfix import _private
+from keras_buildfix import _private, _private_signatures
 
 PACKAGE = Path(keras_buildfix.__file__).parent
 MODULES = sorted(m.name for m in pkgutil.walk_packages([str(PACKAGE)], "keras_buildfix."))
@@ -150,6 +150,10 @@ def test_private_names_are_where_keras_room_says():
     assert "_initializer" in vars(layer.kernel)
     assert _private.has_default_build(KERAS.layers.Dropout(0.5)) or release in ((3, 0), (3, 1), (3, 2))
     assert not _private.has_default_build(layer)
+    plain = KERAS.layers.Layer()
+    assert _private_signatures.is_default(plain.build)
+    assert _private_signatures.is_default(plain.compute_output_shape)
+    assert not _private_signatures.is_default(layer.compute_output_shape)
 
 
 @pytest.mark.skipif(INFO.generation == 3, reason="private names of Keras 2")
@@ -180,6 +184,7 @@ def test_private_names_of_training_are_where_the_room_says():
         assert optimizer._index_dict == {optimizer._var_key(kernel): 0, optimizer._var_key(bias): 1}
         update = type(optimizer)._update_step_xla
         assert hasattr(update, "_descriptor_cache")
+        assert model.train_tf_function is model.train_function
     else:
         assert not hasattr(model, "_get_trainable_state")
         assert optimizer.built is True
@@ -191,6 +196,8 @@ def test_private_names_of_training_are_where_the_room_says():
         assert list(own) == optimizer.variables
         assert optimizer._tracker.stored_ids["variables"] == {id(variable) for variable in own}
         assert hasattr(model, "jax_state_sync") is (INFO.backend == "jax")
+        assert hasattr(model, "_record_training_state_sharding_spec") is (INFO.backend == "jax")
+        assert ("_trainable_variable_shardings" in vars(model)) is (INFO.backend == "jax")
     assert list(optimizer._variables)[-4:] == [*sum(zip(optimizer._momentums, optimizer._velocities), ())]
     assert model.layers[-1]._trainable is True
 
