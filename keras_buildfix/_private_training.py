@@ -45,7 +45,7 @@ def respect_flags(model: Any, noted: dict[str, Any]) -> None:
     """Have a compiled model go by the flags as they are now; `noted`: what ``noted_for_flags`` gave for them, if any.
 
     ``_compiled_trainable_state``: Keras 2, where ``fit`` puts the flags back that ``compile`` saw.
-    ``_record_training_state_sharding_spec``: JAX, 3.0.0 to nightly, has a list per trainable weight.
+    ``_record_training_state_sharding_spec``: JAX, 3.0.0 to 3.11, has a list per trainable weight.
     """
     if hasattr(model, "_get_trainable_state"):
         vars(model)["_compiled_trainable_state"] = model._get_trainable_state()  # else TensorFlow looks into it
@@ -56,7 +56,7 @@ def respect_flags(model: Any, noted: dict[str, Any]) -> None:
 
 
 def noted_for_flags(model: Any) -> dict[str, Any]:
-    """What a model notes for the flags that it steps with. ``_..._variable_shardings``: JAX, 3.0.0 to nightly.
+    """What a model notes for the flags that it steps with. ``_..._variable_shardings``: JAX, 3.0.0 to 3.11.
 
     Empty where it holds none at the moment.
     """

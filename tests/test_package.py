@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zoo
 from conftest import INFO, KERAS
 
 import keras_buildfix
@@ -196,8 +197,9 @@ def test_private_names_of_training_are_where_the_room_says():
         assert list(own) == optimizer.variables
         assert optimizer._tracker.stored_ids["variables"] == {id(variable) for variable in own}
         assert hasattr(model, "jax_state_sync") is (INFO.backend == "jax")
-        assert hasattr(model, "_record_training_state_sharding_spec") is (INFO.backend == "jax")
-        assert ("_trainable_variable_shardings" in vars(model)) is (INFO.backend == "jax")
+        noted = INFO.backend == "jax" and zoo.in_range((3, 0), (3, 11))
+        assert hasattr(model, "_record_training_state_sharding_spec") is noted
+        assert ("_trainable_variable_shardings" in vars(model)) is noted
     assert list(optimizer._variables)[-4:] == [*sum(zip(optimizer._momentums, optimizer._velocities), ())]
     assert model.layers[-1]._trainable is True
 
