@@ -29,8 +29,8 @@ BANDS = (
 #: First and last release of each span, over which the parts of the files of `IN_TURNS` go: wider than bands, since what
 #: these test depends less on the release.
 SPANS = (((2, 12), (2, 99)), ((3, 0), (3, 5)), ((3, 6), (3, 11)), ((3, 12), NEWEST))
-#: Test files of which an environment takes a part in its turn: a span as a whole runs all that is in them. So do the
-#: three with the nightly, which is another Keras every day.
+#: Test files of which an environment takes a part in its turn: Keras 2 runs all that is in them, and so does each
+#: backend of Keras 3, and so do the three with the nightly, which is another Keras every day.
 IN_TURNS = (
     "test_build",
     "test_cli",
@@ -137,14 +137,30 @@ def goes_in_turns(environment):
 
 
 def runs(environment, test):
-    """Whether an environment runs a test of `IN_TURNS`: its name says in which of the turns it is."""
+    """Whether an environment runs a test of `IN_TURNS`: its name says in which of the turns it is.
+
+    A span of releases takes all turns. On TensorFlow, where they take longest, those of Keras 3 that have the same
+    turn take half of it each.
+    """
     if not goes_in_turns(environment):
         return True
-    turn = zlib.crc32(test.encode()) % PARTS
+    number = zlib.crc32(test.encode())
+    turn, half = number % PARTS, number // PARTS % 2
     nightlies = [other for other in matrix() if other.startswith("nightly")]
     if environment in nightlies and nightlies[turn % len(nightlies)] == environment:
         return True
-    return turn in turns(environment, PARTS, bands=SPANS)
+    if turn not in turns(environment, PARTS, bands=SPANS):
+        return False
+    sharing = _sharing(turn)
+    return environment not in sharing or sharing.index(environment) % 2 == half
+
+
+@functools.cache
+def _sharing(turn):
+    """The environments with TensorFlow and Keras 3 that have this turn; none if it is one alone."""
+    able = [other for other in matrix() if backend_of(other) == "tensorflow" and release(other) >= (3, 0)]
+    found = [other for other in able if turn in turns(other, PARTS, bands=SPANS)]
+    return found if len(found) > 1 else []
 
 
 def share(environment, cases):

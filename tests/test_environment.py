@@ -39,5 +39,17 @@ def test_each_band_and_each_backend_takes_all_turns(number, spans):
     assert all(turns == set(range(number)) for turns in taken.values())
 
 
+def test_keras_2_and_each_backend_of_keras_3_and_the_nightlies_run_all():
+    def kinds(environment):
+        info = bands.info_of(environment)
+        return [(info.generation, info.backend), *(["nightly"] if environment.startswith("nightly") else [])]
+
+    wanted = {kind for environment in bands.matrix() for kind in kinds(environment)}
+    assert len(wanted) == 6
+    for test in (f"test_file::test_{number}" for number in range(300)):
+        running = [environment for environment in bands.matrix() if bands.runs(environment, test)]
+        assert {kind for environment in running for kind in kinds(environment)} == wanted or bands.FULL
+
+
 def test_what_goes_in_turns_is_there():
     assert all((bands.ROOT / "tests" / f"{name}.py").is_file() for name in bands.IN_TURNS)

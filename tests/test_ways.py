@@ -108,6 +108,7 @@ class OfTheBaseClass(zoo.ScaledMixin, KERAS.layers.Layer):
         return input_shape
 
 
+@pytest.mark.in_turns
 @pytest.mark.parametrize("way", ways_here(INFO))
 def test_plain_keras_goes_the_same_ways(way, case):
     plain = case(OfTheBaseClass, (4,))

@@ -68,7 +68,9 @@ def test_the_layer_that_resets_built_by_hand_stays_right(mended):
 
 
 def test_skipped_builds_finds_its_pooling_layers_and_nothing_else():
-    with pytest.warns(UserWarning, match="8 of 63 modules can't be imported here: .*; and 3 more"):  # optional parts of HGQ2
+    with pytest.warns(
+        UserWarning, match="8 of 63 modules can't be imported here: .*; and 3 more"
+    ):  # optional parts of HGQ2
         found = skipped_builds("hgq")
     assert len(found) == 12
     assert {finding.build_from for finding in found} == {"hgq.layers.pooling.QBasePooling"}
