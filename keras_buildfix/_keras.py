@@ -90,17 +90,22 @@ def is_model(layer: object) -> bool:
 
 def is_model_class(cls: type) -> bool:
     """Whether a class is that of a Keras model of any kind."""
-    return any(base.__name__ == "Model" and belongs_to_keras(base) for base in cls.__mro__)
+    return has_base(cls, "Model")
 
 
 def is_functional(layer: object) -> bool:
     """Whether a layer is a functional model."""
-    return any(base.__name__ == "Functional" and belongs_to_keras(base) for base in type(layer).__mro__)
+    return has_base(type(layer), "Functional")
 
 
 def is_sequential(layer: object) -> bool:
     """Whether a layer is a sequential model."""
-    return any(base.__name__ == "Sequential" and belongs_to_keras(base) for base in type(layer).__mro__)
+    return has_base(type(layer), "Sequential")
+
+
+def has_base(cls: type, name: str) -> bool:
+    """Whether a class of Keras's of this name is among the bases of a class."""
+    return any(base.__name__ == name and belongs_to_keras(base) for base in cls.__mro__)
 
 
 def describe(thing: object) -> str:

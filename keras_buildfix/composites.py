@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from keras_buildfix import _keras, _private, _private_signatures
@@ -50,9 +50,7 @@ def default_build(layer: Any, following: Callable[..., Any]) -> Any:
             # What can't be traced, as it wants more inputs, Keras warns of.
             with contextlib.suppress(Exception):
                 traced_output(layer, shapes, {})
-        for inner, config in _configs.pop(id(layer), ()):
-            if config and not inner.built:
-                inner.build_from_config(config)
+        _build_inner(_configs.pop(id(layer), ()))
         return following(*args, **kwargs)
 
     return _private_signatures.as_default(build)
@@ -89,12 +87,17 @@ def build_from_config_handed_over(layer: Any, owner: type, following: Any) -> An
                 return following(config)
         finally:
             left = _configs.pop(id(layer), ())
-        for each, its_config in left:
-            if its_config and not each.built:
-                each.build_from_config(its_config)
+        _build_inner(left)
         return None
 
     return build_from_config
+
+
+def _build_inner(configs: Iterable[tuple[Any, Any]]) -> None:
+    """Builds layers inside a layer as they were, those that are not built yet."""
+    for inner, config in configs:
+        if config and not inner.built:
+            inner.build_from_config(config)
 
 
 #: While a layer is built from its config, what the layers inside it are built from.

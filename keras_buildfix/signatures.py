@@ -470,7 +470,7 @@ def _family(cls: type, mixin: type) -> _Family | None:
     orders = _ATTENTION if {"query", "value"} <= {*names} else _RECURRENT if "initial_state" in names else None
     if orders is None:
         return None
-    if any(base.__name__ == "Bidirectional" and _keras.belongs_to_keras(base) for base in cls.__mro__):
+    if _keras.has_base(cls, "Bidirectional"):
         orders = _BIDIRECTIONAL
     bodies = [base for base in cls.__mro__[: cls.__mro__.index(mixin)] if "call" in vars(base)]
     if not bodies:

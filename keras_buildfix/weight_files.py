@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -385,7 +386,7 @@ def _read(path: str, file: IO[bytes]) -> WeightFile:
         form = "keras"
         inner, at, length = keras_zip.weights_in(file)
         try:
-            entries, layout, writer, opened = hdf5.read(inner, at, length, keras_zip.config_in(file))
+            entries, layout, writer, opened = hdf5.read(inner, at, length, functools.partial(keras_zip.config_in, file))
         except BaseException:
             inner.close()
             raise

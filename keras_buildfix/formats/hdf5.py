@@ -11,7 +11,7 @@ import functools
 import math
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from keras_buildfix._entries import Array, Entry, is_structural
@@ -35,7 +35,7 @@ _OWN_WEIGHTS = "top_level_model_weights"
 
 
 def read(
-    file: IO[bytes], start: int = 0, size: int | None = None, config: bytes = b""
+    file: IO[bytes], start: int = 0, size: int | None = None, config: Callable[[], bytes] = bytes
 ) -> tuple[dict[str, Entry], str, str, Any]:
     """The weights in a file, or in a part of it that is an HDF5 file.
 
@@ -43,7 +43,7 @@ def read(
         file: The file.
         start: Where in it the HDF5 file begins.
         size: How long that is.
-        config: The config of the model, which tells the names of layers that the file itself does not.
+        config: Reads the config of the model, which tells the names of layers where the file itself has none.
 
     Returns:
         The entries, the layout (``"layers"``, ``"structure"`` or ``"names"``), the Keras that wrote it,
@@ -105,7 +105,7 @@ class _Reader:
             raise BadFileError("it is an HDF5 file of a kind that no Keras writes.")
         self.paths = self._paths()
 
-    def entries(self, config: bytes) -> tuple[dict[str, Entry], str, str]:
+    def entries(self, config: Callable[[], bytes]) -> tuple[dict[str, Entry], str, str]:
         version = self._text(self.opened, "keras_version")
         for top in ("", "model_weights"):
             group = self.opened[top] if top and top in self.paths else self.opened if not top else None
@@ -113,7 +113,7 @@ class _Reader:
                 version = version or self._text(group, "keras_version")
                 return self._layers(group, f"{top}/" if top else ""), "layers", version
         entries: dict[str, Entry] = {}
-        names = self._layer_names() or layer_names(config, self.paths)
+        names = self._layer_names() or layer_names(config(), self.paths)
         for path in self.paths:
             if path.startswith(("optimizer/", "_optimizer/")) or path.endswith("/vars") or path == "vars":
                 continue
