@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_buildfix import _keras, _private
+from keras_buildfix._entries import Entry
 
 Array = Any  # numpy.ndarray; importing numpy here would slow the commands that need none
 
@@ -20,6 +21,12 @@ def dtype_of(variable: Any) -> str:
     """The name of the dtype that a weight is kept in: ``"float32"``."""
     dtype = variable.dtype
     return dtype if isinstance(dtype, str) else str(getattr(dtype, "name", dtype)).replace("torch.", "")
+
+
+def entry_of(name: str, variable: Any) -> Entry:
+    """A weight as something to take a value from, which is read when it is asked for."""
+    shape = tuple(int(size or 0) for size in shape_of(variable))
+    return Entry(name, shape, dtype_of(variable), lambda: view(variable), variable=variable, borrowed=True)
 
 
 def is_variable(thing: object) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from keras_buildfix import _keras, _private
@@ -67,3 +67,23 @@ def waiting_for(layer: Any) -> Iterator[object]:
     while isinstance(held, AfterBuild):
         yield held.owner
         held = held.build
+
+
+class Refusal:
+    """Stands in for the ``call`` of layers that are not as they were asked to be: raises whenever one is used."""
+
+    def __init__(self, message: str, layers: Iterable[Any], owner: object) -> None:
+        self.message, self.owner = message, owner
+        self.layers = [layer for layer in layers if hasattr(layer, "call") and "call" not in vars(layer)]
+        for layer in self.layers:
+            vars(layer)["call"] = self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuses."""
+        raise ValueError(self.message)
+
+    def end(self) -> None:
+        """The layers can be called again."""
+        for layer in self.layers:
+            if vars(layer).get("call") is self:
+                del vars(layer)["call"]

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_buildfix import _keras, _private, _variables
-from keras_buildfix._entries import Entry
 from keras_buildfix.after_build import AfterBuild, is_to_build, waiting_for
 from keras_buildfix.weight_assigning import Assignment, assign_all
 from keras_buildfix.weight_names import LayerNode, weight_tree
@@ -153,7 +152,7 @@ class _Rebuild:
         start = "/".join(path) + "/" if path else ""
         made = {start + name: each for name, each in tree.weights().items() if id(each) not in self.known}
         again = [
-            Assignment(name, each, _entry(name, self.before[name]))
+            Assignment(name, each, _variables.entry_of(name, self.before[name]))
             for name, each in made.items()
             if name in self.before
         ]
@@ -165,12 +164,6 @@ class _Rebuild:
         self.report.kept += tuple(name for name in made if name in kept)
         self.report.new += tuple(name for name in made if name not in kept)
         self.wait(tree)
-
-
-def _entry(name: str, variable: Any) -> Entry:
-    """A weight from before, its value read when it is asked for."""
-    shape = tuple(int(size) for size in variable.shape)
-    return Entry(name, shape, _variables.dtype_of(variable), lambda: _variables.read(variable), variable=variable)
 
 
 def _without_sizes(spec: Any) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_buildfix import _keras, _private
-from keras_buildfix.after_build import AfterBuild, is_to_build, waiting_for
+from keras_buildfix.after_build import AfterBuild, Refusal, is_to_build, waiting_for
 from keras_buildfix.selecting import Select, Selection, select
 from keras_buildfix.trainable_flags import Trainability, flag_of, is_batch_normalization
 from keras_buildfix.weight_names import LayerNode, weight_tree
@@ -159,34 +159,15 @@ class WaitingFreeze:
         )
         if any(not _private.wraps_build(type(node.layer)) and _keras.is_sequential(node.layer) for node in around):
             # Sequential on Keras 2 swallows errors while it builds: it raises whenever it is called, layer by layer.
-            _Refusal(message, [node.layer for node in weight_tree(self.top).nodes()])
+            Refusal(message, [node.layer for node in weight_tree(self.top).nodes()], self)
         raise ValueError(message)
-
-
-class _Refusal:
-    """Stands in for the ``call`` of layers of which something was asked for that is not there."""
-
-    def __init__(self, message: str, layers: Iterable[Any]) -> None:
-        self.message = message
-        self.layers = [layer for layer in layers if hasattr(layer, "call") and "call" not in vars(layer)]
-        for layer in self.layers:
-            vars(layer)["call"] = self
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise ValueError(self.message)
-
-    def end(self) -> None:
-        """The layers can be called again."""
-        for layer in self.layers:
-            if vars(layer).get("call") is self:
-                del vars(layer)["call"]
 
 
 def forget_refusals(nodes: Iterable[LayerNode]) -> None:
     """Has layers that refuse to be called be called again: something else was asked for since."""
     for node in nodes:
         refusal = vars(node.layer).get("call")
-        if isinstance(refusal, _Refusal):
+        if isinstance(refusal, Refusal) and isinstance(refusal.owner, WaitingFreeze):
             refusal.end()
 
 

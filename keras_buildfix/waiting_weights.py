@@ -8,7 +8,7 @@ from typing import Any
 
 from keras_buildfix import _keras
 from keras_buildfix._entries import Entry
-from keras_buildfix.after_build import AfterBuild, is_to_build, layers_to_build, waiting_for
+from keras_buildfix.after_build import AfterBuild, Refusal, is_to_build, layers_to_build, waiting_for
 from keras_buildfix.weight_assigning import Assignment, assign_all
 from keras_buildfix.weight_names import LayerNode, weight_tree
 from keras_buildfix.weight_report import SkippedWeight, WeightReport
@@ -69,7 +69,7 @@ class WaitingWeights:
         self.remaining = {name: _held(entry) for name, entry in source.entries.items()}
         self.hooks: dict[int, AfterBuild] = {}
         self.set: set[int] = set()
-        self.refused: list[Any] = []
+        self.refusal: Refusal | None = None
 
     def start(self) -> WeightReport:
         """Sets what is there already, and has the rest wait."""
@@ -114,10 +114,9 @@ class WaitingWeights:
         """Waits no more."""
         for hook in self.hooks.values():
             hook.remove()
-        for layer in self.refused:
-            if isinstance(vars(layer).get("call"), _Refusal):
-                del vars(layer)["call"]
-        self.hooks, self.remaining, self.refused = {}, {}, []
+        if self.refusal is not None:
+            self.refusal.end()
+        self.hooks, self.remaining, self.refusal = {}, {}, None
 
     def _assign(self, assignments: list[Assignment], tree: LayerNode) -> None:
         fitting, skipped = check(assignments, self.options)
@@ -166,9 +165,7 @@ class WaitingWeights:
             f"{self.wanted_by}: values that waited for {self.layer.name!r} to be built do not fit it:\n  {lines}\n"
             "It can be used again after a set_weights() that fits."
         )
-        self.refused = [node.layer for node in weight_tree(self.layer).nodes() if "call" not in vars(node.layer)]
-        for layer in self.refused:
-            vars(layer)["call"] = _Refusal(message, self)
+        self.refusal = Refusal(message, [node.layer for node in weight_tree(self.layer).nodes()], self)
         raise ValueError(message)
 
 
@@ -179,16 +176,6 @@ def stop_waiting(tree: LayerNode) -> None:
         for owner in (refusing, *waiting_for(node.layer)):
             if isinstance(owner, WaitingWeights) and owner.layer is tree.layer:
                 owner.stop()
-
-
-class _Refusal:
-    """Stands in for the ``call`` of a layer that has not got the weights it should have."""
-
-    def __init__(self, message: str, owner: WaitingWeights) -> None:
-        self.message, self.owner = message, owner
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise ValueError(self.message)
 
 
 def _held(entry: Entry) -> Entry:

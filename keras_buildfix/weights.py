@@ -153,7 +153,7 @@ def transfer_weights(
         weights = named_weights(source)
         if not weights:
             raise ValueError(f"transfer_weights: {source.name!r} has no weights; is it built?")
-        entries = {name: _of_variable(name, variable) for name, variable in weights.items()}
+        entries = {name: _variables.entry_of(name, variable) for name, variable in weights.items()}
         given = Source(entries, "names", True, f"the layer {source.name!r}")
     return _set(target, _renamed(given, rename), options, None, "transfer_weights")
 
@@ -256,7 +256,7 @@ def save_weights(obj: Any, path: str | os.PathLike[str]) -> None:
     elif form == "h5":
         _save_legacy(obj, path)
     else:
-        write_weights(path, [_of_variable(name, variable) for name, variable in weights.items()], form)
+        write_weights(path, [_variables.entry_of(name, variable) for name, variable in weights.items()], form)
 
 
 def _set(obj: Any, source: Source, options: Options, input_shape: Any, wanted_by: str) -> WeightReport:
@@ -354,7 +354,7 @@ def _of_value(name: str, value: Any) -> Entry:
     import numpy as np
 
     if _variables.is_variable(value):
-        return _of_variable(name, value)
+        return _variables.entry_of(name, value)
     if hasattr(value, "detach"):  # a torch tensor, which numpy can't take while it has a gradient, or as bfloat16
         value = value.detach().cpu()
         value = value.float() if "bfloat16" in str(value.dtype) else value
@@ -363,13 +363,6 @@ def _of_value(name: str, value: Any) -> Entry:
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name}: {type(value).__name__} is no array: {error}") from None
     return Entry(name, tuple(array.shape), array.dtype.name, lambda: array, borrowed=True)
-
-
-def _of_variable(name: str, variable: Any) -> Entry:
-    shape = tuple(int(size or 0) for size in _variables.shape_of(variable))
-    return Entry(
-        name, shape, _variables.dtype_of(variable), lambda: _variables.view(variable), variable=variable, borrowed=True
-    )
 
 
 def _save_legacy(obj: Any, path: str) -> None:
@@ -388,7 +381,9 @@ def _save_legacy(obj: Any, path: str) -> None:
                 "one of each name; nothing was written. Save as .safetensors or .npz."
             )
         if weights:
-            groups[layer.name] = [_of_variable(f"{layer.name}/{name}:0", weight) for name, weight in weights.items()]
-    groups[""] = [_of_variable(f"{name}:0", variable) for name, variable in tree.own]
+            groups[layer.name] = [
+                _variables.entry_of(f"{layer.name}/{name}:0", weight) for name, weight in weights.items()
+            ]
+    groups[""] = [_variables.entry_of(f"{name}:0", variable) for name, variable in tree.own]
     with replacing(path) as beside:
         hdf5.write_layers(beside, groups, info.version, info.backend)
