@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     from keras_buildfix.installing import install as install
     from keras_buildfix.installing import installed as installed
     from keras_buildfix.installing import uninstall as uninstall
-    from keras_buildfix.layer_shapes import input_shape as input_shape
-    from keras_buildfix.layer_shapes import output_shape as output_shape
+    from keras_buildfix.layer_shapes import get_input_shape as get_input_shape
+    from keras_buildfix.layer_shapes import get_output_shape as get_output_shape
     from keras_buildfix.losing import lost_weights as lost_weights
     from keras_buildfix.marks import ResetReport as ResetReport
     from keras_buildfix.marks import mark_built as mark_built
     from keras_buildfix.marks import reset_built as reset_built
-    from keras_buildfix.own_function import OwnFunctionMixin as OwnFunctionMixin
-    from keras_buildfix.policies import get_policy as get_policy
-    from keras_buildfix.policies import policy as policy
-    from keras_buildfix.policies import set_policy as set_policy
+    from keras_buildfix.own_function import TFFunctionMixin as TFFunctionMixin
+    from keras_buildfix.policies import dtype_policy_scope as dtype_policy_scope
+    from keras_buildfix.policies import get_dtype_policy as get_dtype_policy
+    from keras_buildfix.policies import set_dtype_policy as set_dtype_policy
     from keras_buildfix.portable import PortableLayerMixin as PortableLayerMixin
     from keras_buildfix.precise import full_precision as full_precision
     from keras_buildfix.precision import MixedPrecisionMixin as MixedPrecisionMixin
     from keras_buildfix.precision import mixed_precision_safe as mixed_precision_safe
     from keras_buildfix.precision import safe_call as safe_call
-    from keras_buildfix.raw_variables import weight as weight
+    from keras_buildfix.raw_variables import raw_weight as raw_weight
     from keras_buildfix.sharing import share_weights as share_weights
     from keras_buildfix.skipped import SkippedBuild as SkippedBuild
     from keras_buildfix.skipped import skipped_builds as skipped_builds
@@ -67,11 +67,11 @@ _HOME = {
     "KerasInfo": "info",
     "LayerTrainability": "trainable_report",
     "MixedPrecisionMixin": "precision",
-    "OwnFunctionMixin": "own_function",
     "PortableLayerMixin": "portable",
     "ResetReport": "marks",
     "SkippedBuild": "skipped",
     "SkippedWeight": "weight_report",
+    "TFFunctionMixin": "own_function",
     "TrainableSummary": "trainable_report",
     "WeightDiff": "weight_diff",
     "WeightFile": "weight_files",
@@ -82,13 +82,15 @@ _HOME = {
     "convert_weights": "weight_files",
     "deferred_build": "build",
     "diff_weights": "weight_diff",
+    "dtype_policy_scope": "policies",
     "freeze": "freezing",
     "freeze_up_to": "freezing",
     "frozen": "freezing",
     "full_precision": "precise",
-    "get_policy": "policies",
+    "get_dtype_policy": "policies",
+    "get_input_shape": "layer_shapes",
+    "get_output_shape": "layer_shapes",
     "get_weights": "weights",
-    "input_shape": "layer_shapes",
     "install": "installing",
     "installed": "installing",
     "keras_info": "info",
@@ -97,13 +99,12 @@ _HOME = {
     "mark_built": "marks",
     "mixed_precision_safe": "precision",
     "named_weights": "weight_names",
-    "output_shape": "layer_shapes",
-    "policy": "policies",
+    "raw_weight": "raw_variables",
     "read_weights": "weight_files",
     "reset_built": "marks",
     "safe_call": "precision",
     "save_weights": "weights",
-    "set_policy": "policies",
+    "set_dtype_policy": "policies",
     "set_weights": "weights",
     "share_weights": "sharing",
     "skipped_builds": "skipped",
@@ -112,7 +113,6 @@ _HOME = {
     "unfreeze": "freezing",
     "uninstall": "installing",
     "variable_dtype": "casting",
-    "weight": "raw_variables",
 }
 
 __all__ = sorted(_HOME)

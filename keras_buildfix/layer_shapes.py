@@ -1,4 +1,4 @@
-"""``input_shape(layer)`` and ``output_shape(layer)``: what Keras 2 has as attributes and Keras 3 has not."""
+"""``get_input_shape(layer)`` and ``get_output_shape(layer)``: what Keras 2 has as attributes and Keras 3 has not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keras_buildfix import _keras, _private_portable
 from keras_buildfix.plain_shapes import Shape, plain_shapes
 
 
-def input_shape(layer: Any) -> Any:
+def get_input_shape(layer: Any) -> Any:
     """The shape of a layer's input, as a tuple; for several inputs in their lists and dicts.
 
     Known once the layer was called symbolically (in a functional or ``Sequential`` model) or on data, whose
@@ -31,15 +31,15 @@ def input_shape(layer: Any) -> Any:
 
     Example:
         >>> import keras
-        >>> from keras_buildfix import input_shape, output_shape
+        >>> from keras_buildfix import get_input_shape, get_output_shape
         >>> layer = keras.layers.Dense(4)
         >>> _ = layer(keras.Input((3,)))
-        >>> input_shape(layer), output_shape(layer)
+        >>> get_input_shape(layer), get_output_shape(layer)
         ((None, 3), (None, 4))
 
     Source: 54 of 83 surveyed libraries read ``layer.input_shape`` or ``layer.output_shape``, removed by Keras 3.0.
     """
-    _keras.layer_instance(layer, "input_shape")
+    _keras.layer_instance(layer, "get_input_shape")
     known = _of_model(layer, "input")
     if known is not None:
         return known
@@ -47,10 +47,10 @@ def input_shape(layer: Any) -> Any:
     return found if found is not None else plain_shapes(next(iter(_built_for(layer, "input").values())))
 
 
-def output_shape(layer: Any) -> Any:
+def get_output_shape(layer: Any) -> Any:
     """The shape of a layer's output, as a tuple; for several outputs in lists and dicts.
 
-    As ``input_shape``; of a layer that was only built or called on data, it is worked out by
+    As ``get_input_shape``; of a layer that was only built or called on data, it is worked out by
     ``compute_output_shape``, or on Keras 3, if the layer has none, by ``compute_output_spec``, which traces ``call``.
 
     Args:
@@ -67,15 +67,15 @@ def output_shape(layer: Any) -> Any:
     Example:
         >>> import keras
         >>> import numpy as np
-        >>> from keras_buildfix import output_shape
+        >>> from keras_buildfix import get_output_shape
         >>> layer = keras.layers.Dense(4)
         >>> _ = layer(np.ones((2, 3), "float32"))
-        >>> output_shape(layer)
+        >>> get_output_shape(layer)
         (2, 4)
 
-    Source: see ``input_shape``.
+    Source: see ``get_input_shape``.
     """
-    _keras.layer_instance(layer, "output_shape")
+    _keras.layer_instance(layer, "get_output_shape")
     known = _of_model(layer, "output")
     if known is not None:
         return known

@@ -12,7 +12,7 @@ from keras_buildfix import _keras, _private, _private_state
 from keras_buildfix._mixins import check_listed_first
 
 
-class OwnFunctionMixin:
+class TFFunctionMixin:
     """Has a layer or model train whose ``call`` stands under the user's own ``@tf.function``.
 
     On plain Keras 3, ``fit`` raises "No gradients provided for any variable" then, if the first call makes
@@ -29,10 +29,10 @@ class OwnFunctionMixin:
     Example:
         >>> import keras
         >>> import numpy as np
-        >>> from keras_buildfix import OwnFunctionMixin
+        >>> from keras_buildfix import TFFunctionMixin
         >>> on_tensorflow = keras.backend.backend() == "tensorflow"
         >>> function = __import__("tensorflow").function if on_tensorflow else lambda call: call
-        >>> class Small(OwnFunctionMixin, keras.Model):
+        >>> class Small(TFFunctionMixin, keras.Model):
         ...     def __init__(self):
         ...         super().__init__()
         ...         self.top = keras.layers.Dense(2)
@@ -47,7 +47,7 @@ class OwnFunctionMixin:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        check_listed_first(cls, OwnFunctionMixin)
+        check_listed_first(cls, TFFunctionMixin)
         base = _keras.layer_base(cls)
         if base is None or not _private.wraps_build(base):
             return

@@ -17,7 +17,7 @@ _PLAIN = (*sorted(FLOATS), "mixed_bfloat16", "mixed_float16")
 _QUANTIZED = tuple(f"{mode}_from_{plain}" for mode in ("float8", "int4", "int8") for plain in _PLAIN)
 
 
-def get_policy(*, keras: Any = None) -> str:
+def get_dtype_policy(*, keras: Any = None) -> str:
     """The name of the dtype policy that new layers get.
 
     Args:
@@ -32,8 +32,8 @@ def get_policy(*, keras: Any = None) -> str:
 
     Example:
         >>> import keras
-        >>> from keras_buildfix import get_policy
-        >>> get_policy()
+        >>> from keras_buildfix import get_dtype_policy
+        >>> get_dtype_policy()
         'float32'
 
     Source: ``global_policy`` of Keras 2, ``keras.config.dtype_policy`` of Keras 3.
@@ -45,7 +45,7 @@ def get_policy(*, keras: Any = None) -> str:
     return found[0][0]
 
 
-def set_policy(name: Any, *, keras: Any = None) -> None:
+def set_dtype_policy(name: Any, *, keras: Any = None) -> None:
     """Sets the dtype policy that new layers get.
 
     Args:
@@ -61,11 +61,11 @@ def set_policy(name: Any, *, keras: Any = None) -> None:
 
     Example:
         >>> import keras
-        >>> from keras_buildfix import get_policy, set_policy
-        >>> set_policy("mixed_bfloat16")
-        >>> get_policy(), keras.layers.Dense(2).compute_dtype
+        >>> from keras_buildfix import get_dtype_policy, set_dtype_policy
+        >>> set_dtype_policy("mixed_bfloat16")
+        >>> get_dtype_policy(), keras.layers.Dense(2).compute_dtype
         ('mixed_bfloat16', 'bfloat16')
-        >>> set_policy("float32")
+        >>> set_dtype_policy("float32")
 
     Source: ``set_global_policy`` of Keras 2, ``keras.config.set_dtype_policy`` of Keras 3.
     """
@@ -79,7 +79,7 @@ def set_policy(name: Any, *, keras: Any = None) -> None:
 
 
 @contextlib.contextmanager
-def policy(name: Any, *, keras: Any = None) -> Iterator[str]:
+def dtype_policy_scope(name: Any, *, keras: Any = None) -> Iterator[str]:
     """Sets the dtype policy that new layers get, for a block.
 
     Args:
@@ -98,8 +98,8 @@ def policy(name: Any, *, keras: Any = None) -> Iterator[str]:
 
     Example:
         >>> import keras
-        >>> from keras_buildfix import compute_dtype, policy
-        >>> with policy("mixed_bfloat16"):
+        >>> from keras_buildfix import compute_dtype, dtype_policy_scope
+        >>> with dtype_policy_scope("mixed_bfloat16"):
         ...     layer = keras.layers.Dense(2)
         >>> compute_dtype(layer), compute_dtype(keras.layers.Dense(2))
         ('bfloat16', 'float32')

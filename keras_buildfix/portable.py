@@ -8,23 +8,23 @@ from keras_buildfix import _keras, _private_portable, adding_weights, raw_variab
 from keras_buildfix._mixins import check_listed_first
 from keras_buildfix.build import DeferredBuildMixin
 from keras_buildfix.extra_weights import ExtraWeightsMixin
-from keras_buildfix.own_function import OwnFunctionMixin
+from keras_buildfix.own_function import TFFunctionMixin
 from keras_buildfix.plain_shapes import give_plain_shapes
 from keras_buildfix.precision import MixedPrecisionMixin
 from keras_buildfix.signatures import HandsOver, fit_signatures
 
 
-class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMixin, OwnFunctionMixin, HandsOver):
+class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMixin, TFFunctionMixin, HandsOver):
     """Makes the body of a layer that was written for one Keras run on all, on every backend.
 
     List it before the Keras class, which may be ``Layer``, a built-in or ``Model``. What it does:
 
-    - It has ``DeferredBuildMixin``, ``MixedPrecisionMixin``, ``ExtraWeightsMixin`` and ``OwnFunctionMixin`` in
+    - It has ``DeferredBuildMixin``, ``MixedPrecisionMixin``, ``ExtraWeightsMixin`` and ``TFFunctionMixin`` in
       it: ``build`` runs once, before first use; ``call`` gets its tensors in the compute dtype; extra weights of
       a built-in's subclass are saved; a ``call`` under ``@tf.function`` trains.
     - ``add_weight`` takes name first or shape first, by position or keyword, and the keywords of every
       Keras. What the Keras at hand can't honour is an error.
-    - A ``tf.Variable`` (TensorFlow), a ``torch.nn.Parameter`` (torch) or an array marked by ``weight(...)``
+    - A ``tf.Variable`` (TensorFlow), a ``torch.nn.Parameter`` (torch) or an array marked by ``raw_weight(...)``
       (all) that is kept as an attribute, also in lists, tuples and dicts, is tracked, trained and saved. On
       Keras 3 the attribute then holds a Keras weight that keeps its value in that very variable: the
       user's own reference stays good, ``.value`` is the variable itself, and under mixed precision it is

@@ -1,4 +1,4 @@
-"""A backend's own variable kept as an attribute of a layer, or in a ``tf.Module`` there, and ``weight(array)``."""
+"""A backend's own variable kept as an attribute of a layer, or in a ``tf.Module`` there, and ``raw_weight(array)``."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class MarkedWeight:
         self.weights: dict[type, Any] = {}
 
     def __repr__(self) -> str:
-        return f"weight(array of {self.value.dtype}{list(self.value.shape)}, name={self.name!r})"
+        return f"raw_weight(array of {self.value.dtype}{list(self.value.shape)}, name={self.name!r})"
 
 
-def weight(value: Any, name: str | None = None, trainable: bool | None = None, dtype: Any = None) -> Any:
+def raw_weight(value: Any, name: str | None = None, trainable: bool | None = None, dtype: Any = None) -> Any:
     """Marks an array as a weight: kept as an attribute of a portable layer, it is tracked, trained and saved.
 
     For every Keras and backend; on TensorFlow a plain ``tf.Variable`` will do too, on torch a
@@ -57,10 +57,10 @@ def weight(value: Any, name: str | None = None, trainable: bool | None = None, d
 
     Example:
         >>> import keras
-        >>> from keras_buildfix import PortableLayerMixin, weight
+        >>> from keras_buildfix import PortableLayerMixin, raw_weight
         >>> class Scale(PortableLayerMixin, keras.layers.Layer):
         ...     def build(self, input_shape):
-        ...         self.scale = weight([1.0] * input_shape[-1], name="scale")
+        ...         self.scale = raw_weight([1.0] * input_shape[-1], name="scale")
         ...     def call(self, x):
         ...         return x * self.scale
         >>> layer = Scale()
@@ -79,9 +79,9 @@ def weight(value: Any, name: str | None = None, trainable: bool | None = None, d
             value = value.float() if "bfloat16" in str(value.dtype) else value
         array = np.array(value.numpy() if hasattr(value, "numpy") else value)
     except Exception as error:
-        raise TypeError(f"weight() expects an array of numbers; got {_keras.describe(value)}.") from error
+        raise TypeError(f"raw_weight() expects an array of numbers; got {_keras.describe(value)}.") from error
     if array.dtype.kind not in "fiubc" and not _is_floating(str(array.dtype)):  # bfloat16 is of no kind
-        raise TypeError(f"weight() expects an array of numbers; got {_keras.describe(value)}.")
+        raise TypeError(f"raw_weight() expects an array of numbers; got {_keras.describe(value)}.")
     if array.dtype == np.int64 and not hasattr(value, "dtype") and not _changes(array, "int32"):
         array = array.astype("int32")  # as Keras has Python's ints; JAX has no int64 unless it is told to
     wanted = None if dtype is None else dtype_name(dtype)
@@ -91,8 +91,8 @@ def weight(value: Any, name: str | None = None, trainable: bool | None = None, d
         trainable = False
     if wanted is not None and _changes(array, wanted):
         raise ValueError(
-            f"weight() got {value!r:.60}{_called(name)}, which {wanted} can't hold as it is. Convert it yourself, or "
-            "give another `dtype`."
+            f"raw_weight() got {value!r:.60}{_called(name)}, which {wanted} can't hold as it is. Convert it yourself, "
+            "or give another `dtype`."
         )
     return MarkedWeight(array, name, trainable is not False, wanted)
 
@@ -197,7 +197,7 @@ def _one(layer: Any, attribute: str, value: Any) -> Any:
         what = "tf.Variable" if kind == "tensorflow" else "torch.nn.Parameter"
         raise TypeError(
             f"The attribute {attribute!r} of {_named(layer)} is a {what}, which {keras_info(base)} can't train. "
-            f"Use `weight(array)` of keras_buildfix, which works on every backend, or `add_weight`."
+            f"Use `raw_weight(array)` of keras_buildfix, which works on every backend, or `add_weight`."
         )
     stands_for = vars(value).setdefault(_STANDS_FOR, {})
     if base not in stands_for:
@@ -343,8 +343,8 @@ def _called(name: str | None) -> str:
 
 
 def _not_to_be_trained(value: Any, name: str | None, array: Any, wanted: str | None) -> str:
-    """What to type in place of ``weight([1, 2, 3])``, or of ``weight((3, 4))``, where a shape may have been meant."""
-    found = f"weight() got {value!r:.60}{_called(name)}"
+    """What to type for ``raw_weight([1, 2, 3])``, or ``raw_weight((3, 4))``, where a shape may have been meant."""
+    found = f"raw_weight() got {value!r:.60}{_called(name)}"
     if wanted is not None:
         return f"{found}, with trainable=True and dtype={wanted!r}, which can't be trained. Leave one of the two out."
     floats = "Write floats or give dtype='float32'"

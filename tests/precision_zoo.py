@@ -5,10 +5,10 @@ import numpy as np
 from keras_buildfix import (
     MixedPrecisionMixin,
     cast_inputs,
+    dtype_policy_scope,
     full_precision,
     keras_info,
     mixed_precision_safe,
-    policy,
     set_weights,
 )
 
@@ -207,7 +207,7 @@ def zoo(keras):
 
 def model_in(keras, name, make, precision):
     """A model of the zoo in a policy, with weights that are the same in each."""
-    with policy(precision, keras=keras):
+    with dtype_policy_scope(precision, keras=keras):
         model = make(name)
     random = np.random.default_rng(7)
     set_weights(model, [random.normal(size=tuple(weight.shape)).astype("float32") * 0.5 for weight in model.weights])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import INFO, KERAS
 
-from keras_buildfix import OwnFunctionMixin, _private_state, get_weights
+from keras_buildfix import TFFunctionMixin, _private_state, get_weights
 
 ON_TENSORFLOW = INFO.backend == "tensorflow"
 tensorflow_only = pytest.mark.skipif(not ON_TENSORFLOW, reason="tf.function needs TensorFlow")
@@ -29,7 +29,7 @@ def dense(units, **options):
     return KERAS.layers.Dense(units, kernel_initializer="ones", **options)
 
 
-def small_model(call_by=as_it_is, step_by=as_it_is, bases=(OwnFunctionMixin,), **options):
+def small_model(call_by=as_it_is, step_by=as_it_is, bases=(TFFunctionMixin,), **options):
     """A model whose layers are made in ``__init__`` and built by its first call."""
 
     class Small(*bases, KERAS.Model):
@@ -54,7 +54,7 @@ def small_model(call_by=as_it_is, step_by=as_it_is, bases=(OwnFunctionMixin,), *
     return Small()
 
 
-def inner_model(call_by=as_it_is, bases=(OwnFunctionMixin,), **options):
+def inner_model(call_by=as_it_is, bases=(TFFunctionMixin,), **options):
     """A layer of the user's in a Sequential."""
 
     class Inner(*bases, KERAS.layers.Layer):
@@ -70,7 +70,7 @@ def inner_model(call_by=as_it_is, bases=(OwnFunctionMixin,), **options):
     return KERAS.Sequential([Inner(), dense(2)])
 
 
-def two_input_model(call_by=as_it_is, bases=(OwnFunctionMixin,), **options):
+def two_input_model(call_by=as_it_is, bases=(TFFunctionMixin,), **options):
     class Two(*bases, KERAS.Model):
         def __init__(self):
             super().__init__()
@@ -149,7 +149,7 @@ def test_a_call_that_the_constructor_puts_under_a_function():
 @tensorflow_only
 def test_a_class_that_inherits_such_a_call():
     model = small_model(decorated, bases=())
-    mended = type("Mended", (OwnFunctionMixin, type(model)), {})
+    mended = type("Mended", (TFFunctionMixin, type(model)), {})
     assert_trains_alike(mended(), small_model())
 
 
@@ -191,7 +191,7 @@ def test_on_other_backends_it_is_a_clear_error():
         def __get__(self, layer, cls=None):
             return self
 
-    class Own(OwnFunctionMixin, KERAS.layers.Layer):
+    class Own(TFFunctionMixin, KERAS.layers.Layer):
         call = Function(lambda self, x: x)
 
     with pytest.raises(RuntimeError, match=r"`call` of Own .* tf.function.* backend is .* Take the decorator"):
@@ -199,8 +199,8 @@ def test_on_other_backends_it_is_a_clear_error():
 
 
 def test_the_mixin_in_a_wrong_place_is_a_clear_error():
-    with pytest.raises(TypeError, match="OwnFunctionMixin comes after the Keras class Layer in Wrong: list it first"):
-        type("Wrong", (KERAS.layers.Layer, OwnFunctionMixin), {})
+    with pytest.raises(TypeError, match="TFFunctionMixin comes after the Keras class Layer in Wrong: list it first"):
+        type("Wrong", (KERAS.layers.Layer, TFFunctionMixin), {})
 
 
 def test_the_private_name_is_where_its_room_says():

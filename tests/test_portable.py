@@ -13,17 +13,17 @@ from conftest import INFO, KERAS
 from keras_buildfix import (
     PortableLayerMixin,
     freeze,
+    get_input_shape,
+    get_output_shape,
     get_weights,
-    input_shape,
     load_weights,
     lost_weights,
     named_weights,
-    output_shape,
+    raw_weight,
     reset_built,
     save_weights,
     set_weights,
     unfreeze,
-    weight,
 )
 from keras_buildfix.plain_shapes import Shape, plain_shapes
 
@@ -50,10 +50,10 @@ def raw(value, name=None, trainable=True):
     if BACKEND == "torch" and value.dtype.kind == "f":
         torch = sys.modules["torch"]
         return torch.nn.Parameter(torch.tensor(value), requires_grad=trainable)
-    return weight(value, name=name, trainable=trainable)
+    return raw_weight(value, name=name, trainable=trainable)
 
 
-SPELLINGS = {"weight": weight, "raw": raw}
+SPELLINGS = {"weight": raw_weight, "raw": raw}
 spelled = pytest.mark.parametrize("make", SPELLINGS.values(), ids=SPELLINGS)
 
 
@@ -369,9 +369,9 @@ def test_variables_in_attributes_are_read_in_the_compute_dtype_and_trained_in_fl
 
 def test_names_are_those_given_or_those_of_the_attributes():
     layer = portable()()
-    layer.scale = weight(ones(2))
-    layer.parts = [weight(ones(2)), weight(ones(2), name="given")]
-    layer.table = {"a": weight(ones(2))}
+    layer.scale = raw_weight(ones(2))
+    layer.parts = [raw_weight(ones(2)), raw_weight(ones(2), name="given")]
+    layer.table = {"a": raw_weight(ones(2))}
     assert names_of(layer.weights) == ["scale", "parts_0", "given", "table_a"]
     assert list(named_weights(layer)) == ["scale", "parts_0", "given", "table_a"]
 
@@ -461,7 +461,7 @@ def test_a_build_that_runs_again_replaces_what_it_made():
 
 def test_an_int_is_not_trained_and_arrays_are_constants():
     layer = portable()()
-    layer.table = weight(np.arange(3, dtype="int32"), trainable=False)
+    layer.table = raw_weight(np.arange(3, dtype="int32"), trainable=False)
     layer.array = ones(3)
     if BACKEND == "torch":
         layer.tensor = sys.modules["torch"].ones(3)
@@ -472,17 +472,17 @@ def test_an_int_is_not_trained_and_arrays_are_constants():
 @pytest.mark.parametrize("value", [1.5, [1.0, 2.0], np.ones((2, 2)), np.float16(2.0)])
 def test_weight_takes_numbers_and_arrays_in_the_layers_dtype(value):
     layer = portable()()
-    layer.v = weight(value)
+    layer.v = raw_weight(value)
     assert "float32" in str(layer.v.dtype)
     assert value_of(layer.weights[0]).tolist() == np.asarray(value, "float64").tolist()
-    layer.half = weight(value, dtype="float16")
+    layer.half = raw_weight(value, dtype="float16")
     assert "float16" in str(layer.half.dtype)
 
 
 def test_weight_refuses_what_is_no_array():
     for wrong in ("text", object(), KERAS.Input((3,))):
         with pytest.raises(TypeError, match="weight\\(\\) expects an array of numbers"):
-            weight(wrong)
+            raw_weight(wrong)
 
 
 #: Name -> (what can't be trained as it is, the dtype in which it is kept).
@@ -500,20 +500,20 @@ NOT_FLOATS = {
 @pytest.mark.parametrize(("value", "dtype"), NOT_FLOATS.values(), ids=NOT_FLOATS)
 def test_weight_refuses_what_it_could_only_leave_untrained(value, dtype):
     with pytest.raises(TypeError, match=rf"weight\(\) got .* dtype {dtype} .*trainable=False .*{dtype}") as caught:
-        weight(value)
+        raw_weight(value)
     assert ("If (3, 4) is a shape, use add_weight(shape=(3, 4))." in str(caught.value)) is isinstance(value, tuple)
     assert ("give dtype='float32' for a weight that is trained" in str(caught.value)) is ("complex" not in dtype)
     with pytest.raises(TypeError, match=r"for the weight 'table', whose dtype"):
-        weight(value, "table", trainable=True)
+        raw_weight(value, "table", trainable=True)
     with pytest.raises(TypeError, match=r"trainable=True and dtype='int32', which can't be trained"):
-        weight(value, trainable=True, dtype="int32")
+        raw_weight(value, trainable=True, dtype="int32")
 
 
 @pytest.mark.parametrize(("value", "dtype"), list(NOT_FLOATS.values())[:-1], ids=list(NOT_FLOATS)[:-1])
 def test_the_ways_out_that_weight_names_work(value, dtype):
     layer = portable()()
-    layer.trained, layer.kept = weight(value, dtype="float32"), weight(value, trainable=False)
-    layer.of_dtype = weight(value, dtype="int16")
+    layer.trained, layer.kept = raw_weight(value, dtype="float32"), raw_weight(value, trainable=False)
+    layer.of_dtype = raw_weight(value, dtype="int16")
     assert [w is layer.trained for w in layer.trainable_weights] == [True]
     assert "float32" in str(layer.trained.dtype)
     assert dtype in str(layer.kept.dtype)
@@ -525,8 +525,8 @@ def test_the_ways_out_that_weight_names_work(value, dtype):
 def test_weight_refuses_a_dtype_that_changes_the_value():
     for wrong, dtype in ((1.5, "uint8"), ([1, 300], "uint8"), ([-1], "uint8"), (2, "bool"), ([1j], "float32")):
         with pytest.raises(ValueError, match=rf"weight\(\) got .* for the weight 'n', which {dtype} can't hold"):
-            weight(wrong, name="n", dtype=dtype)
-    assert weight([1.0, 2.0], dtype="uint8").trainable is False
+            raw_weight(wrong, name="n", dtype=dtype)
+    assert raw_weight([1.0, 2.0], dtype="uint8").trainable is False
 
 
 @pytest.mark.skipif(BACKEND in ("tensorflow", "torch"), reason="JAX and numpy have no variable of their own")
@@ -645,7 +645,7 @@ def counters():
     made = {"add_weight": lambda self: self.add_weight("n", (), initializer="zeros", trainable=False)}
     return {
         **made,
-        "weight": lambda self: weight(0.0, trainable=False),
+        "weight": lambda self: raw_weight(0.0, trainable=False),
         "raw": lambda self: raw(np.float32(0), None, False),
     }
 
@@ -959,7 +959,7 @@ def test_subclasses_of_built_ins_train_save_copy_and_load(base, args, shape, tmp
     def build(self, input_shape):
         seen.append(input_shape)
         super(cls, self).build(input_shape)
-        self.scale = weight(ones(), name="scale")
+        self.scale = raw_weight(ones(), name="scale")
         self.more = self.add_weight("more", (1,), initializer="ones")
 
     def call(self, inputs):
@@ -996,7 +996,7 @@ def test_a_recurrent_cell_and_an_attention_of_ones_own():
     class Cell(PortableLayerMixin, KERAS.layers.LSTMCell):
         def build(self, input_shape):
             super().build(input_shape)
-            self.gain = weight(ones())
+            self.gain = raw_weight(ones())
 
         def call(self, inputs, states, training=None):
             output, states = super().call(inputs * self.gain, states)
@@ -1005,7 +1005,7 @@ def test_a_recurrent_cell_and_an_attention_of_ones_own():
     class Attention(PortableLayerMixin, KERAS.layers.MultiHeadAttention):
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
-            self.gain = weight(ones())
+            self.gain = raw_weight(ones())
 
         def call(self, query, value, key=None, **kwargs):
             return super().call(query, value, key) * self.gain
@@ -1064,7 +1064,9 @@ def test_a_model_a_users_mixin_and_a_second_generation_work(make):
 
 def test_a_built_layer_can_be_copied():
     cls = register(
-        portable(build=lambda self, shape: setattr(self, "v", weight(ones(shape[-1]))), call=lambda self, x: x * self.v)
+        portable(
+            build=lambda self, shape: setattr(self, "v", raw_weight(ones(shape[-1]))), call=lambda self, x: x * self.v
+        )
     )
     model = KERAS.Sequential([KERAS.Input((3,)), cls()])
     model.layers[-1].v.assign(ones(3) * 2)
@@ -1140,14 +1142,14 @@ def test_build_and_compute_output_shape_get_tuples_in_the_structure_of_the_input
             for shape in shapes.values() if isinstance(shapes, dict) else shapes:
                 assert isinstance(shape, tuple)
                 assert shape.as_list()[0] is None
-        assert input_shape(layer) == expected
-        assert output_shape(layer) == (None, 3)
+        assert get_input_shape(layer) == expected
+        assert get_output_shape(layer) == (None, 3)
         model = KERAS.Model(inputs, output)
-        assert input_shape(model) == expected
+        assert get_input_shape(model) == expected
         if INFO.version.split(".")[:2] != ["2", "12"]:
             model.save(str(tmp_path / "m.keras"))
             loaded = KERAS.models.load_model(str(tmp_path / "m.keras"), compile=False)
-            assert input_shape(loaded.layers[-1]) == expected
+            assert get_input_shape(loaded.layers[-1]) == expected
 
 
 def test_a_build_inherited_from_a_mixin_stays_in_its_place():
@@ -1185,7 +1187,7 @@ def test_a_build_with_several_arguments_gets_each():
     layer = portable(build=build, call=call)()
     layer(ones(2, 3), ones(2, 4))
     assert list(map(list, layer.seen)) == [[2, 3], [2, 4]]
-    assert input_shape(layer) == (2, 3)
+    assert get_input_shape(layer) == (2, 3)
 
 
 def test_shapes_of_layers_and_models_are_tuples():
@@ -1194,30 +1196,30 @@ def test_shapes_of_layers_and_models_are_tuples():
     out = layer(a)
     model = KERAS.Model(a, out)
     for each in (layer, model, KERAS.Sequential([KERAS.Input((3,)), KERAS.layers.Dense(4)])):
-        assert (input_shape(each), output_shape(each)) == ((None, 3), (None, 4))
-        assert input_shape(each).as_list() == [None, 3]
-    assert input_shape(model.layers[0]) == output_shape(model.layers[0]) == (None, 3)
+        assert (get_input_shape(each), get_output_shape(each)) == ((None, 3), (None, 4))
+        assert get_input_shape(each).as_list() == [None, 3]
+    assert get_input_shape(model.layers[0]) == get_output_shape(model.layers[0]) == (None, 3)
     layer(KERAS.Input((3,)))
-    assert input_shape(layer) == (None, 3)
+    assert get_input_shape(layer) == (None, 3)
     eager = KERAS.layers.Dense(4)
     eager(ones(2, 3))
-    assert input_shape(eager) in ((2, 3), (None, 3))
-    assert output_shape(eager)[1:] == (4,)
+    assert get_input_shape(eager) in ((2, 3), (None, 3))
+    assert get_output_shape(eager)[1:] == (4,)
 
 
 def test_shapes_that_are_not_known_or_not_one_are_errors():
     with pytest.raises(ValueError, match=r"input shape of the layer 'new' .*never called or built"):
-        input_shape(KERAS.layers.Dense(4, name="new"))
+        get_input_shape(KERAS.layers.Dense(4, name="new"))
     with pytest.raises(ValueError, match=r"output shape of the layer 'new' .*compute_output_shape"):
-        output_shape(KERAS.layers.Dense(4, name="new"))
+        get_output_shape(KERAS.layers.Dense(4, name="new"))
     with pytest.raises(ValueError, match="never called or built"):
-        input_shape(KERAS.Sequential([KERAS.layers.Dense(2)]))
+        get_input_shape(KERAS.Sequential([KERAS.layers.Dense(2)]))
     layer = KERAS.layers.Flatten(name="both")
     layer(KERAS.Input((3, 2)))
     layer(KERAS.Input((3, 4)))
     with pytest.raises(ValueError, match="multiple inbound nodes with different input shapes"):
-        input_shape(layer)
+        get_input_shape(layer)
     with pytest.raises(ValueError, match="multiple inbound nodes with different output shapes"):
-        output_shape(layer)
+        get_output_shape(layer)
     with pytest.raises(TypeError, match="input_shape expects a Keras layer"):
-        input_shape("layer")
+        get_input_shape("layer")

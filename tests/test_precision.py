@@ -28,13 +28,13 @@ from keras_buildfix import (
     cast_inputs,
     compute_dtype,
     deferred_build,
+    dtype_policy_scope,
     full_precision,
-    get_policy,
+    get_dtype_policy,
     get_weights,
     mixed_precision_safe,
-    policy,
     safe_call,
-    set_policy,
+    set_dtype_policy,
     variable_dtype,
 )
 from keras_buildfix.policies import policy_names
@@ -87,9 +87,9 @@ def numbers(x):
 
 @pytest.fixture(autouse=True)
 def the_policy_stays():
-    before = get_policy()
+    before = get_dtype_policy()
     yield
-    assert get_policy() == before
+    assert get_dtype_policy() == before
 
 
 # --- policies ------------------------------------------------------------------------------
@@ -104,12 +104,12 @@ def before():
 
 
 def test_a_policy_holds_for_a_block_and_the_object_from_before_comes_back(before):
-    with policy("mixed_float16") as name:
-        assert name == get_policy() == "mixed_float16"
+    with dtype_policy_scope("mixed_float16") as name:
+        assert name == get_dtype_policy() == "mixed_float16"
         outer = KERAS.mixed_precision.global_policy()
         assert (L.Dense(1).compute_dtype, L.Dense(1).variable_dtype) == ("float16", "float32")
-        with contextlib.suppress(ZeroDivisionError), policy("mixed_bfloat16"):
-            assert get_policy() == "mixed_bfloat16"
+        with contextlib.suppress(ZeroDivisionError), dtype_policy_scope("mixed_bfloat16"):
+            assert get_dtype_policy() == "mixed_bfloat16"
             _ = 1 / 0
         assert KERAS.mixed_precision.global_policy() is outer
     assert KERAS.mixed_precision.global_policy() is before
@@ -117,23 +117,23 @@ def test_a_policy_holds_for_a_block_and_the_object_from_before_comes_back(before
 
 @pytest.mark.skipif(not K2, reason="Keras 3 sets a policy when it is first asked for one")
 def test_a_policy_that_follows_floatx_goes_on_following_it():
-    with policy("mixed_bfloat16"):
+    with dtype_policy_scope("mixed_bfloat16"):
         pass
     KERAS.backend.set_floatx("float64")
     try:
-        assert get_policy(keras=KERAS) == "float64"
+        assert get_dtype_policy(keras=KERAS) == "float64"
     finally:
         KERAS.backend.set_floatx("float32")
 
 
 def test_a_policy_is_set_by_name_or_object_and_for_any_module_of_a_keras(before):
-    set_policy("float16")
-    assert get_policy() == "float16" == L.Dense(1).compute_dtype
+    set_dtype_policy("float16")
+    assert get_dtype_policy() == "float16" == L.Dense(1).compute_dtype
     made = KERAS.mixed_precision.Policy("mixed_bfloat16")
-    set_policy(made, keras=KERAS)
+    set_dtype_policy(made, keras=KERAS)
     assert KERAS.mixed_precision.global_policy() is made
-    assert get_policy(keras=KERAS) == "mixed_bfloat16"
-    with policy(before, keras=KERAS):
+    assert get_dtype_policy(keras=KERAS) == "mixed_bfloat16"
+    with dtype_policy_scope(before, keras=KERAS):
         assert KERAS.mixed_precision.global_policy() is before
 
 
@@ -144,38 +144,38 @@ def test_a_policy_holds_for_each_keras_that_is_loaded(before):
     def policies():
         return [module.layers.Dense(1).compute_dtype for module in both]
 
-    with policy("mixed_float16"):
+    with dtype_policy_scope("mixed_float16"):
         assert policies() == ["float16", "float16"]
-        assert get_policy() == "mixed_float16"
-        with policy("mixed_bfloat16", keras=both[0]):
+        assert get_dtype_policy() == "mixed_float16"
+        with dtype_policy_scope("mixed_bfloat16", keras=both[0]):
             assert policies() == ["bfloat16", "float16"]
             with pytest.raises(
                 RuntimeError, match=r"'mixed_float16' of tf_keras 2.*'mixed_bfloat16' of keras 3.*keras="
             ):
-                get_policy()
-            assert [get_policy(keras=module) for module in both] == ["mixed_bfloat16", "mixed_float16"]
-    set_policy("mixed_bfloat16")
+                get_dtype_policy()
+            assert [get_dtype_policy(keras=module) for module in both] == ["mixed_bfloat16", "mixed_float16"]
+    set_dtype_policy("mixed_bfloat16")
     assert policies() == ["bfloat16", "bfloat16"]
     own = both[1].mixed_precision.Policy("float32")
-    set_policy(own)  # an object is of one Keras
+    set_dtype_policy(own)  # an object is of one Keras
     assert policies() == ["bfloat16", "float32"]
     with pytest.raises(ValueError, match=r"tf_keras 2.* has no floating dtype policy 'float8_from_float32'"):
-        set_policy("float8_from_float32")
+        set_dtype_policy("float8_from_float32")
     assert policies() == ["bfloat16", "float32"]
-    set_policy("float32")
+    set_dtype_policy("float32")
     assert policies() == ["float32", "float32"]
 
 
 @pytest.mark.parametrize("name", ["mixed_flaot16", "int32", "_infer", "string", ""])
 def test_an_unknown_policy_is_an_error_that_lists_those_that_are_there(name):
     with pytest.raises(ValueError, match="has no floating dtype policy") as caught:
-        set_policy(name)
+        set_dtype_policy(name)
     message = str(caught.value)
     assert repr(name) in message
     assert str(INFO) in message
     assert message.endswith(f"It has: {', '.join(policy_names())}.")
     assert ("Did you mean 'mixed_float16'?" in message) is (name == "mixed_flaot16")
-    with pytest.raises(ValueError, match="has no floating dtype policy"), policy(name):
+    with pytest.raises(ValueError, match="has no floating dtype policy"), dtype_policy_scope(name):
         pass
 
 
@@ -186,8 +186,8 @@ def test_every_policy_that_is_listed_works_and_no_other(before):
     wide = BACKEND != "jax" and dtype_of(L.Dense(1, dtype="float64")(ones("float64"))) == "float64"
     assert ("float64" in names) is wide
     for name in names:
-        with policy(name):
-            assert get_policy() == name
+        with dtype_policy_scope(name):
+            assert get_dtype_policy() == name
             assert L.Dense(1).dtype_policy.name == name
     for name in ("int8_from_mixed_bfloat16", "int4_from_float32", "float8_from_float32"):
         try:
@@ -206,20 +206,20 @@ def test_what_is_no_policy_or_no_keras_is_an_error():
 
     for wrong in (None, 16, object()):
         with pytest.raises(TypeError, match="by its name or as a policy object; got"):
-            set_policy(wrong)
-    with policy(Policy("float16")):  # of a user's own class
-        assert get_policy(keras=KERAS) == "float16"
+            set_dtype_policy(wrong)
+    with dtype_policy_scope(Policy("float16")):  # of a user's own class
+        assert get_dtype_policy(keras=KERAS) == "float16"
     Policy.__module__ = "tf_keras.src.mixed_precision" if INFO.package == "keras" else "keras.src.dtype_policies"
     with pytest.raises(TypeError, match="is of another Keras than"):
-        set_policy(Policy("float16"), keras=KERAS)
+        set_dtype_policy(Policy("float16"), keras=KERAS)
     with pytest.raises(TypeError, match="is to be a Keras module"):
-        get_policy(keras=np)
+        get_dtype_policy(keras=np)
 
 
 def test_a_policy_without_a_keras_is_an_error_and_imports_none():
     code = (
         "import sys, keras_buildfix\n"
-        "try: keras_buildfix.get_policy()\n"
+        "try: keras_buildfix.get_dtype_policy()\n"
         "except RuntimeError as error: print(error, not {'keras', 'tf_keras'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -758,7 +758,7 @@ def test_built_in_layers_follow_the_rule_too():
         def call(self, x, y):
             return self.attending(x, y)
 
-    with policy(MIXED):
+    with dtype_policy_scope(MIXED):
         model = Added()
     assert dtype_of(model(ones(shape=(2, 3, 4)), ones(shape=(2, 3, 4)))) == "bfloat16"
 
@@ -1201,7 +1201,7 @@ def test_each_layer_of_the_zoo_agrees_with_float32(name, precision, in_float32):
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_a_model_of_such_layers_fits(precision):
     classes = precision_zoo.layer_classes(KERAS)
-    with policy(precision):
+    with dtype_policy_scope(precision):
         x = KERAS.Input((3, 4))
         y = classes["Norm"]()(classes["Attention"]()(x, x))
         model = KERAS.Model(x, L.Dense(1, dtype="float32")(L.Flatten()(y)))
