@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 import shutil
 import textwrap
@@ -90,6 +89,8 @@ def add_command(
 
 
 def _nearest(word: str, known: Sequence[str] | dict[str, Parser]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(word, list(dict.fromkeys(known)), n=1)
     return f" (nearest: {near[0]})" if near else ""
 
@@ -120,23 +121,26 @@ def completion(parser: Parser, shell: str) -> str:
             add(f"{place}/{name}", inner)
 
     add("", parser)
-    body = _SCRIPT.replace("COMMANDS", " | ".join(commands)).replace("WORDS", "\n".join(words))
-    body = body.replace("PROGRAM", parser.prog)
+    body = _SCRIPT.replace("@commands", " | ".join(commands)).replace("@words", "\n".join(words))
+    body = body.replace("@program", parser.prog)
     return ("autoload -U +X bashcompinit && bashcompinit\n" if shell == "zsh" else "") + body
 
 
 _SCRIPT = """\
 _keras_buildfix() {
     local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}" place="" words="" word
-    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    for word in "${COMP_WORDS[@]:1:$((COMP_CWORD-1))}"; do
         case "$place/$word" in
-            COMMANDS) place="$place/$word" ;;
+            @commands) place="$place/$word" ;;
         esac
     done
     case "$place|$previous|$current" in
-WORDS
+@words
     esac
-    COMPREPLY=($(compgen -W "$words" -- "$current"))
+    COMPREPLY=()
+    for word in $(echo "$words"); do
+        case "$word" in "$current"*) COMPREPLY+=("$word") ;; esac
+    done
 }
-complete -o default -F _keras_buildfix PROGRAM
+complete -o default -F _keras_buildfix @program
 """

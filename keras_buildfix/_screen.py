@@ -25,6 +25,13 @@ def complain(message: object) -> None:
     print(f"keras-buildfix: {message}", file=sys.stderr)
 
 
+def print_json(found: object) -> None:
+    """Prints data for another program."""
+    import json
+
+    print(json.dumps(found, indent=1))
+
+
 def counted(number: int, what: str) -> str:
     """A number of things, in words: ``1 class``, ``2 classes``."""
     return f"{number:,} {what}{'' if number == 1 else 'es' if what.endswith('s') else 's'}"
@@ -68,7 +75,7 @@ def _print_rich(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_column(header, overflow="fold", header_style="bold")
     for row in rows:
         table.add_row(*map(Text, row))  # as it is: a shape in brackets is no markup
-    Console(file=sys.stdout).print(table)
+    Console(file=sys.stdout, force_terminal=True).print(table)
 
 
 @contextmanager
@@ -113,7 +120,7 @@ class _RichBar(_Bar):
         from rich.console import Console
         from rich.progress import Progress
 
-        self._progress = Progress(console=Console(file=sys.stderr), transient=True)
+        self._progress = Progress(console=Console(file=sys.stderr, force_terminal=True), transient=True)
         self._task = self._progress.add_task(doing, total=None)
         self._progress.start()
 

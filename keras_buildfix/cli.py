@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import importlib.util
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras_buildfix
 from keras_buildfix._commands import SHELLS, Parser, PrintCompletion, add_command
-from keras_buildfix._screen import complain, counted, print_table, progress
+from keras_buildfix._screen import complain, counted, print_json, print_table, progress
 from keras_buildfix.cli_weights import add_weights
 
 if TYPE_CHECKING:
@@ -43,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain("interrupted")
         return _INTERRUPTED
     except (ValueError, TypeError, ImportError, OSError) as error:
-        complain(error)
+        missing = getattr(error, "name", None) == "numpy" and "pip install" not in str(error)
+        complain("the values in files of weights need numpy: `pip install numpy`." if missing else error)
         return 2
 
 
@@ -73,7 +72,8 @@ def _run(args: argparse.Namespace) -> int:
     except (SystemExit, _NoProgramError):
         raise
     except BaseException as error:
-        sys.excepthook(type(error), error, _without_ours(error.__traceback__))
+        error = error.with_traceback(_without_ours(error.__traceback__))
+        sys.excepthook(type(error), error, error.__traceback__)
         _hint_at_backend(error)
         return _INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
     return 0
@@ -127,10 +127,10 @@ def _info(args: argparse.Namespace) -> int:
     broken = keras_buildfix.affected_layers(info.version)
     chosen_by = configured_backend()[1] if info.generation == 3 else "Keras 2, which has no other"
     if args.json:
-        found = {**dataclasses.asdict(info), "chosen_by": chosen_by, "installed_backends": backends, "problem": wrong}
+        found = {**_as_dict(info), "chosen_by": chosen_by, "installed_backends": backends, "problem": wrong}
         found["python"] = sys.executable
         found["skipped_build"] = broken
-        print(json.dumps(found, indent=1))
+        print_json(found)
         return 0
     print(f"{info}, {wrong}" if wrong else info)
     rows = [
@@ -185,7 +185,7 @@ def _skipped(args: argparse.Namespace) -> int:
     looked_at = f"{counted(classes, 'layer class')} of {counted(modules, 'module')}"
     if args.json:
         about = {"keras": keras or str(info), "classes": classes, "modules": modules, "problems": wrong}
-        print(json.dumps({**about, "findings": [dataclasses.asdict(finding) for finding in found]}, indent=1))
+        print_json({**about, "findings": [_as_dict(finding) for finding in found]})
     where = {None: f"on {info} (--all: on every Keras)", "all": f"on every Keras that was measured, and on {info}"}
     judged = where.get(keras, f"on Keras {keras}, judged by what was measured there")
     print(f"{counted(len(found), 'skipped build')} in {looked_at}, {judged}", file=sys.stderr)
@@ -213,7 +213,7 @@ def _explain(args: argparse.Namespace) -> int:
     with contextlib.redirect_stdout(sys.stderr):
         found = keras_buildfix.explain_layer(args.target)
     if args.json:
-        print(json.dumps(dataclasses.asdict(found), indent=1))
+        print_json(_as_dict(found))
         return 0
     print(found.cls)
     print_table(("", ""), found.parts())
@@ -226,11 +226,17 @@ def _affected(args: argparse.Namespace) -> int:
     names = keras_buildfix.affected_layers(args.version, symptom=args.symptom)
     if args.json:
         version = args.version or keras_buildfix.keras_info().version
-        print(json.dumps({"keras": version, "symptom": args.symptom, "layers": names}, indent=1))
+        print_json({"keras": version, "symptom": args.symptom, "layers": names})
         return 0
     for name in names:
         print(name)
     return 0
+
+
+def _as_dict(found: Any) -> dict[str, Any]:
+    import dataclasses  # what most calls don't need is imported where it is: `--version` takes 50 ms
+
+    return dataclasses.asdict(found)
 
 
 # --- The parser --------------------------------------------------------------------------------

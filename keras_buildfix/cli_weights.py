@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 import keras_buildfix
 from keras_buildfix._commands import Parser, add_command
-from keras_buildfix._screen import print_table, progress
+from keras_buildfix._screen import print_json, print_table, progress
 
 _FILE = "a .safetensors, .npz, .h5, .weights.h5 or .keras"
 
@@ -93,7 +92,7 @@ def _show(args: argparse.Namespace) -> int:
         ]
         about = {"file": args.file, "format": weights.format, "layout": weights.layout, "writer": weights.writer}
     if args.json:
-        print(json.dumps({**about, "weights": rows}, indent=1))
+        print_json({**about, "weights": rows})
         return 0
     print_table(("weight", "dtype and shape"), [(str(row["name"]), f"{row['dtype']}{row['shape']}") for row in rows])
     total = sum(entry.size for entry in weights.entries.values())
@@ -106,7 +105,7 @@ def _diff(args: argparse.Namespace) -> int:
     with progress("comparing") as step:
         found = keras_buildfix.diff_weights(args.file, args.other, like=args.like, progress=step)
     if args.json:
-        print(json.dumps(vars(found), indent=1))
+        print_json(vars(found))
     else:
         print(found)
     return 1 if found else 0
@@ -120,7 +119,7 @@ def _convert(args: argparse.Namespace) -> int:
         new = keras_buildfix.convert_weights(args.file, args.to, rename=pairs, dry_run=args.dry_run, progress=step)
     renamed = {before: after for before, after in zip(old, new) if before != after}
     if args.json:
-        print(json.dumps({"file": args.to, "weights": new, "renamed": renamed, "dry_run": args.dry_run}, indent=1))
+        print_json({"file": args.to, "weights": new, "renamed": renamed, "dry_run": args.dry_run})
         return 0
     for before, after in renamed.items():
         print(f"{before} -> {after}")

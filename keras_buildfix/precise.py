@@ -48,10 +48,11 @@ def full_precision(function: _Callable) -> _Callable:
 
     Source: what ``keras.layers.Softmax`` and libraries do by hand, with casts to and fro.
     """
-    if isinstance(function, (type, staticmethod, classmethod)) or not callable(function):
-        raise TypeError(f"full_precision expects a function or method; got {_keras.describe(function)}.")
-    if _keras.layer_base(type(function)) is not None:
-        raise TypeError(f"full_precision expects a function or method; got {_keras.describe(function)}.")
+    layer = _keras.layer_base(function) or _keras.layer_base(type(function))
+    if layer or isinstance(function, (type, staticmethod, classmethod)) or not callable(function):
+        raise TypeError(
+            f"full_precision expects a function or method; got {_keras.describe(function)}.{_way_out(function)}"
+        )
     refuse_pausing("full_precision", function)
 
     @functools.wraps(function)
@@ -69,6 +70,17 @@ def full_precision(function: _Callable) -> _Callable:
         return result if dtype is None or has_dtype(result, dtype) else cast(result, dtype, base)
 
     return presented(precise, function)  # type: ignore[no-any-return]
+
+
+def _way_out(thing: object) -> str:
+    """What to do instead, for what is likely to be given by mistake."""
+    if _keras.layer_base(thing) is not None:
+        return " Put @full_precision above a method of it, such as call; or make the layer with dtype='float32'."
+    if _keras.layer_base(type(thing)) is not None:
+        return " Make the layer with dtype='float32', so that it computes in float32; or give a function that calls it."
+    if isinstance(thing, (staticmethod, classmethod)):
+        return f" Put @full_precision below @{type(thing).__name__}."
+    return ""
 
 
 def _reading_float32(base: type | None, dtype: str | None) -> AbstractContextManager[Any]:

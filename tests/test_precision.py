@@ -212,7 +212,7 @@ def test_what_is_no_policy_or_no_keras_is_an_error():
     Policy.__module__ = "tf_keras.src.mixed_precision" if INFO.package == "keras" else "keras.src.dtype_policies"
     with pytest.raises(TypeError, match="is of another Keras than"):
         set_dtype_policy(Policy("float16"), keras=KERAS)
-    with pytest.raises(TypeError, match="is to be a Keras module"):
+    with pytest.raises(TypeError, match="expects a Keras module"):
         get_dtype_policy(keras=np)
 
 
