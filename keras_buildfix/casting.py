@@ -56,7 +56,7 @@ def variable_dtype(layer: Any) -> str:
 
 
 def cast_inputs(layer: Any, structure: Any) -> Any:
-    """Casts what is floating in a structure to the compute dtype of a layer.
+    """Casts the floating tensors in a structure to the compute dtype of a layer.
 
     Args:
         layer: A Keras layer, usually ``self``.
@@ -65,7 +65,7 @@ def cast_inputs(layer: Any, structure: Any) -> Any:
     Returns:
         The structure, its types kept, in which every tensor of float16, bfloat16, float32 or float64
         has the compute dtype: eager and symbolic ones, tracers, variables; sparse and ragged ones stay
-        sparse and ragged. A NumPy array of floats becomes a tensor. All else is handed back as it is:
+        sparse and ragged. A NumPy array of floats becomes a tensor. Everything else comes back as it is:
         integers, bools, strings, complex numbers, Python's numbers, None, other objects. A tensor that has
         the dtype is the same object, and so is a structure in which nothing changes. For a layer that does
         not compute in floats, or was made with ``autocast=False``, that is everything.

@@ -246,7 +246,10 @@ def _parser() -> Parser:
     parser = Parser(prog="keras-buildfix", description="Custom Keras layers that build the same on every Keras.")
     parser.add_argument("--version", action="version", version=f"keras-buildfix {keras_buildfix.__version__}")
     parser.add_argument(
-        "--print-completion", action=PrintCompletion, choices=SHELLS, help="print the completion for a shell"
+        "--print-completion",
+        action=PrintCompletion,
+        choices=SHELLS,
+        help='print the completion for a shell: eval "$(keras-buildfix --print-completion bash)"',
     )
     commands = parser.add_commands()
     _add_info_and_run(parser, commands)

@@ -20,7 +20,7 @@ from keras_buildfix import _keras
 
 @dataclass(frozen=True)
 class KerasInfo:
-    """A Keras.
+    """Which Keras something belongs to, and its backend.
 
     Attributes:
         package: The package that the classes lie in: ``"keras"`` (Keras 3, and ``tf.keras`` up to

@@ -17,13 +17,13 @@ _Callable = TypeVar("_Callable", bound=Callable[..., Any])
 
 
 def full_precision(function: _Callable) -> _Callable:
-    """Has a function compute in float32 and hand back the compute dtype: a softmax, norm, exp or loss.
+    """Makes a function compute in float32 and return the compute dtype: for a softmax, a norm, an exp, a loss.
 
     Use on a function of tensors or on a method of a layer, in a ``mixed_precision_safe`` ``call`` or not.
-    Floating arguments of float16 and bfloat16, however nested, become float32 (float64 stays); weights
-    that are read inside come in float32, except, on Keras 2, those of a layer whose policy is plain
-    ``"float16"`` or ``"bfloat16"``, which have no more than that. Layers that are called inside have
-    their own policy.
+    Arguments of float16 and bfloat16, however nested, become float32; float64 stays. Weights that are read
+    inside come in float32 too. (On Keras 2, those of a layer whose policy is plain ``"float16"`` or
+    ``"bfloat16"`` are kept in that dtype, so they have no more precision than that.) Layers that are called
+    inside keep their own policy.
 
     Args:
         function: The function or method.
@@ -34,7 +34,7 @@ def full_precision(function: _Callable) -> _Callable:
         the result is as computed.
 
     Raises:
-        TypeError: If given anything but a function, or a generator or an async function.
+        TypeError: If given anything but a function, such as a layer; or a generator or an async function.
 
     Example:
         >>> import numpy as np
@@ -84,7 +84,7 @@ def _way_out(thing: object) -> str:
 
 
 def _reading_float32(base: type | None, dtype: str | None) -> AbstractContextManager[Any]:
-    """Has weights be read in float32 where they would come in half of it; of each Keras if none is given."""
+    """A block in which weights are read in float32 instead of in half of it; of each Keras if none is given."""
     if base is not None:
         reading = _private_precision.reading_weights
         return reading(base, "float32") if dtype in HALVES else contextlib.nullcontext()
