@@ -34,7 +34,7 @@ class LayerExplanation:
         file: The file that this ``build`` is in; empty if it has none.
         line: Its line there; 0 if it has none.
         marked_by: The built-in that marks the layer as built, so that ``build`` is skipped here; empty if none does.
-        deferred: Whether ``deferred_build``, the mixin or ``install()`` sees to it that ``build`` runs here.
+        deferred: Whether ``build`` runs here because of ``deferred_build``, the mixin or ``install()``.
         on_each: Pairs of the releases, in words, and what happens there without ``deferred_build``.
         at_stake: What goes wrong where ``build`` is skipped, in a sentence; empty if it is skipped nowhere.
         adds: What ``deferred_build`` or the mixin adds to the class here: the attributes, each with the reason.

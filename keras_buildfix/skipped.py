@@ -233,9 +233,9 @@ def _at_hand(cls: type) -> str:
 
 
 def skipping_builtin(cls: type) -> type | None:
-    """The built-in that has the user's ``build`` skipped on the Keras at hand, unless a user's ``__init__`` sees to it.
+    """The built-in that has the user's ``build`` skipped on the Keras at hand, unless a user's ``__init__`` sets it.
 
-    Among those that the user's classes are written on, the nearest that brings the constructor which marks the layer.
+    It is one that the user's classes are written on: the nearest whose constructor, or a base's, marks the layer.
     """
     if _keras.build_owner(cls) is None:
         return None
@@ -294,7 +294,7 @@ def _some(names: list[str], separator: str) -> str:
 
 
 def _sees_to_built(init: object) -> bool:
-    """Whether a constructor sets ``built`` of its layer, whatever to, or has the layer built."""
+    """Whether a constructor sets ``built`` of its layer, whatever to, or builds the layer."""
     return isinstance(init, FunctionType) and sees_to_built(inspect.unwrap(init).__code__)
 
 
