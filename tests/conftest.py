@@ -17,6 +17,8 @@ from keras_buildfix import keras_info
 from keras_buildfix.testing import building
 
 ENVIRONMENT = os.environ.get("KERAS_BUILDFIX_ENV", "")
+#: Where run_tests.py reads how far the tests are. Processes that tests start must not write there.
+PROGRESS = os.environ.pop("KERAS_BUILDFIX_PROGRESS", "")
 #: Some that differ much from each other: what is the same on most is tried at length on these.
 THOROUGH = bands.FULL or ENVIRONMENT in (
     "",
@@ -52,6 +54,20 @@ def pytest_collection_modifyitems(config, items):
     left_out = {item for item in items if not _is_run_here(item)}
     config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_collection_finish(session):
+    _tell(f"{len(session.items)}\n")
+
+
+def pytest_runtest_logreport(report):
+    _tell("F" * report.failed + "." * (report.when == "teardown"))
+
+
+def _tell(text):
+    if PROGRESS:
+        with open(PROGRESS, "a", encoding="ascii") as file:
+            file.write(text)
 
 
 def _is_run_here(item):
