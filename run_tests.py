@@ -111,16 +111,20 @@ def _say_plan(plan: dict[str, str | None], here: list[str], full: bool) -> None:
     ready = [name for name, python in plan.items() if python]
     each = planning.seconds(ready, full)
     new = [name for name in ready if not (ROOT / ".tox" / name / "pyvenv.cfg").exists()]
-    print(f"{len(ready)} of {len(plan)} environments, {planning.AT_ONCE} at a time, in about", end=" ")
-    print(planning.spoken(planning.together(each)) + f". Pythons here: {', '.join(here) or 'none that fits'}.")
+    many = (
+        f"{len(ready)} of {len(plan)} environments, {planning.AT_ONCE} at a time" if len(plan) > 1 else "1 environment"
+    )
+    print(f"Pythons here: {', '.join(here) or 'none that fits'}.")
+    print(f"To run: {many}, in {planning.spoken(planning.together(each))}.")
     if new:
-        print(f"{len(new)} of them are installed first (about 1 GB each, into .tox; a slow network takes longer).")
+        size = f"{len(new)} are" if len(plan) > 1 else "It is"
+        print(f"{size} installed first, about 1 GB each, into .tox: a slow network takes longer.")
     for name, python in plan.items():
         own = planning.pythons_of(name)
         if python is None:
             print(f"  {name:30} needs Python {' or '.join(own)}, which is not here: uv will try to fetch {own[0]}")
         elif len(plan) < 10 or python != own[0]:
-            print(f"  {name:30} on Python {python}, about {planning.spoken(each[name])}")
+            print(f"  {name:30} on Python {python}, {planning.spoken(each[name])}")
     sys.stdout.flush()
 
 
@@ -131,7 +135,7 @@ def installed_tox() -> Path:
         return python
     if sys.version_info < (3, 10):
         raise ChildProcessError("tox needs Python 3.10 or newer: run this with another Python.")
-    print("Installing tox and uv into .tox/.runner", flush=True)
+    print("Installing tox and uv into .tox/.runner, in under a minute", flush=True)
     venv.create(RUNNER, with_pip=True, clear=True)
     pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *TOOLS]
     done = subprocess.run(pip, capture_output=True, text=True)
@@ -252,7 +256,7 @@ class Run:
         self.codes[name] = self.running.pop(name).returncode
         self.took[name] = time.monotonic() - self.started[name]
         outcome = reporting.outcome(name, self.codes[name], self.reports)
-        self._say(f"{name}: {outcome} in {planning.spoken(self.took[name])}")
+        self._say(f"{name}: {outcome} in {self.took[name]:.0f} s")
         if reporting.why_wrong(name, self.codes[name], reporting.counted(name, self.reports)):
             log = self._file(name, "log")
             print(f"{reporting.end_of(log)}\n    All of it: {log}", flush=True)
@@ -263,12 +267,13 @@ class Run:
         for name in self.running:
             at = reporting.progress(self._file(name, "progress"))
             failed = f" ({at[2]} failed)" if at and at[2] else ""
-            parts.append(f"{name} {at[0]} of {at[1]} tests{failed}" if at else f"{name} is prepared")
+            parts.append(f"{name} {at[0]} of {at[1]} tests{failed}" if at else f"{name}: no test yet")
             done += self.seconds[name] * at[0] / (at[1] or 1) if at else 0
-        elapsed, whole = time.monotonic() - self.begun, sum(self.seconds.values())
-        left = elapsed * (whole - done) / done if done > whole / 20 else planning.together(self.seconds) - elapsed
+        elapsed, undone = time.monotonic() - self.begun, 1 - done / sum(self.seconds.values())
+        # What was planned counts less the more is done: the first tests of an environment are no measure.
+        left = undone * (elapsed + undone * planning.together(self.seconds))
         count = f"{len(self.codes)} of {len(self.pythons)} environments done, "
-        self._say(f"{'; '.join(parts)}; {count if len(self.pythons) > 1 else ''}about {planning.spoken(left)} left")
+        self._say(f"{'; '.join(parts)}; {count if len(self.pythons) > 1 else ''}{planning.spoken(left)} left")
 
     def _say(self, text: str) -> None:
         minutes, seconds = divmod(int(time.monotonic() - self.begun), 60)

@@ -99,12 +99,13 @@ def install(python):
     """Makes .demo, or makes it again if it was cut off, and tells how far it is."""
     again = ", again, as it is not complete" if DEMO.exists() else ""
     print(f"No Keras is installed here. Installing {' and '.join(WANTED)} into {DEMO}{again}.", flush=True)
-    print("About 640 MB, usually under a minute.", flush=True)
+    print("About 640 MB, in a minute or two.", flush=True)
     begun = told = time.monotonic()
     try:
         venv.create(DEMO, with_pip=True, clear=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise SystemExit(f"{DEMO} can't be made: {error}. Remove it and run this again.") from None
+    print(f"[{time.monotonic() - begun:3.0f} s] the environment is made, pip looks for the packages", flush=True)
     log = DEMO / "pip.log"
     command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--retries", "2", *WANTED, str(ROOT)]
     with log.open("wb") as file:
@@ -120,7 +121,7 @@ def install(python):
             seen = len(lines)
             if time.monotonic() - told > 10:
                 told = time.monotonic()
-                print(f"[{told - begun:3.0f} s] still at it", flush=True)
+                print(f"[{told - begun:3.0f} s] still installing", flush=True)
     finally:
         if pip.poll() is None:
             pip.terminate()
@@ -134,11 +135,11 @@ def install(python):
 def shown(line):
     """What a line of pip's says that is worth showing; None if nothing."""
     words = line.split()
-    if line.lstrip().startswith(("Downloading ", "Using cached ")) and "metadata" not in line:
-        return f"{words[0]} {' '.join(words[1:])}" if "(" in line else None
+    if words[:1] in (["Downloading"], ["Using"]) and words[-1] == "MB)":
+        return line.strip()
     if line.startswith("Installing collected packages"):
         return "Unpacking"
-    return "The network does not answer, trying again" if "Retrying" in line else None
+    return "The network does not answer, pip tries again" if "Retrying" in line else None
 
 
 if __name__ == "__main__":

@@ -169,8 +169,7 @@ def first_of(names: Collection[str]) -> dict[str, list[str]]:
 
 
 def spoken(span: float) -> str:
-    """A number of seconds in words."""
+    """A number of seconds in words, as far as an estimate knows it."""
     if span < 50:
-        return "under a minute" if span < 20 else f"{span:.0f} s"
-    minutes = round(span / 60) or 1
-    return f"{minutes} min" if minutes < 90 else f"{span / 3600:.1f} hours"
+        return "less than a minute"
+    return f"about {round(span / 60)} min" if span < 5400 else f"about {span / 3600:.1f} hours"

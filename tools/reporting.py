@@ -29,8 +29,8 @@ def summary(codes: dict[str, int], took: dict[str, float], reports: Path) -> int
         wrong = why_wrong(name, code, counts)
         print(f"{name:34}{cells}{took[name]:9.0f}{took[name] / whole:8.1%}{'  ' + wrong if wrong else ''}")
         bad += [name] * bool(wrong)
-        for kind, value in (counts or {}).items():
-            total[kind] += value
+        for kind, count in (counts or {}).items():
+            total[kind] += count
     files = by_file(codes, reports)
     if files:
         print(f"\n{'test file':34}{'seconds':>9}{'share':>8}")
