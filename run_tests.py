@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "tools"))
 import planning  # noqa: E402
 import reporting  # noqa: E402
+from planning import any_of, spoken, together  # noqa: E402
 
 RUNNER = ROOT / ".tox" / ".runner"
 REPORTS = ROOT / ".tox" / "reports"
@@ -39,6 +40,9 @@ TOOLS = ["tox>=4.29", "tox-uv>=1.20"]
 SECOND_PASS = "tests/test_weight_files.py::test_it_is_read_whoever_wrote_it"
 #: Those that run on the source as it lies here, without the wheel.
 ON_SOURCE = ("lint", "types")
+#: So often, in seconds, it is told how far the tests are; all of them in a log less often.
+TOLD_EVERY = 20
+TOLD_EVERY_IN_CI = 60
 #: A process that was told to stop is killed after so many seconds.
 PATIENCE = 5
 
@@ -93,13 +97,13 @@ def _run(words: list[str], posargs: list[str]) -> int:
     wheel = _built_wheel()
     ready = {name: python for name, python in plan.items() if python is not None}
     quiet = {*words} & {*planning.ALL} and not sys.stdout.isatty()
-    run = Run(tox, ready, REPORTS, planning.seconds(ready, full), every=60 if quiet else 20)
+    run = Run(tox, ready, REPORTS, planning.seconds(ready, full), TOLD_EVERY_IN_CI if quiet else TOLD_EVERY)
     failed = run.all(wheel, posargs)
     if full:
         os.environ["KERAS_BUILDFIX_READ"] = "all"
         print("\nEach environment reads what all of them wrote:")
         matrix = {name: python for name, python in ready.items() if name in planning.labels()["matrix"]}
-        second = Run(tox, matrix, REPORTS / "second", dict.fromkeys(matrix, 60.0), every=60)
+        second = Run(tox, matrix, REPORTS / "second", dict.fromkeys(matrix, 60.0), TOLD_EVERY_IN_CI)
         failed |= second.all(None, [SECOND_PASS])
     if left_out:
         print(f"{len(left_out)} left out for want of a Python: {', '.join(left_out)}")
@@ -111,20 +115,18 @@ def _say_plan(plan: dict[str, str | None], here: list[str], full: bool) -> None:
     ready = [name for name, python in plan.items() if python]
     each = planning.seconds(ready, full)
     new = [name for name in ready if not (ROOT / ".tox" / name / "pyvenv.cfg").exists()]
-    many = (
-        f"{len(ready)} of {len(plan)} environments, {planning.AT_ONCE} at a time" if len(plan) > 1 else "1 environment"
-    )
     print(f"Pythons here: {', '.join(here) or 'none that fits'}.")
-    print(f"To run: {many}, in {planning.spoken(planning.together(each))}.")
+    if ready:
+        print(f"To run: {len(ready)} of {len(plan)}, {planning.AT_ONCE} at a time, in {spoken(together(each))}.")
     if new:
         size = f"{len(new)} are" if len(plan) > 1 else "It is"
         print(f"{size} installed first, about 1 GB each, into .tox: a slow network takes longer.")
     for name, python in plan.items():
         own = planning.pythons_of(name)
         if python is None:
-            print(f"  {name:30} needs Python {' or '.join(own)}, which is not here: uv will try to fetch {own[0]}")
+            print(f"  {name:30} needs Python {any_of(own)}, not here: uv will try to fetch {own[0]}")
         elif len(plan) < 10 or python != own[0]:
-            print(f"  {name:30} on Python {python}, {planning.spoken(each[name])}")
+            print(f"  {name:30} on Python {python}, {spoken(each[name])}")
     sys.stdout.flush()
 
 
@@ -151,7 +153,7 @@ def _bin(program: str) -> Path:
 
 def _fetch_pythons(plan: dict[str, str | None]) -> None:
     """Lets uv fetch the Pythons that environments lack, into .tox; says in a line if it can't."""
-    os.environ["UV_PYTHON_INSTALL_DIR"] = str(ROOT / ".tox" / ".pythons")
+    os.environ["UV_PYTHON_INSTALL_DIR"] = str(planning.FETCHED)
     wanted = dict.fromkeys(planning.pythons_of(name)[0] for name, python in plan.items() if python is None)
     for version in wanted:
         print(f"Fetching Python {version}", flush=True)
@@ -167,7 +169,7 @@ def _fetch_pythons(plan: dict[str, str | None]) -> None:
             if python is None:
                 plan[name] = planning.python_for(name, [version])
     for name in (name for name, python in plan.items() if python is None):
-        print(f"  {name:30} left out: it needs Python {' or '.join(planning.pythons_of(name))}", flush=True)
+        print(f"  {name:30} left out: it needs Python {any_of(planning.pythons_of(name))}", flush=True)
 
 
 def _last_line(text: str) -> str:
@@ -190,7 +192,7 @@ class Run:
     """Environments that run, some at a time, each as one process of tox that writes into a log."""
 
     def __init__(
-        self, tox: list[str], pythons: dict[str, str], reports: Path, seconds: dict[str, float], every: int
+        self, tox: list[str], pythons: dict[str, str], reports: Path, seconds: dict[str, float], every: float
     ) -> None:
         self.tox, self.pythons, self.reports, self.seconds, self.every = tox, pythons, reports, seconds, every
         self.running: dict[str, subprocess.Popen[bytes]] = {}
@@ -271,9 +273,9 @@ class Run:
             done += self.seconds[name] * at[0] / (at[1] or 1) if at else 0
         elapsed, undone = time.monotonic() - self.begun, 1 - done / sum(self.seconds.values())
         # What was planned counts less the more is done: the first tests of an environment are no measure.
-        left = undone * (elapsed + undone * planning.together(self.seconds))
+        left = undone * (elapsed + undone * together(self.seconds))
         count = f"{len(self.codes)} of {len(self.pythons)} environments done, "
-        self._say(f"{'; '.join(parts)}; {count if len(self.pythons) > 1 else ''}{planning.spoken(left)} left")
+        self._say(f"{'; '.join(parts)}; {count if len(self.pythons) > 1 else ''}{spoken(left)} left")
 
     def _say(self, text: str) -> None:
         minutes, seconds = divmod(int(time.monotonic() - self.begun), 60)

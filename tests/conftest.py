@@ -36,6 +36,8 @@ FILES_AT_LENGTH = bands.FULL or ENVIRONMENT in (
     "py313-newest-tensorflow",  # Python 3.13
     "newest-numpy",  # the newest of all
 )
+#: The oldest and the newest Python that run_tests.py is for: it depends on no Keras.
+RUNNERS = ("", "py310-keras3.12-tensorflow", "py313-newest-tensorflow")
 
 
 def sampled(cases, *sample):
@@ -72,6 +74,8 @@ def _tell(text):
 
 def _is_run_here(item):
     """Whether a test runs on this environment; which turn it has is in its name, so that it is the same on all."""
+    if item.path.stem == "test_run_tests":
+        return ENVIRONMENT in RUNNERS
     of_files = item.path.stem in ("test_hostile_files", "test_saving")
     if item.get_closest_marker("at_length") or (of_files and FILES_AT_LENGTH):
         return FILES_AT_LENGTH

@@ -29,6 +29,8 @@ RECORDED = ROOT / "tools" / "seconds.json"
 FULL = 4
 #: Seconds to install an environment for the first time.
 INSTALLING = 45
+#: Where uv puts the Pythons that it fetches.
+FETCHED = ROOT / ".tox" / ".pythons"
 #: Words that stand for several environments.
 ALL = ("all", "full")
 
@@ -108,10 +110,17 @@ def python_for(name: str, here: Collection[str]) -> str | None:
     return next((version for version in pythons_of(name) if version in here), None)
 
 
+def any_of(versions: list[str]) -> str:
+    """Versions of Python in words, as in "3.9, 3.10 or 3.11"."""
+    *others, last = sorted(versions, key=_minor)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def interpreters(path: str) -> list[str]:
-    """The Pythons, as "3.11", that this one is or that are found on a PATH and start."""
+    """The Pythons, as "3.11", that are found on a PATH and start, and this one."""
     here = ".".join(map(str, sys.version_info[:2]))
-    folders = path.split(os.pathsep)
+    # Shims last: each of them takes a second to find out that its Python is not there.
+    folders = sorted(dict.fromkeys(path.split(os.pathsep)), key=lambda folder: Path(folder).name == "shims")
     return [
         version
         for version in _tox()["pythons"]
@@ -132,8 +141,9 @@ def _starts(python: str | None) -> bool:
 def search_path() -> str:
     """PATH, and behind it this interpreter's folder and those of the interpreters that pyenv and uv installed."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
-    uv = Path.home() / ".local" / "share" / "uv" / "python"
-    found = [Path(sys.base_prefix, "bin"), *sorted(pyenv.glob("*/bin")), *sorted(uv.glob("cpython-*/bin"))]
+    uv = (FETCHED, Path.home() / ".local" / "share" / "uv" / "python")
+    found = [Path(sys.base_prefix, "bin"), *sorted(pyenv.glob("*/bin"))]
+    found += [folder for fetched in uv for folder in sorted(fetched.glob("cpython-*/bin"))]
     return os.pathsep.join([os.environ.get("PATH", ""), *map(str, found)])
 
 
