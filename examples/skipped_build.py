@@ -129,7 +129,9 @@ def install(python):
     if pip.returncode:
         errors = [line for line in log.read_text("utf-8", "replace").splitlines() if line.startswith("ERROR: ")]
         reason = errors[-1][len("ERROR: ") :] if errors else f"pip ended with {pip.returncode}"
-        raise SystemExit(f"The install failed: {reason} Is there a network? All that pip said: {log}")
+        raise SystemExit(
+            f"The install failed: {reason.rstrip('.')}. Is there a network? Then run it again. What pip said: {log}"
+        )
 
 
 def shown(line):

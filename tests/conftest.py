@@ -36,8 +36,8 @@ FILES_AT_LENGTH = bands.FULL or ENVIRONMENT in (
     "py313-newest-tensorflow",  # Python 3.13
     "newest-numpy",  # the newest of all
 )
-#: The oldest and the newest Python that run_tests.py is for: it depends on no Keras.
-RUNNERS = ("", "py310-keras3.12-tensorflow", "py313-newest-tensorflow")
+#: The oldest Python that run_tests.py is for: it depends on no Keras, so its tests run on one environment.
+RUNNERS = ("", "py310-keras3.12-tensorflow")
 
 
 def sampled(cases, *sample):

@@ -23,7 +23,7 @@ import run_tests
 run_tests.installed_tox = lambda: pathlib.Path(sys.executable)
 run_tests._built_wheel = lambda: pathlib.Path("none.whl")
 run_tests.REPORTS, run_tests.FILES = pathlib.Path("reports").resolve(), pathlib.Path("files").resolve()
-run_tests.TOLD_EVERY = 0.3
+run_tests.TOLD_EVERY, run_tests.PATIENCE = 0.3, 1
 run_tests.planning.python_for = lambda name, here: {pythons!r}.get(name, "3.11")
 run_tests._fetch_pythons = lambda plan: None
 raise SystemExit(run_tests.main(sys.argv[1:]))
@@ -37,8 +37,8 @@ pathlib.Path("calls").open("a").write(name + " " + os.environ.get("KERAS_BUILDFI
 progress = pathlib.Path(os.environ["KERAS_BUILDFIX_PROGRESS"])
 def report(passed, failed=0):
     cases = "<testcase classname='tests.test_x' time='1'/>" * (passed + failed)
-    text = f"<testsuites><testsuite tests='{{passed + failed}}' failures='{{failed}}' time='2'>{{cases}}</testsuite></testsuites>"
-    pathlib.Path(os.environ["KERAS_BUILDFIX_REPORTS"], name + ".xml").write_text(text)
+    suite = f"<testsuite tests='{{passed + failed}}' failures='{{failed}}' time='2'>{{cases}}</testsuite>"
+    pathlib.Path(os.environ["KERAS_BUILDFIX_REPORTS"], name + ".xml").write_text(suite)
 {body}
 """
 
@@ -55,13 +55,20 @@ def start(tmp_path, monkeypatch):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
+    started = []
+
     def start(body, *words, pythons=()):
         (tmp_path / "tox.py").write_text(TOX.format(folder=str(tmp_path), body=textwrap.dedent(body)))
         (tmp_path / "driver.py").write_text(DRIVER.format(root=str(ROOT), pythons=dict(pythons)))
         command = [sys.executable, "driver.py", *words]
-        return subprocess.Popen(command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        started.append(subprocess.Popen(command, cwd=tmp_path, text=True, **pipes))
+        return started[-1]
 
-    return start
+    yield start
+    for process in started:
+        process.terminate()
+        process.communicate()
 
 
 def ended(process):
@@ -238,15 +245,14 @@ def test_ctrl_c_ends_everything_that_was_started(start, tmp_path, number):
     process = start(
         """
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"])
-        pathlib.Path("child").write_text(str(child.pid))
-        child.wait()
+        ticks = "import time; [(print(flush=True), time.sleep(0.1)) for _ in range(500)]"
+        subprocess.run([sys.executable, "-c", ticks], stdout=open("ticks", "w"))
         """,
         "keras3.6-jax",
     )
-    file = tmp_path / "child"
+    file = tmp_path / "ticks"
     until = time.monotonic() + 30
-    while not (file.exists() and file.read_text()):
+    while not (file.exists() and file.stat().st_size):
         assert time.monotonic() < until
         time.sleep(0.1)
     process.send_signal(number)
@@ -254,12 +260,35 @@ def test_ctrl_c_ends_everything_that_was_started(start, tmp_path, number):
     assert code == 128 + number
     assert printed.endswith("\nStopped: everything that was started has ended. Run it again to start anew.\n")
     assert "Traceback" not in printed
-    assert not _is_alive(int(file.read_text()))
+    size = file.stat().st_size
+    time.sleep(1)
+    assert file.stat().st_size == size
 
 
-def _is_alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def test_the_demo_tells_in_a_line_that_there_is_no_network_and_starts_anew_what_was_cut_off(tmp_path):
+    code = f"""
+import importlib.util, pathlib, sys
+spec = importlib.util.spec_from_file_location("demo", {str(ROOT / "examples" / "skipped_build.py")!r})
+demo = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(demo)
+importlib.util.find_spec = lambda name: None
+demo.DEMO = pathlib.Path("demo").resolve()
+demo.prepare()
+"""
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "half").touch()
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    env.update(PIP_CONFIG_FILE=os.devnull, PIP_INDEX_URL="http://127.0.0.1:9/simple")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 1
+    first = done.stdout.splitlines()[0]
+    assert first.startswith("No Keras is installed here. Installing keras~=3.9.2 and jax>=0.4.30,<0.6.1 into ")
+    assert first.endswith(", again, as it is not complete.")
+    assert "The network does not answer, pip tries again" in done.stdout
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("The install failed: ")
+    assert "Is there a network?" in said
+    assert not (tmp_path / "demo" / "half").exists()
+    assert not (tmp_path / "demo" / "ready").exists()
