@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from keras_buildfix.casting import cast_inputs as cast_inputs
     from keras_buildfix.casting import compute_dtype as compute_dtype
     from keras_buildfix.casting import variable_dtype as variable_dtype
+    from keras_buildfix.explain import explain_layer as explain_layer
     from keras_buildfix.extra_weights import ExtraWeightsMixin as ExtraWeightsMixin
     from keras_buildfix.freezing import freeze as freeze
     from keras_buildfix.freezing import freeze_up_to as freeze_up_to
@@ -83,6 +84,7 @@ _HOME = {
     "deferred_build": "build",
     "diff_weights": "weight_diff",
     "dtype_policy_scope": "policies",
+    "explain_layer": "explain",
     "freeze": "freezing",
     "freeze_up_to": "freezing",
     "frozen": "freezing",

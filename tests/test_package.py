@@ -23,8 +23,9 @@ MODULES = sorted(m.name for m in pkgutil.walk_packages([str(PACKAGE)], "keras_bu
 FLOORS = [
     {"__main__"},
     {"cli", "plugins.pytest"},
-    {"cli_weights", "freezing"},
-    {"testing.building", "skipped", "installing", "affected", "weights", "sharing", "weight_diff"},
+    {"cli_weights", "freezing", "explain"},
+    {"skipped"},
+    {"testing.building", "installing", "affected", "weights", "sharing", "weight_diff"},
     {"compiled_models", "waiting_freezes"},
     {"traced_steps", "optimizer_owners"},
     {
@@ -54,7 +55,7 @@ FLOORS = [
         "own_function",
         "plain_shapes",
     },
-    {"casting", "_mixins", "_private_portable"},
+    {"casting", "_mixins", "_private_portable", "_modules"},
     {"_casts", "_wrapping"},
     {"_keras", "facts", "formats.safetensors", "formats.npz", "formats.hdf5", "formats.keras_zip"},
     {
@@ -70,7 +71,7 @@ FLOORS = [
         "weight_report",
     },
     {"formats._bytes"},
-    {"_entries"},
+    {"_entries", "_commands", "_screen"},
 ]
 
 
