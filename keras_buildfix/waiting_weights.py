@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from keras_buildfix import _keras
@@ -129,7 +130,7 @@ class WaitingWeights:
             self.set.add(id(each.variable))
 
     def _is_error(self, skipped: list[SkippedWeight]) -> bool:
-        return bool(skipped) and (self.options.strict or self.options.on_mismatch == "error")
+        return bool(skipped) and not self.options.skip_mismatch
 
     def _settle(self) -> None:
         """All that can be built is: find the rest, whatever it is called by."""
@@ -152,7 +153,7 @@ class WaitingWeights:
             if wrong:
                 self._give_up(wrong)
         # What is missing has its value already.
-        allowed = Options(False, self.options.on_mismatch, self.options.casting)
+        allowed = replace(self.options, strict=False)
         place_matched(tree, source, match, allowed, self.wanted_by)
         self.set |= set(match.pairs)
         self.remaining = {}

@@ -40,7 +40,7 @@ class Options:
     """How a user wants it done; see ``set_weights``."""
 
     strict: bool = True
-    on_mismatch: str = "error"
+    skip_mismatch: bool = False
     casting: str = "same_kind"
 
 
@@ -117,7 +117,8 @@ def _refuse(
     report: WeightReport, layer: Any, source: Source, options: Options, wanted_by: str, advice: Sequence[str]
 ) -> None:
     """Raises if something is wrong that the options do not allow."""
-    if (options.strict and not report.complete) or (options.on_mismatch == "error" and report.skipped):
+    unknown = report.missing or report.unexpected
+    if (options.strict and unknown) or (report.skipped and not options.skip_mismatch):
         text = _headline(layer, source, wanted_by, "does not fit") + _way_out(layer, source, report, advice)
         raise ValueError(text)
 
@@ -210,7 +211,7 @@ def _way_out(layer: Any, source: Source, report: WeightReport, advice: Sequence[
     if (report.missing or report.unexpected) and not advice:
         hints.append("rename= maps names, strict=False leaves out what has no counterpart")
     if report.skipped:
-        hints.append("strict=False with on_mismatch='skip' leaves out what does not fit")
+        hints.append("skip_mismatch=True leaves out what does not fit")
     if not getattr(layer, "built", True):
         hints.append("it is not built yet: call it on data first")
     counts = str(report).partition("\n")[0].replace("assigned", "would fit")

@@ -70,7 +70,7 @@ FLOORS = [
         "weight_report",
     },
     {"formats._bytes"},
-    {"_entries"},
+    {"_entries", "_keywords"},
 ]
 
 

@@ -333,3 +333,14 @@ def test_names_come_back_or_are_refused_before_anything_is_written(name, bad, tm
         assert os.listdir(tmp_path) == []
         return
     assert sorted(read_all(tmp_path / name)) == sorted([bad, "b"])
+
+
+def test_a_file_is_not_overwritten_if_it_must_not_be(model, tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_weights(model, path, overwrite=False)
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError, match=r"w\.safetensors is there already; nothing was written"):
+        save_weights(model.layers[-1], path, overwrite=False)
+    assert path.read_bytes() == before
+    save_weights(model.layers[-1], path)
+    assert list(read_all(path)) == ["kernel", "bias"]
