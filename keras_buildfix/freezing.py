@@ -8,7 +8,7 @@ from typing import Any
 
 from keras_buildfix import _keras
 from keras_buildfix.after_build import layers_to_build
-from keras_buildfix.compiled_models import CompiledModel, Remembered, compiled_models_with, remembering
+from keras_buildfix.compiled_models import CompiledModel, compiled_models_with
 from keras_buildfix.selecting import Select, nothing_called
 from keras_buildfix.trainable_flags import Trainability
 from keras_buildfix.waiting_freezes import Rule, WaitingFreeze, forget_refusals, stop_all, take_note, waiting_in
@@ -27,10 +27,11 @@ def freeze(model: Any, select: Select = "*", *, exclude: Select | None = None, b
     to itself in ``call``, as SpectralNormalization does, is that layer's doing.)
 
     The optimizer that a model was compiled with follows, and those that its attributes hold, in lists and
-    dicts too. The steps that were traced for the last eight sets of trained weights are kept until the model
-    is compiled again, with the optimizer's variables for them: training in turns traces each set once. A
-    layer's flag is saved and copied with it; that single weights are frozen is not, nor is
-    ``batchnorm="train"``: say it again after loading, and after setting ``trainable`` by hand.
+    dicts too; what an optimizer has for a weight (Adam's moments) is kept for when that is trained again. The
+    steps that were traced for the last eight sets of trained weights are kept until the model is compiled
+    again: training in turns traces each set once. A layer's flag is saved and copied with it; that single
+    weights are frozen is not, nor is ``batchnorm="train"``: say it again after loading, and after setting
+    ``trainable`` by hand.
 
     Args:
         model: A layer or model, built or not. What is not built yet is frozen when it is built.
@@ -67,8 +68,9 @@ def freeze(model: Any, select: Select = "*", *, exclude: Select | None = None, b
 def unfreeze(model: Any, select: Select = "*", *, exclude: Select | None = None, batchnorm: str = "train") -> None:
     """Takes up the training of layers or weights again, from the next step on, in compiled models too.
 
-    As for ``freeze``; the optimizer starts with fresh state for them. The layers around them become
-    trainable, which Keras needs for that; weights of those layers' own stay as they are.
+    As for ``freeze``; the optimizer goes on with the state that it had for them, or starts with fresh state for
+    weights that it never trained. The layers around them become trainable, which Keras needs for that; weights
+    of those layers' own stay as they are.
 
     Args:
         model: A layer or model, built or not.
@@ -145,8 +147,7 @@ def frozen(
 ) -> Iterator[None]:
     """Freezes layers or weights for a block, and puts back exactly what was, after an error too.
 
-    What was frozen before stays frozen after it; the optimizer goes on with the state it had for the
-    weights that come back. Blocks can stand inside each other.
+    What was frozen before stays frozen after it. Blocks can stand inside each other.
 
     Args:
         model: As for ``freeze``.
@@ -176,25 +177,21 @@ def frozen(
     tree = weight_tree(_keras.layer_instance(model, "frozen"))
     before = Trainability.of(tree.nodes())
     waited = waiting_in(tree.nodes())
-    had = _change(model, Rule("freeze", select, exclude, _kind(batchnorm, "frozen"), "frozen"), tree)
+    _change(model, Rule("freeze", select, exclude, _kind(batchnorm, "frozen"), "frozen"), tree)
     try:
-        with remembering(had):
-            yield
+        yield
     finally:
         tree = weight_tree(model)
         stop_all(each for each in waiting_in(tree.nodes()) if each not in waited)
         models = compiled_models_with(node.layer for node in tree.nodes())
         before.for_now(tree).put(list(tree.nodes()))
         for each in models:
-            each.follow(remembered=had)
+            each.follow()
         take_note(tree.nodes())
 
 
-def _change(model: Any, rule: Rule, tree: LayerNode | None = None) -> Remembered:
-    """Carries a rule out: everything is checked first, and put back if something fails after all.
-
-    Returns each optimizer that followed, with what it had for each weight before.
-    """
+def _change(model: Any, rule: Rule, tree: LayerNode | None = None) -> None:
+    """Carries a rule out: everything is checked first, and put back if something fails after all."""
     tree = tree or weight_tree(_keras.layer_instance(model, rule.wanted_by))
     nodes = list(tree.nodes())
     before = Trainability.of(nodes)
@@ -202,7 +199,6 @@ def _change(model: Any, rule: Rule, tree: LayerNode | None = None) -> Remembered
     after = rule.applied(tree, before, waits)
     changed = any(_differs(node, before, after) for node in nodes)
     models = compiled_models_with(node.layer for node in nodes)
-    had = [slots for each in models for slots in each.slots]
     try:
         after.put(nodes)
         for each in models:
@@ -211,13 +207,12 @@ def _change(model: Any, rule: Rule, tree: LayerNode | None = None) -> Remembered
         before.put(nodes)
         for each in models:
             with contextlib.suppress(Exception):
-                CompiledModel(each.model, each.optimizers).follow(remembered=had)
+                CompiledModel(each.model, each.optimizers).follow()
         raise
     forget_refusals(nodes)
     if waits:
         take_note(nodes)
         WaitingFreeze(tree, rule).start(tree)
-    return had
 
 
 def _differs(node: LayerNode, before: Trainability, after: Trainability) -> bool:
