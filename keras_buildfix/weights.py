@@ -16,37 +16,45 @@ from keras_buildfix.formats._replacing import replacing
 from keras_buildfix.info import keras_info
 from keras_buildfix.losing import check_nothing_lost
 from keras_buildfix.marks import reset_built
+from keras_buildfix.selecting import Select, part_of
 from keras_buildfix.waiting_weights import WaitingWeights, build_for, stop_waiting
 from keras_buildfix.weight_assigning import CASTINGS, Casting
 from keras_buildfix.weight_files import Rename, WeightFile, file_path, format_for, read_weights, renamed, write_weights
 from keras_buildfix.weight_matching import trainable_first
 from keras_buildfix.weight_names import named_weights, weight_tree
 from keras_buildfix.weight_report import WeightReport
-from keras_buildfix.weight_setting import Options, Source, find, place_matched
+from keras_buildfix.weight_setting import Options, Source, find, place, place_matched
 
 
-def get_weights(layer: Any) -> dict[str, Array]:
+def get_weights(layer: Any, select: Select = "*", *, exclude: Select | None = None) -> dict[str, Array]:
     """The values of the weights of a layer or model, by the names that ``named_weights`` gives.
 
     Args:
         layer: A layer or model.
+        select: Which weights: a glob (``"encoder/*"``; ``*`` also matches ``/``) or a compiled regular expression
+            (it need match a part only) over the names of layers and weights, as ``named_weights`` has them; a
+            layer, with all layers inside it; a weight; a layer class; a function that is true of the layers meant;
+            or a sequence of those, as ``model.trainable_weights``.
+        exclude: Which of these not.
 
     Returns:
         Name -> numpy array of its own, in the weight's dtype (bfloat16 as ml_dtypes has it), in Keras's own order.
 
     Raises:
-        TypeError: If `layer` is no Keras layer.
+        TypeError: If `layer` is no Keras layer, or `select` or `exclude` can't mean a layer or weight.
+        ValueError: If a part of `select` or `exclude` matches nothing, or no weights are left.
 
     Example:
         >>> import keras
         >>> from keras_buildfix import get_weights
-        >>> layer = keras.layers.Dense(2)
-        >>> layer.build((None, 3))
-        >>> get_weights(layer)["kernel"].shape
-        (3, 2)
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1, name="head")])
+        >>> list(get_weights(model, exclude="head"))
+        ['dense/kernel', 'dense/bias']
+        >>> get_weights(model, "*/kernel")["head/kernel"].shape
+        (2, 1)
     """
     _keras.layer_instance(layer, "get_weights")
-    return {name: _variables.read(variable) for name, variable in named_weights(layer).items()}
+    return {name: _variables.read(variable) for name, variable in _selected(layer, select, exclude).items()}
 
 
 def set_weights(
@@ -54,6 +62,8 @@ def set_weights(
     weights: Any,
     *,
     rename: Rename | None = None,
+    select: Select = "*",
+    exclude: Select | None = None,
     input_shape: Any = None,
     strict: bool = True,
     skip_mismatch: bool = False,
@@ -68,6 +78,10 @@ def set_weights(
             Keras gives); or a sequence of arrays in Keras's own order, that of ``layer.weights`` when nothing is
             frozen. A file goes into a layer by ``load_weights``.
         rename: See ``transfer_weights``; not for a sequence, which has no names.
+        select: Which weights to set, as for ``get_weights``; all must be built. The others keep their values and
+            may be in `weights` or not. `strict` then asks a value for each that is selected, and that layers
+            which are selected have no other values there; a sequence is one of these only.
+        exclude: Which of these not.
         input_shape: What an unbuilt layer is built with first, as for ``build``. Without it Dense, Embedding,
             BatchNormalization, LayerNormalization, the Conv and ConvTranspose layers, SimpleRNN, LSTM and GRU
             are built for the shape that the weights tell (``channels_last``, ``axis=-1``, one group, and
@@ -101,7 +115,7 @@ def set_weights(
     leaves a layer half set; on Keras 2 the order depends on what is frozen.
     """
     _keras.layer_instance(layer, "set_weights")
-    options = _options(strict, skip_mismatch, casting)
+    options = _options(strict, skip_mismatch, casting, select, exclude)
     return _set(layer, _renamed(_source(weights), rename), options, input_shape, "set_weights")
 
 
@@ -110,6 +124,8 @@ def transfer_weights(
     target: Any,
     *,
     rename: Rename | None = None,
+    select: Select = "*",
+    exclude: Select | None = None,
     strict: bool = True,
     skip_mismatch: bool = False,
     casting: Casting = "same_kind",
@@ -124,6 +140,8 @@ def transfer_weights(
         target: A layer or model, built or not.
         rename: For the names in the source: old name -> new name; or pairs of a regular expression and its
             replacement, applied one after the other; or a function.
+        select: Which weights of `target` to set; see ``set_weights``.
+        exclude: Which of these not.
         strict: See ``set_weights``.
         skip_mismatch: See ``set_weights``.
         casting: See ``set_weights``.
@@ -144,7 +162,7 @@ def transfer_weights(
         2 assigned
     """
     _keras.layer_instance(target, "transfer_weights")
-    options = _options(strict, skip_mismatch, casting)
+    options = _options(strict, skip_mismatch, casting, select, exclude)
     if _keras.layer_base(type(source)) is None:
         raise TypeError(_no_layer(source, target))
     weights = named_weights(source)
@@ -165,6 +183,8 @@ def load_weights(
     path: str | os.PathLike[str],
     *,
     rename: Rename | None = None,
+    select: Select = "*",
+    exclude: Select | None = None,
     strict: bool = True,
     skip_mismatch: bool = False,
     casting: Casting = "same_kind",
@@ -184,6 +204,9 @@ def load_weights(
         layer: A layer or model. If it is not built: see `input_shape`.
         path: A file that ``read_weights`` reads.
         rename: See ``transfer_weights``; for the names that ``keras-buildfix weights show`` prints.
+        select: Which weights of `layer` to set; see ``set_weights``. In a file of places (``.weights.h5``, ``.keras``)
+            an entry that belongs nowhere is unexpected, wherever it is.
+        exclude: Which of these not.
         strict: See ``set_weights``.
         skip_mismatch: See ``set_weights``.
         casting: See ``set_weights``.
@@ -211,7 +234,7 @@ def load_weights(
     Source: the layout of ``.weights.h5`` changed at 2.15, and no Keras reads all.
     """
     _keras.layer_instance(layer, "load_weights")
-    options = _options(strict, skip_mismatch, casting)
+    options = _options(strict, skip_mismatch, casting, select, exclude)
     path = file_path(path, "load_weights", _instead(path))
     with read_weights(path) as file:
         source = Source(file.entries, file.layout, _is_ours(file), _described(file))
@@ -223,7 +246,14 @@ def load_weights(
     filepath="the file is the second argument, path.",
     max_shard_size="weights are written to one file.",
 )
-def save_weights(layer: Any, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+def save_weights(
+    layer: Any,
+    path: str | os.PathLike[str],
+    *,
+    select: Select = "*",
+    exclude: Select | None = None,
+    overwrite: bool = True,
+) -> None:
     """Saves the weights of a layer or model. The file at `path` is the old one until the new one is whole.
 
     Args:
@@ -232,12 +262,15 @@ def save_weights(layer: Any, path: str | os.PathLike[str], *, overwrite: bool = 
             names of ``named_weights``), ``.npz`` (the same names), ``.h5`` (legacy: plain Keras 2 and 3 read
             it too); and, for models, ``.weights.h5`` and ``.keras``, which Keras itself writes. All weights of
             ``named_weights`` are in the file.
+        select: Which weights, as for ``get_weights``: in a ``.safetensors`` or ``.npz``, which have names for a part.
+        exclude: Which of these not.
         overwrite: If False, a file that is there already is an error.
 
     Raises:
         TypeError: If `layer` is no Keras layer.
-        ValueError: If `layer` has no weights, or the format is unknown or can't hold all of them: before anything
-            is written, with the weights that Keras would leave out (``lost_weights``), why, and what to do.
+        ValueError: If `layer` has no weights, a part of `select` or `exclude` matches nothing, or the format is
+            unknown or can't hold the weights: before anything is written, with the weights that Keras would leave
+            out (``lost_weights``), why, and what to do.
         FileExistsError: If there is a file at `path`, with ``overwrite=False``.
         OSError: If the file can't be written.
 
@@ -259,9 +292,14 @@ def save_weights(layer: Any, path: str | os.PathLike[str], *, overwrite: bool = 
     if not overwrite and os.path.lexists(path):
         raise FileExistsError(f"save_weights: {path} is there already; nothing was written.")
     form = format_for(path)
-    weights = named_weights(layer)
-    if not weights:
+    if not named_weights(layer):
         raise ValueError(f"save_weights: {layer.name!r} has no weights; is it built?")
+    weights = _selected(layer, select, exclude, "save_weights")
+    if form not in ("safetensors", "npz") and len(weights) < len(named_weights(layer)):
+        raise ValueError(
+            f"save_weights: {path}: a part of the weights is saved by name: take .safetensors or .npz. "
+            "Nothing was written."
+        )
     if form in ("weights.h5", "keras"):
         if not _keras.is_model(layer):
             raise ValueError(f"save_weights: {path}: {form} is for models; for a layer take .safetensors, .npz or .h5.")
@@ -274,6 +312,15 @@ def save_weights(layer: Any, path: str | os.PathLike[str], *, overwrite: bool = 
         write_weights(path, [_variables.entry_of(name, variable) for name, variable in weights.items()], form)
 
 
+def _selected(layer: Any, select: Select, exclude: Select | None, wanted_by: str = "get_weights") -> dict[str, Any]:
+    """The weights of a layer or model that are selected, by name."""
+    if isinstance(select, str) and select == "*" and exclude is None:
+        return named_weights(layer)
+    tree = weight_tree(layer)
+    part = part_of(tree, select, exclude, wanted_by)
+    return {name: variable for name, variable in tree.weights().items() if id(variable) in part.ids}
+
+
 def _set(layer: Any, source: Source, options: Options, input_shape: Any, wanted_by: str) -> WeightReport:
     tree = weight_tree(layer)
     stop_waiting(tree)
@@ -284,9 +331,11 @@ def _set(layer: Any, source: Source, options: Options, input_shape: Any, wanted_
             return _set_or_unbuild(layer, source, options, wanted_by)
         tree = weight_tree(layer)
         left = layers_to_build(tree)
-    if not left or source.layout != "positions" or len(source.entries) == len(tree.weights()):
+    if not left or not options.is_for_all:
+        return place(tree, source, options, wanted_by)
+    if source.layout != "positions" or len(source.entries) == len(tree.weights()):
         match = find(source, tree)
-        if not left or not (match.unexpected or match.ambiguous):
+        if not (match.unexpected or match.ambiguous):
             return place_matched(tree, source, match, options, wanted_by)
     if source.layout not in ("names", "positions"):
         raise ValueError(
@@ -300,8 +349,7 @@ def _set(layer: Any, source: Source, options: Options, input_shape: Any, wanted_
 def _set_or_unbuild(layer: Any, source: Source, options: Options, wanted_by: str) -> WeightReport:
     """Sets a layer that was built for these weights; if they are wrong, it is not built again."""
     try:
-        tree = weight_tree(layer)
-        return place_matched(tree, source, find(source, tree), options, wanted_by)
+        return place(weight_tree(layer), source, options, wanted_by)
     except ValueError:
         reset_built(layer, fresh=True)
         raise
@@ -343,13 +391,13 @@ def _described(file: WeightFile) -> str:
     return f"the file {file.path}" + (f" (written by Keras {file.writer})" if file.writer else "")
 
 
-def _options(strict: bool, skip_mismatch: bool, casting: str) -> Options:
+def _options(strict: bool, skip_mismatch: bool, casting: str, select: Select, exclude: Select | None) -> Options:
     for name, value in (("strict", strict), ("skip_mismatch", skip_mismatch)):
         if not isinstance(value, bool):
             raise TypeError(f"{name} is True or False, not {value!r:.80}.")
     if casting not in CASTINGS:
         raise ValueError(f"casting is {' or '.join(map(repr, CASTINGS))}, not {casting!r}.")
-    return Options(strict, skip_mismatch, casting)
+    return Options(strict, skip_mismatch, casting, select, exclude)
 
 
 def _source(weights: Any) -> Source:

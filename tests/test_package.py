@@ -32,7 +32,6 @@ FLOORS = [
         "marks",
         "known_models",
         "optimizer_state",
-        "selecting",
         "trainable_flags",
         "trainable_report",
     },
@@ -41,7 +40,7 @@ FLOORS = [
     {"composites"},
     {"own_loading"},
     {"weight_assigning", "weight_structure", "extra_weights", "raw_variables"},
-    {"_extra_entries", "structure_groups"},
+    {"_extra_entries", "structure_groups", "selecting"},
     {"after_build", "policies", "weight_matching", "_variables", "adding_weights", "layer_shapes", "portable_weights"},
     {
         "precision",
