@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from keras_buildfix.casting import compute_dtype as compute_dtype
     from keras_buildfix.casting import variable_dtype as variable_dtype
     from keras_buildfix.extra_weights import ExtraWeightsMixin as ExtraWeightsMixin
+    from keras_buildfix.formats._bytes import BadFileError as BadFileError
     from keras_buildfix.freezing import freeze as freeze
     from keras_buildfix.freezing import freeze_up_to as freeze_up_to
     from keras_buildfix.freezing import frozen as frozen
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from keras_buildfix.sharing import share_weights as share_weights
     from keras_buildfix.skipped import SkippedBuild as SkippedBuild
     from keras_buildfix.skipped import skipped_builds as skipped_builds
+    from keras_buildfix.trainable_report import FreezeReport as FreezeReport
     from keras_buildfix.trainable_report import LayerTrainability as LayerTrainability
     from keras_buildfix.trainable_report import TrainableSummary as TrainableSummary
     from keras_buildfix.trainable_report import trainable_summary as trainable_summary
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from keras_buildfix.weight_files import convert_weights as convert_weights
     from keras_buildfix.weight_files import read_weights as read_weights
     from keras_buildfix.weight_names import named_weights as named_weights
+    from keras_buildfix.weight_report import SaveReport as SaveReport
     from keras_buildfix.weight_report import SkippedWeight as SkippedWeight
     from keras_buildfix.weight_report import WeightReport as WeightReport
     from keras_buildfix.weights import get_weights as get_weights
@@ -62,13 +65,16 @@ if TYPE_CHECKING:
     from keras_buildfix.weights import transfer_weights as transfer_weights
 
 _HOME = {
+    "BadFileError": "formats._bytes",
     "DeferredBuildMixin": "build",
     "ExtraWeightsMixin": "extra_weights",
+    "FreezeReport": "trainable_report",
     "KerasInfo": "info",
     "LayerTrainability": "trainable_report",
     "MixedPrecisionMixin": "precision",
     "PortableLayerMixin": "portable",
     "ResetReport": "marks",
+    "SaveReport": "weight_report",
     "SkippedBuild": "skipped",
     "SkippedWeight": "weight_report",
     "TFFunctionMixin": "own_function",

@@ -88,6 +88,39 @@ class WeightReport:
         return f"  (nearest: {', '.join(nearest)})" if nearest else ""
 
 
+@dataclass(frozen=True, repr=False)
+class SaveReport:
+    """What ``save_weights`` wrote. Prints as a line.
+
+    Attributes:
+        path: The file.
+        format: ``"safetensors"``, ``"npz"``, ``"h5"`` (legacy), ``"weights.h5"`` or ``"keras"``.
+        weights: The names of the weights in it, as ``named_weights`` has them.
+        size: How many bytes the file has.
+    """
+
+    path: str
+    format: str
+    weights: tuple[str, ...]
+    size: int
+
+    def __str__(self) -> str:
+        count = len(self.weights)
+        return f"{count} weight{'' if count == 1 else 's'} to {self.path}, {in_bytes(self.size)}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self}>"
+
+
+def in_bytes(size: int) -> str:
+    """A number of bytes to read: ``1.2 MB``."""
+    amount, units = float(size), iter(("kB", "MB", "GB"))
+    unit = "bytes"
+    while amount >= 1000 and unit != "GB":
+        amount, unit = amount / 1000, next(units)
+    return f"{size} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"
+
+
 def nearest_names(names: Iterable[str], others: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """For the first few names, the most similar ones on the other side."""
     candidates = [(other, set(other.split("/"))) for other in others]

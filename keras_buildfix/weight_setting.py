@@ -13,6 +13,7 @@ from keras_buildfix.info import keras_info
 from keras_buildfix.own_loading import loaded_by_own_code
 from keras_buildfix.selecting import Part, Select, part_of
 from keras_buildfix.weight_assigning import Assignment, assign_all, check_values, why_not
+from keras_buildfix.weight_files import WeightFile
 from keras_buildfix.weight_matching import Match, match_layer_groups, match_names
 from keras_buildfix.weight_names import LayerNode, weight_tree
 from keras_buildfix.weight_report import SkippedWeight, WeightReport, nearest_names
@@ -34,6 +35,12 @@ class Source:
     layout: str
     canonical: bool
     described: str
+
+    @classmethod
+    def of(cls, file: WeightFile) -> Source:
+        """What is in a file; names in those that Keras writes are not canonical."""
+        described = f"the file {file.path}" + (f" (written by Keras {file.writer})" if file.writer else "")
+        return cls(file.entries, file.layout, file.format in ("safetensors", "npz"), described)
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,7 @@ def place_matched(
         raise ValueError(_headline(layer, source, wanted_by, "could be meant for several weights") + _lines(match))
     advice = _advice(source, match, by_id)
     if options.strict:
-        _drop_by_order(match)
+        drop_by_order(match)
     own = [key for load in match.own for key in load.ids]
     fitting, skipped = check(
         [Assignment(by_id.get(key, entry.name), variable, entry) for key, (variable, entry) in match.pairs.items()],
@@ -181,7 +188,7 @@ def _led_by_order(match: Match, by_id: Mapping[int, str]) -> dict[str, str]:
     return led
 
 
-def _drop_by_order(match: Match) -> None:
+def drop_by_order(match: Match) -> None:
     """Takes what only order led to out of a match: in the source it is unexpected, here it is missing."""
     match.pairs = {key: pair for key, pair in match.pairs.items() if pair[1].name not in match.by_order}
     names = match.by_order.keys()

@@ -911,6 +911,10 @@ def test_up_to_a_layer():
     assert len(trained_names(model)) == 6
     with pytest.raises(ValueError, match=r"freeze_up_to: no layer or weight is called 'inner/i7' \(nearest: inner/i"):
         freeze_up_to(model, "inner/i7")
+    with pytest.raises(
+        ValueError, match="'inner/i1/kernel' is a weight, and a layer is wanted: give 'inner/i1', which"
+    ):
+        freeze_up_to(model, "inner/i1/kernel")
     with pytest.raises(ValueError, match="freeze_up_to: the layer 'stray' is not in"):
         freeze_up_to(model, layers.Dense(1, name="stray"))
 
@@ -1062,3 +1066,29 @@ def test_the_summary_counts_numbers_and_bytes():
     waiting = KERAS.Sequential([layers.Dense(2, name="later")])
     assert trainable_summary(waiting).not_built == ("later",)
     assert "not built yet: later" in str(trainable_summary(waiting))
+
+
+def test_what_was_frozen_is_told():
+    inputs = KERAS.Input((3,))
+    hidden = layers.BatchNormalization(name="bn")(layers.Dense(3, name="stem")(inputs))
+    model = KERAS.Model(inputs, layers.Dense(1, name="head")(hidden))
+    report = freeze(model, exclude="head")
+    assert str(report) == "froze 2 layers, 4 of 6 weights"
+    assert repr(report) == f"<FreezeReport: {report}>"
+    assert (report.layers, report.waiting) == (("stem", "bn"), ())
+    assert report.weights == ("stem/kernel", "stem/bias", "bn/gamma", "bn/beta")
+    assert str(freeze(model, "stem")) == "froze 0 layers, 0 of 6 weights"  # it was
+    report = unfreeze(model, "stem")
+    assert (str(report), report.weights) == ("unfroze 1 layer, 2 of 6 weights", ("stem/kernel", "stem/bias"))
+    with frozen(model, "head") as report:
+        assert str(report) == "froze 1 layer, 2 of 6 weights"
+    assert str(freeze_up_to(model, "stem")) == "froze 1 layer, 2 of 6 weights"
+
+
+def test_what_waits_to_be_frozen_is_told():
+    model = KERAS.Sequential([layers.Dense(3, name="stem"), layers.Dense(1, name="head")])
+    report = freeze(model, "stem")
+    assert str(report) == "froze nothing yet, waits for 2 layers to be built"
+    assert report.waiting == ("stem", "head")
+    model.layers[0].build((None, 3))
+    assert str(freeze(model, "*")) == "froze 0 layers, 0 of 2 weights, waits for 1 layer to be built"
