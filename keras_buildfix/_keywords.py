@@ -1,4 +1,4 @@
-"""Keywords of Keras's own functions that somebody will try here: each is answered by name."""
+"""Arguments: those of Keras's own functions that somebody will try here, and a default that means none was given."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class _NotGiven:
+    def __repr__(self) -> str:
+        return "<not given>"  # as ``help`` shows it
+
+
+#: The default of an argument for which None would be a mistake.
+NOT_GIVEN: Any = _NotGiven()
 
 
 def answers(**keywords: str) -> Callable[[_Function], _Function]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import fnmatch
 import functools
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any, Protocol, Union
 
 from keras_buildfix import _keras
 from keras_buildfix.after_build import is_to_build
@@ -15,9 +15,18 @@ from keras_buildfix.info import keras_info
 from keras_buildfix.weight_names import LayerNode
 from keras_buildfix.weight_report import nearest_names
 
+
+class Trainable(Protocol):
+    """What type checkers know of a layer or weight of any Keras."""
+
+    @property
+    def trainable(self) -> Any:
+        """Whether it is trained."""
+
+
 #: A glob or compiled regular expression over canonical names of layers and weights, a layer, a weight, a layer class,
 #: a function that is given each layer, or a sequence of those.
-Select = Union[str, "re.Pattern[str]", type, Callable[[Any], Any], Sequence[Any], Any]
+Select = Union[str, "re.Pattern[str]", type, Callable[[Any], Any], Collection[Any], "Trainable"]
 
 
 @dataclass
@@ -82,6 +91,13 @@ def find_selected(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bo
     return found
 
 
+def find_excluded(tree: LayerNode, wanted: Select | None, wanted_by: str, *, partly: bool = False) -> Selection:
+    """The same for what is to be left out, which may be nothing: None, or a sequence without a part."""
+    if wanted is None or not any(True for _ in _parts(wanted)):
+        return Selection()
+    return find_selected(tree, wanted, wanted_by, partly=partly)
+
+
 @dataclass(frozen=True)
 class Part:
     """The weights of a layer or model that somebody means.
@@ -114,7 +130,7 @@ def part_of(tree: LayerNode, select: Select, exclude: Select | None, wanted_by: 
             "Call it on data first."
         )
     chosen = find_selected(tree, select, wanted_by)
-    left_out = Selection() if is_nothing(exclude) else find_selected(tree, exclude, wanted_by)
+    left_out = find_excluded(tree, exclude, wanted_by)
     if unmatched := in_words(chosen.unmatched, left_out.unmatched):
         raise ValueError(f"{wanted_by}: {unmatched} {where}")
     for node in unbuilt:
@@ -161,11 +177,6 @@ def is_regular_expression(text: str, names: Iterable[str]) -> bool:
         return any(re.search(text, name) for name in names)
     except re.error:
         return False
-
-
-def is_nothing(wanted: Select | None) -> bool:
-    """Whether nothing is to be left out: None, or a sequence without a part."""
-    return wanted is None or not any(True for _ in _parts(wanted))
 
 
 def _parts(wanted: Select) -> Iterable[Any]:

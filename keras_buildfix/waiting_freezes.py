@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_buildfix import _keras, _private
 from keras_buildfix.after_build import AfterBuild, Refusal, is_to_build, waiting_for
-from keras_buildfix.selecting import Select, Selection, find_selected, in_words, is_nothing
+from keras_buildfix.selecting import Select, Selection, find_excluded, find_selected, in_words
 from keras_buildfix.trainable_flags import Trainability, flag_of, is_batch_normalization
 from keras_buildfix.weight_names import LayerNode, weight_tree
 
@@ -46,9 +46,7 @@ class Rule:
     def selected(self, tree: LayerNode, *, partly: bool = False) -> tuple[Selection, Selection]:
         """What it is of, and what of that is left out."""
         chosen = find_selected(tree, self.select, self.wanted_by, partly=partly)
-        if is_nothing(self.exclude):
-            return chosen, Selection()
-        return chosen, find_selected(tree, self.exclude, self.wanted_by, partly=partly)
+        return chosen, find_excluded(tree, self.exclude, self.wanted_by, partly=partly)
 
     def apply(
         self,

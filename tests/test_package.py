@@ -1,9 +1,13 @@
 """The house rules: nothing at import, arrows one way, private names in one room, examples that run."""
 
 import ast
+import contextlib
 import doctest
 import importlib
+import inspect
 import pkgutil
+import pydoc
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -87,10 +91,25 @@ def test_every_public_name_is_there_and_nothing_else():
         value = getattr(keras_buildfix, name)
         assert value.__module__.startswith("keras_buildfix")
         assert value.__doc__
-    assert set(keras_buildfix.__all__) <= set(dir(keras_buildfix))
+    assert {name for name in dir(keras_buildfix) if not name.startswith("__")} == set(keras_buildfix.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'no_such_name'"):
         _ = keras_buildfix.no_such_name
     assert (PACKAGE / "py.typed").exists()
+
+
+def test_help_begins_with_a_table_of_all_public_names():
+    rows = re.findall(r"^    (\w+) {2,}\S", keras_buildfix.__doc__, re.MULTILINE)
+    assert sorted(rows) == keras_buildfix.__all__
+    lines = pydoc.render_doc(keras_buildfix, renderer=pydoc.plaintext).splitlines()
+    assert any("PortableLayerMixin" in line for line in lines[:12])
+
+
+def test_help_shows_no_addresses():
+    for name in keras_buildfix.__all__:
+        value = getattr(keras_buildfix, name)
+        with contextlib.suppress(ValueError):  # a class without a signature
+            assert " at 0x" not in str(inspect.signature(value)), name
+    assert "(cls: 'Any' = <not given>)" in pydoc.render_doc(keras_buildfix.deferred_build, renderer=pydoc.plaintext)
 
 
 def imports_of(module):
