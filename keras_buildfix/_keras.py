@@ -116,14 +116,20 @@ def describe(thing: object) -> str:
         return f"the module {thing.__name__}"
     if inspect.isroutine(thing):
         return f"the function {getattr(thing, '__qualname__', thing)}"
-    kind = f"{type(thing).__module__}.{type(thing).__qualname__}"
+    module, name = type(thing).__module__, type(thing).__qualname__
+    kind = name if module == "builtins" else f"{module}.{name}"
     if layer_base(type(thing)) is not None:
         return f"an instance of the Keras layer class {kind}; pass the class itself"
+    return f"{short(thing)} ({'an' if kind[0] in 'aeiou' else 'a'} {kind})"
+
+
+def short(thing: object, most: int = 60) -> str:
+    """A thing as it prints, on one line; what is too long ends in ``...``."""
     try:
-        shown = f"{thing!r:.60}"
+        shown = " ".join(repr(thing).split())
     except Exception:  # somebody's __repr__
-        shown = "something"
-    return f"{shown} (a {kind})"
+        return "something"
+    return shown if len(shown) <= most else f"{shown[: most - 3]}..."
 
 
 def loaded_layer_bases() -> Iterator[type]:

@@ -166,7 +166,8 @@ def frozen(
 ) -> Iterator[FreezeReport]:
     """Freezes layers or weights for a block, and puts back exactly what was, after an error too.
 
-    What was frozen before stays frozen after it. Blocks can stand inside each other.
+    Only for ``with``: called without it, nothing is frozen. What was frozen before stays frozen after it. Blocks
+    can stand inside each other.
 
     Args:
         layer: As for ``freeze``.

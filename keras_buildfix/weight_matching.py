@@ -230,7 +230,8 @@ class _Descent:
         for name in unpaired:
             for entry in groups[name].values():
                 if name in candidates.ambiguous:
-                    self.match.ambiguous[entry.name] = ["/".join(c.path) for c in node.children if has_weights(c)]
+                    alike = candidates.ambiguous[name]
+                    self.match.ambiguous[entry.name] = ["/".join(c.path) for c in node.children if c.name in alike]
                 else:
                     self.match.unexpected.append(entry.name)
         self.leaves(leaves, node)

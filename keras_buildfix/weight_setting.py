@@ -16,7 +16,7 @@ from keras_buildfix.weight_assigning import Assignment, assign_all, check_values
 from keras_buildfix.weight_files import WeightFile
 from keras_buildfix.weight_matching import Match, match_layer_groups, match_names
 from keras_buildfix.weight_names import LayerNode, weight_tree
-from keras_buildfix.weight_report import SkippedWeight, WeightReport, nearest_names
+from keras_buildfix.weight_report import SkippedWeight, WeightReport, nearest_names, some_of
 from keras_buildfix.weight_structure import match_structure, writes_by_hand
 
 
@@ -120,7 +120,9 @@ def place_matched(
         if entry.shape != first.shape or not np.array_equal(entry.read(), first.read(), equal_nan=True):
             match.ambiguous[entry.name] = [f"{by_id.get(id(variable))}, for which {first.name} has another value"]
     if match.ambiguous:
-        raise ValueError(_headline(layer, source, wanted_by, "could be meant for several weights") + _lines(match))
+        several = any(len(candidates) > 1 for candidates in match.ambiguous.values())
+        what = "could be meant for several weights of" if several else "does not fit"
+        raise ValueError(_headline(layer, source, wanted_by, what) + _lines(match))
     advice = _advice(source, match, by_id)
     if options.strict:
         drop_by_order(match)
@@ -244,14 +246,19 @@ def _by_position(entries: Entries, root: LayerNode, part: Part | None) -> Match:
 
 
 def _headline(layer: Any, source: Source, wanted_by: str, what: str) -> str:
-    return f"{wanted_by}: {source.described} {what} for {layer.name!r} ({keras_info(layer)}); nothing was changed.\n"
+    return f"{wanted_by}: {source.described} {what} {layer.name!r} ({keras_info(layer)}); nothing was changed.\n"
 
 
 def _lines(match: Match) -> str:
-    shown = [f"  ambiguous   {name}  (could be: {', '.join(map(str, c[:4]))})" for name, c in match.ambiguous.items()]
-    more = [f"  ... and {len(shown) - 20} more"] if len(shown) > 20 else []
-    lost = [f"  unexpected  {name}" for name in match.unexpected[:20]]
-    return "\n".join([*shown[:20], *more, *lost, "Say which with rename=, to the names that named_weights() gives."])
+    lines = [f"  ambiguous   {name}  (could be: {', '.join(map(str, c[:4]))})" for name, c in match.ambiguous.items()]
+    lost = [f"  unexpected  {name}" for name in match.unexpected]
+    return "\n".join([*some_of(lines), *some_of(lost), _SAY_WHICH])
+
+
+_SAY_WHICH = (
+    "One of these could be several weights, or several of these the same one. Is it the model that they were saved "
+    "from? If it is: rename= says which is which, to the names that named_weights() gives."
+)
 
 
 def _way_out(layer: Any, source: Source, report: WeightReport, advice: Sequence[str]) -> str:
@@ -267,8 +274,7 @@ def _way_out(layer: Any, source: Source, report: WeightReport, advice: Sequence[
         hints.append("skip_mismatch=True leaves out what does not fit")
     if not getattr(layer, "built", True):
         hints.append("it is not built yet: call it on data first")
-    counts = str(report).partition("\n")[0].replace("assigned", "would fit")
-    return "\n".join([counts, *report.lines(), f"{'; '.join(hints)}."])
+    return f"{report.refused()}\n{'; '.join(hints)}."
 
 
 def _left_out_by_keras(layer: Any, missing: Iterable[str]) -> str:

@@ -306,7 +306,10 @@ def save_weights(
         )
     if form in ("weights.h5", "keras"):
         if not _keras.is_model(layer):
-            raise ValueError(f"save_weights: {path}: {form} is for models; for a layer take .safetensors, .npz or .h5.")
+            raise ValueError(
+                f"save_weights: {path}: only a model is saved as .{form}, and {layer.name!r} is a layer; take "
+                ".safetensors, .npz or .h5. Nothing was written."
+            )
         check_nothing_lost(layer, path, form)
         with replacing(path) as beside:
             layer.save(beside) if form == "keras" else layer.save_weights(beside)
@@ -390,7 +393,7 @@ def _renamed(source: Source, rename: Rename | None) -> Source:
 def _options(strict: bool, skip_mismatch: bool, casting: str, select: Select, exclude: Select | None) -> Options:
     for name, value in (("strict", strict), ("skip_mismatch", skip_mismatch)):
         if not isinstance(value, bool):
-            raise TypeError(f"{name} is True or False, not {value!r:.80}.")
+            raise TypeError(f"{name} is True or False, not {_keras.short(value)}.")
     if casting not in CASTINGS:
         raise ValueError(f"casting is {' or '.join(map(repr, CASTINGS))}, not {casting!r}.")
     return Options(strict, skip_mismatch, casting, select, exclude)

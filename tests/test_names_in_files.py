@@ -334,7 +334,7 @@ def test_advice_for_places_that_could_be_several_works(tmp_path):
     """A layer more here: rename= says which are the two of the file, and strict=False leaves the third out."""
     expected = fill(model := stack(None, None))
     model.save_weights(path := str(tmp_path / "model.weights.h5"))
-    with pytest.raises(ValueError, match="Say which with rename=, to the names that named_weights"):
+    with pytest.raises(ValueError, match="rename= says which is which, to the names that named_weights"):
         load_weights(stack(None, None, None), path)
     names = list(expected)
     with read_weights(path) as file:

@@ -141,7 +141,7 @@ def test_a_name_that_could_mean_two_weights_is_an_error():
 def test_a_weight_that_is_named_twice_is_an_error(twice):
     layer = dense(name="twice", use_bias=False)
     before = values(layer)
-    with pytest.raises(ValueError, match=r"could be meant for several weights|1 unexpected"):
+    with pytest.raises(ValueError, match=r"the same weight as kernel|could be: kernel\)|1 unexpected"):
         set_weights(layer, {name: np.ones((3, 2)) for name in twice})
     assert values(layer) == before
 
@@ -541,8 +541,12 @@ def test_a_lazy_model_notices_wrong_and_missing_names_when_it_is_built():
         wrong["tow/kernel"] = wrong.pop("two/kernel")
         model = make()
         set_weights(model, wrong)
-        with pytest.raises(ValueError, match="unexpected  tow/kernel"):
+        with pytest.raises(ValueError, match=r"unexpected  tow/kernel  \(nearest: two/kernel"):
             model(inputs)
+        with pytest.raises(ValueError, match=r"give these up with set_weights\(layer, {}, strict=False\)"):
+            model(inputs)
+        set_weights(model, {}, strict=False)
+        model(inputs)
         model = make()
         set_weights(model, {name: value for name, value in whole.items() if name != "one/bias"})
         with pytest.raises(ValueError, match="missing     one/bias"):
@@ -789,3 +793,33 @@ def test_many_layers_are_matched_once_each(monkeypatch):
 def test_reports_are_data_that_can_be_kept():
     report = set_weights(dense(), {"kernel": np.ones((3, 2), "float32")}, strict=False)
     assert pickle.loads(pickle.dumps(report)) == report
+
+
+def test_another_model_is_not_called_ambiguous():
+    file = KERAS.Sequential([KERAS.Input((3,)), L.Dense(4), L.BatchNormalization(), L.Dense(2)])
+    model = KERAS.Sequential([KERAS.Input((3,)), L.Dense(4)])
+    before = values(model)
+    with pytest.raises(
+        ValueError, match=r"(?s)does not fit 'seq.*unexpected  batch_norm.*Is it the model that"
+    ) as caught:
+        set_weights(model, get_weights(file))
+    assert "several weights of" not in str(caught.value)
+    assert values(model) == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "shown"),
+    [
+        (3, "3 (an int)"),
+        (None, "None (a NoneType)"),
+        (np.ones((30, 30)), "array([[1., 1., 1., 1., 1., 1., 1., 1., 1., 1., 1., 1., 1... (a numpy.ndarray)"),
+        ("x" * 70, f"'{'x' * 56}... (a str)"),
+        (object, "the class builtins.object"),
+    ],
+    ids=["int", "none", "array", "text", "class"],
+)
+def test_what_is_given_wrongly_is_shown_on_one_line_and_cut_with_dots(wrong, shown):
+    with pytest.raises(TypeError, match="get_weights expects a Keras layer") as caught:
+        get_weights(wrong)
+    assert str(caught.value).endswith(f"got {shown}.")
+    assert "\n" not in str(caught.value)

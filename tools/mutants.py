@@ -144,8 +144,8 @@ MUTANTS = [
     Mutant(
         "order comes before names",
         "weight_setting.py",
-        "return match_names(source.entries, root, canonical=source.canonical)",
-        "return _by_position(source.entries, root)",
+        "return match_names(source.entries, root, canonical=source.canonical, only=only)",
+        "return _by_position(source.entries, root, None)",
         "keras3.9-jax",
         "test_weights",
     ),

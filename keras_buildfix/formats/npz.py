@@ -46,10 +46,10 @@ def read(file: IO[bytes]) -> dict[str, Entry]:
                 raise BadFileError(f"it has {name!r} twice.")
             entries[name] = _entry(archive, info, name, file)
         return entries
-    except BadFileError:
+    except (BadFileError, ModuleNotFoundError):  # numpy is not there
         raise
     except Exception as error:  # zipfile and numpy raise all sorts on broken input
-        raise BadFileError(f"it is no whole zip of arrays: {type(error).__name__}: {error}") from None
+        raise BadFileError(f"the .npz is cut off or damaged ({type(error).__name__}: {error}).") from None
 
 
 def write(file: IO[bytes], entries: Iterable[Entry]) -> None:
