@@ -273,8 +273,10 @@ def test_what_is_kept_is_bounded_and_goes_when_the_model_is_compiled():
     alive = [each for each in made if each() is not None]
     assert 2 <= len(alive) <= KEPT + 1
     compiled(model)
-    if INFO.backend == "jax":  # there it must, at once; TensorFlow's tracking may hold a function longer
-        assert not [each for each in made if each() is not None]
+    if K2:  # where each traced step of a model lives as long as that, without us too (measured: 2.12, 2.15)
+        del model, layer
+        gc.collect()
+    assert not [each for each in made if each() is not None]
 
 
 @trains
