@@ -66,6 +66,6 @@ class _Snapshot:
 
     def restore_others(self, changed: Collection[int]) -> None:
         """Gives weights other than these their old values."""
-        for variable, value in self.values:
-            if id(variable) not in changed:
-                _variables.restore(variable, value)
+        kept = [(variable, value) for variable, value in self.values if id(variable) not in changed]
+        for variable, value in kept:
+            _variables.restore(variable, value)
