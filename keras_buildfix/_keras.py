@@ -120,18 +120,16 @@ def describe(thing: object) -> str:
     kind = _type_name(type(thing))
     if layer_base(type(thing)) is not None:
         return f"an instance of the Keras layer class {kind}"
-    if thing is None:
-        return "None"
+    return "None" if thing is None else f"{short(thing)} ({'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind})"
+
+
+def short(thing: object, most: int = 60) -> str:
+    """A thing as it prints, on one line; what is too long ends in ``...``."""
     try:
         shown = " ".join(repr(thing).split())
     except Exception:  # somebody's __repr__
-        return f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
-    shown = shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 3]}..."
-    return f"{shown} ({'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind})"
-
-
-#: So many letters of what somebody passed are shown in a message.
-_SHOWN = 60
+        return "something"
+    return shown if len(shown) <= most else f"{shown[: most - 3]}..."
 
 
 def _type_name(cls: type) -> str:

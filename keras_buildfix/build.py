@@ -19,17 +19,17 @@ from typing import Any, TypeVar, overload
 
 from keras_buildfix import _keras, _private
 from keras_buildfix._code import MARKS_BUILT
+from keras_buildfix._keywords import NOT_GIVEN
 from keras_buildfix._mixins import check_listed_first
 
 _Class = TypeVar("_Class", bound=type)
-_NOT_GIVEN: Any = object()
 
 
 @overload
 def deferred_build(cls: _Class) -> _Class: ...
 @overload
 def deferred_build() -> Callable[[_Class], _Class]: ...
-def deferred_build(cls: Any = _NOT_GIVEN) -> Any:
+def deferred_build(cls: Any = NOT_GIVEN) -> Any:
     """Gives a layer class its ``build()`` back, where the Keras at hand would skip it.
 
     Use as ``@deferred_build`` or ``@deferred_build()``, or call it on a class of somebody else's.
@@ -65,7 +65,7 @@ def deferred_build(cls: Any = _NOT_GIVEN) -> Any:
     Source: keras #20175 (3.6.0) and #20871 for pooling, activations and others on 3.6-3.9; PR #20880
     (3.10.0, the lock); PR #21568 (3.12.0, Reshape). Measured: ``affected_layers()``.
     """
-    if cls is _NOT_GIVEN:
+    if cls is NOT_GIVEN:
         return deferred_build
     if _keras.belongs_to_keras(_keras.layer_class(cls, "deferred_build")):
         raise TypeError(

@@ -70,7 +70,9 @@ def uninstall() -> None:
 
 @contextmanager
 def installed() -> Iterator[None]:
-    """A ``with`` block in which built-ins are mended; inside another one, or after ``install()``, a no-op.
+    """A ``with`` block in which built-ins are fixed; inside another one, or after ``install()``, a no-op.
+
+    Only for ``with``: called without it, nothing is fixed. ``install()`` fixes them for good.
 
     Example:
         >>> import keras, keras_buildfix

@@ -82,6 +82,8 @@ def set_dtype_policy(name: Any, *, keras: Any = None) -> None:
 def dtype_policy_scope(name: Any, *, keras: Any = None) -> Iterator[str]:
     """Sets the dtype policy that new layers get, for a block.
 
+    Only for ``with``: called without it, nothing is set. ``set_dtype_policy`` sets it for good.
+
     Args:
         name: ``"float32"``, ``"mixed_float16"`` and so on, or a policy object, which is for its own Keras.
         keras: The Keras module; without it, each that is loaded.
