@@ -207,7 +207,7 @@ def test_mistakes_get_one_line(arguments, said, capsys):
         ),
         (["affected", "--symptom", "x"], "keras-buildfix affected: argument --symptom: invalid choice: 'x'"),
     ],
-    ids=["command", "inner command", "option", "nothing", "choice"],
+    ids=["command", "inner command", "option", "another's option", "nothing", "choice"],
 )
 def test_wrong_words_get_one_line_with_the_nearest(arguments, said, capsys):
     with pytest.raises(SystemExit) as stopped:
