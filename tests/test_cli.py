@@ -201,6 +201,7 @@ def test_mistakes_get_one_line(arguments, said, capsys):
         (["skiped"], "keras-buildfix: there is no command 'skiped' (nearest: skipped). Commands: info, run, "),
         (["weights", "shwo"], "keras-buildfix weights: there is no command 'shwo' (nearest: show). Commands: show, "),
         (["info", "--jsn"], "keras-buildfix: there is no option '--jsn' here (nearest: --json)."),
+        (["info", "--all"], "keras-buildfix: there is no option '--all' here (`keras-buildfix skipped` has it)."),
         (
             ["skipped"],
             "keras-buildfix skipped: the following arguments are required: package; `keras-",
