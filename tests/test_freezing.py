@@ -911,6 +911,10 @@ def test_up_to_a_layer():
     assert len(trained_names(model)) == 6
     with pytest.raises(ValueError, match=r"freeze_up_to: no layer or weight is called 'inner/i7' \(nearest: inner/i"):
         freeze_up_to(model, "inner/i7")
+    with pytest.raises(
+        ValueError, match="'inner/i1/kernel' is a weight, and a layer is wanted: give 'inner/i1', which"
+    ):
+        freeze_up_to(model, "inner/i1/kernel")
     with pytest.raises(ValueError, match="freeze_up_to: the layer 'stray' is not in"):
         freeze_up_to(model, layers.Dense(1, name="stray"))
 
@@ -930,7 +934,7 @@ WRONG = {
         "no layer or weight is called 'c' .*Nothing was changed",
     ),
     "a name nearly right": (lambda m: freeze(m, "a/kernl"), ValueError, r"\(nearest: a/kernel"),
-    "a regex of nothing": (lambda m: freeze(m, re.compile("^z")), ValueError, r"called '\^z'"),
+    "a regex of nothing": (lambda m: freeze(m, re.compile("^z")), ValueError, r"the regular expression .\^z. matches"),
     "one of several": (lambda m: freeze(m, ["a", "z"]), ValueError, "called 'z'"),
     "a class of nothing": (lambda m: freeze(m, layers.LSTM), ValueError, "no layer is a LSTM"),
     "a function true of nothing": (lambda m: freeze(m, lambda layer: False), ValueError, "is true of no layer"),
@@ -945,7 +949,7 @@ WRONG = {
         "has no weights that could be trained",
     ),
     "all left out": (lambda m: freeze(m, "a", exclude="a"), ValueError, "has no weights that could be trained"),
-    "an empty list": (lambda m: freeze(m, []), ValueError, "has no weights that could be trained"),
+    "an empty list": (lambda m: freeze(m, []), ValueError, "selects nothing in"),
     "a layer of another model": (lambda m: freeze(m, layers.Dense(1, name="d")), ValueError, "the layer 'd' is not in"),
     "a weight of another model": (lambda m: freeze(m, a_model().weights[0]), ValueError, "the weight .* is not in"),
     "a number": (lambda m: freeze(m, 3), TypeError, "freeze selects by a name .*got 3"),
@@ -1062,3 +1066,29 @@ def test_the_summary_counts_numbers_and_bytes():
     waiting = KERAS.Sequential([layers.Dense(2, name="later")])
     assert trainable_summary(waiting).not_built == ("later",)
     assert "not built yet: later" in str(trainable_summary(waiting))
+
+
+def test_what_was_frozen_is_told():
+    inputs = KERAS.Input((3,))
+    hidden = layers.BatchNormalization(name="bn")(layers.Dense(3, name="stem")(inputs))
+    model = KERAS.Model(inputs, layers.Dense(1, name="head")(hidden))
+    report = freeze(model, exclude="head")
+    assert str(report) == "froze 2 layers, 4 of 6 weights"
+    assert repr(report) == f"<FreezeReport: {report}>"
+    assert (report.layers, report.waiting) == (("stem", "bn"), ())
+    assert report.weights == ("stem/kernel", "stem/bias", "bn/gamma", "bn/beta")
+    assert str(freeze(model, "stem")) == "froze 0 layers, 0 of 6 weights"  # it was
+    report = unfreeze(model, "stem")
+    assert (str(report), report.weights) == ("unfroze 1 layer, 2 of 6 weights", ("stem/kernel", "stem/bias"))
+    with frozen(model, "head") as report:
+        assert str(report) == "froze 1 layer, 2 of 6 weights"
+    assert str(freeze_up_to(model, "stem")) == "froze 1 layer, 2 of 6 weights"
+
+
+def test_what_waits_to_be_frozen_is_told():
+    model = KERAS.Sequential([layers.Dense(3, name="stem"), layers.Dense(1, name="head")])
+    report = freeze(model, "stem")
+    assert str(report) == "froze nothing yet, waits for 2 layers to be built"
+    assert report.waiting == ("stem", "head")
+    model.layers[0].build((None, 3))
+    assert str(freeze(model, "*")) == "froze 0 layers, 0 of 2 weights, waits for 1 layer to be built"

@@ -61,7 +61,7 @@ def read(
             opened.close()
         if isinstance(error, BadFileError):
             raise
-        raise BadFileError(f"it is no whole HDF5 file: {type(error).__name__}: {error}") from None
+        raise BadFileError(f"the HDF5 file is cut off or damaged ({type(error).__name__}: {error}).") from None
 
 
 def write_layers(path: str, groups: Mapping[str, Sequence[Entry]], version: str, backend: str) -> None:
