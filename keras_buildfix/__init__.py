@@ -19,6 +19,8 @@ Have ``build()`` run:
     ResetReport              what ``reset_built`` did
     skipped_builds           which builds are skipped, in a class, layer, model, module or package
     SkippedBuild             one of them
+    explain_layer            of one class: who marks its layers as built, on which Keras
+    LayerExplanation         what that found
     affected_layers          the built-ins whose subclasses break on a Keras
 
 Weights and files:
@@ -82,6 +84,8 @@ if TYPE_CHECKING:
     from keras_buildfix.casting import cast_inputs as cast_inputs
     from keras_buildfix.casting import compute_dtype as compute_dtype
     from keras_buildfix.casting import variable_dtype as variable_dtype
+    from keras_buildfix.explain import LayerExplanation as LayerExplanation
+    from keras_buildfix.explain import explain_layer as explain_layer
     from keras_buildfix.extra_weights import ExtraWeightsMixin as ExtraWeightsMixin
     from keras_buildfix.formats._bytes import BadFileError as BadFileError
     from keras_buildfix.freezing import freeze as freeze
@@ -138,6 +142,7 @@ _HOME = {
     "ExtraWeightsMixin": "extra_weights",
     "FreezeReport": "trainable_report",
     "KerasInfo": "info",
+    "LayerExplanation": "explain",
     "LayerTrainability": "trainable_report",
     "MixedPrecisionMixin": "precision",
     "PortableLayerMixin": "portable",
@@ -158,6 +163,7 @@ _HOME = {
     "deferred_build": "build",
     "diff_weights": "weight_diff",
     "dtype_policy_scope": "policies",
+    "explain_layer": "explain",
     "freeze": "freezing",
     "freeze_up_to": "freezing",
     "frozen": "freezing",

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
@@ -169,6 +170,21 @@ def is_mended(cls: type, *, by_install: bool = True) -> bool:
     return any(isinstance(vars(base).get("built"), DeferredBuilt) for base in bases)
 
 
+def was_deferred(cls: type) -> bool:
+    """Whether this very class was decorated, or has the mixin, though it is unchanged where nothing can go wrong."""
+    return _deferred.get(id(cls), _nothing)() is cls
+
+
+def _nothing() -> None:
+    return None
+
+
+#: By `id`, as a metaclass may have made its classes unhashable; each as long as the class lives.
+_deferred: dict[int, Callable[[], type | None]] = {}
+
+
 def _mend(cls: type) -> None:
+    key = id(cls)
+    _deferred[key] = weakref.ref(cls, lambda _: _deferred.pop(key, None))
     for name, value in repairs(cls).items():
         setattr(cls, name, value)

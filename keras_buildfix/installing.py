@@ -79,13 +79,18 @@ def installed() -> Iterator[None]:
         >>> with keras_buildfix.installed():
         ...     pass
     """
-    already = _hook in sys.meta_path
+    already = is_installed()
     try:
         install()
         yield
     finally:
         if not already:
             uninstall()
+
+
+def is_installed() -> bool:
+    """Whether ``install()`` is on."""
+    return _hook in sys.meta_path
 
 
 def _mend_loaded() -> None:

@@ -27,8 +27,9 @@ MODULES = sorted(m.name for m in pkgutil.walk_packages([str(PACKAGE)], "keras_bu
 FLOORS = [
     {"__main__"},
     {"cli", "plugins.pytest"},
-    {"cli_weights", "freezing"},
-    {"testing.building", "skipped", "installing", "affected", "weights", "sharing", "weight_diff"},
+    {"cli_weights", "freezing", "explain"},
+    {"skipped"},
+    {"testing.building", "installing", "affected", "weights", "sharing", "weight_diff"},
     {"compiled_models", "waiting_freezes"},
     {"traced_steps", "optimizer_owners"},
     {
@@ -57,7 +58,7 @@ FLOORS = [
         "own_function",
         "plain_shapes",
     },
-    {"casting", "_mixins", "_private_portable"},
+    {"casting", "_mixins", "_private_portable", "_modules"},
     {"_casts", "_wrapping"},
     {"_keras", "facts", "formats.safetensors", "formats.npz", "formats.hdf5", "formats.keras_zip"},
     {
@@ -73,7 +74,7 @@ FLOORS = [
         "weight_report",
     },
     {"formats._bytes"},
-    {"_entries", "_keywords"},
+    {"_entries", "_commands", "_screen", "_keywords"},
 ]
 
 

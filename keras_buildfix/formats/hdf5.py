@@ -92,7 +92,7 @@ def import_h5py() -> Any:
     try:
         import h5py
     except ModuleNotFoundError:
-        raise ModuleNotFoundError("HDF5 files (.h5, .keras) need h5py: `pip install keras-buildfix[files]`.") from None
+        raise ModuleNotFoundError("HDF5 files (.h5, .keras) need h5py: `pip install h5py`.") from None
     return h5py
 
 

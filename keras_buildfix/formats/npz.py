@@ -46,8 +46,10 @@ def read(file: IO[bytes]) -> dict[str, Entry]:
                 raise BadFileError(f"it has {name!r} twice.")
             entries[name] = _entry(archive, info, name, file)
         return entries
-    except (BadFileError, ModuleNotFoundError):  # numpy is not there
+    except BadFileError:
         raise
+    except ModuleNotFoundError:  # of numpy: the file may be whole
+        raise ModuleNotFoundError(".npz files need numpy: `pip install numpy`.", name="numpy") from None
     except Exception as error:  # zipfile and numpy raise all sorts on broken input
         raise BadFileError(f"the .npz is cut off or damaged ({type(error).__name__}: {error}).") from None
 
