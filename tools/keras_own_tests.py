@@ -26,6 +26,7 @@ In the processes that run the tests this file is the plugin of pytest that repla
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import shutil
 import subprocess
@@ -80,11 +81,19 @@ def replace_layers(keras: Any, *mixins: type) -> int:
     return len(by_class)
 
 
+def take_for_users(name: str) -> None:
+    """Gives a module of Keras's a name of its own: the classes that its functions define count as a user's then."""
+    module = importlib.import_module(name)
+    module.__name__ = name.rpartition(".")[2]
+    sys.modules[module.__name__] = module
+
+
 def pytest_configure(config: Any) -> None:
     """Sets the way up, before any test is imported."""
     config.addinivalue_line("markers", "requires_trainable_backend: Keras's own")
     import keras
 
+    take_for_users("keras.src.testing.test_case")
     way = os.environ[WAY]
     if way == "bare":
         replace_layers(keras)
