@@ -1,7 +1,7 @@
 """Deferred build: a subclass's ``build()`` runs, once, before first use, on every Keras.
 
 How it works, in one paragraph. Some built-ins set ``self.built = True`` at the end of their own
-``__init__``, and Keras then never calls ``build``. A class is mended by giving it a descriptor named
+``__init__``, and Keras then never calls ``build``. A class is fixed by giving it a descriptor named
 ``built`` that ignores just that one assignment, the built-in's own, and lets every other one through;
 the layer then stays unbuilt until Keras builds it as it builds any other layer. The value lives where
 it always did, in the instance's ``__dict__``. Nothing is wrapped: ``__init__``, ``build``, ``call``
@@ -33,7 +33,7 @@ def deferred_build(cls: Any = NOT_GIVEN) -> Any:
     """Gives a layer class its ``build()`` back, where the Keras at hand would skip it.
 
     Use as ``@deferred_build`` or ``@deferred_build()``, or call it on a class of somebody else's.
-    Subclasses of the class are mended with it.
+    Subclasses of the class are fixed with it.
 
     Args:
         cls: A subclass of ``keras.layers.Layer`` (of Keras 3, ``tf.keras`` or ``tf_keras``).
@@ -72,7 +72,7 @@ def deferred_build(cls: Any = NOT_GIVEN) -> Any:
             f"deferred_build: {cls.__module__}.{cls.__qualname__} is Keras's own class, and changing it would change "
             "Keras for everybody in this process. Subclass it; or call install(), which uninstall() takes back."
         )
-    _mend(cls)
+    _fix(cls)
     return cls
 
 
@@ -99,11 +99,11 @@ class DeferredBuildMixin:
         super().__init_subclass__(**kwargs)
         check_listed_first(cls, DeferredBuildMixin)
         if _keras.layer_base(cls) is not None:
-            _mend(cls)
+            _fix(cls)
 
 
 class DeferredBuilt:
-    """The attribute ``built`` of a mended class: ignores the mark set by a built-in's constructor."""
+    """The attribute ``built`` of a fixed class: ignores the mark set by a built-in's constructor."""
 
     def __get__(self, layer: Any, owner: type | None = None) -> Any:
         if layer is None:
@@ -124,7 +124,7 @@ class DeferredBuilt:
 
 
 def repairs(cls: type) -> dict[str, Any]:
-    """The attributes that `cls` needs to have its ``build`` run once; empty if it is sound or mended."""
+    """The attributes that `cls` needs to have its ``build`` run once; empty if it is sound or fixed."""
     found: dict[str, Any] = {}
     brings_build = "build" in vars(cls) if _keras.belongs_to_keras(cls) else _keras.build_owner(cls) is not None
     if brings_build and _keras.leaves_unbuilt(cls):
@@ -164,7 +164,7 @@ def _build_and_mark(cls: type) -> Callable[..., None]:
     return build_and_mark
 
 
-def is_mended(cls: type, *, by_install: bool = True) -> bool:
+def is_fixed(cls: type, *, by_install: bool = True) -> bool:
     """Whether builds of `cls` are deferred; without `by_install`, by the class itself or a user's base."""
     bases = cls.__mro__ if by_install else _keras.users_bases(cls)
     return any(isinstance(vars(base).get("built"), DeferredBuilt) for base in bases)
@@ -183,7 +183,7 @@ def _nothing() -> None:
 _deferred: dict[int, Callable[[], type | None]] = {}
 
 
-def _mend(cls: type) -> None:
+def _fix(cls: type) -> None:
     key = id(cls)
     _deferred[key] = weakref.ref(cls, lambda _: _deferred.pop(key, None))
     for name, value in repairs(cls).items():

@@ -8,7 +8,7 @@ from keras_buildfix import _keras
 from keras_buildfix._code import MARKS_BUILT, function_code, stores_built
 from keras_buildfix._modules import import_class
 from keras_buildfix.affected import affected_layers, release_spans
-from keras_buildfix.build import is_mended, repairs, was_deferred
+from keras_buildfix.build import is_fixed, repairs, was_deferred
 from keras_buildfix.info import keras_info
 from keras_buildfix.skipped import consequence, shown_file, skipping_builtin, skipping_elsewhere
 
@@ -122,7 +122,7 @@ def explain_layer(target: object) -> LayerExplanation:
         file=code.co_filename if code else "",
         line=code.co_firstlineno if code else 0,
         marked_by=_shown(marker) if marker is not None else "",
-        deferred=marker is not None and is_mended(cls),
+        deferred=marker is not None and is_fixed(cls),
         on_each=on_each,
         at_stake=consequence(cls) if marker is not None or any("never runs" in what for _, what in on_each) else "",
         adds={name: _WHY.get(name, "") for name in _added(cls)},

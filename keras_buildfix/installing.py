@@ -1,6 +1,6 @@
-"""``install()``: mend the built-ins themselves, for layer classes that nobody can edit.
+"""``install()``: fix the built-ins themselves, for layer classes that nobody can edit.
 
-The same mend as ``deferred_build``, given to each built-in that marks itself built, so that every
+The same fix as ``deferred_build``, given to each built-in that marks itself built, so that every
 subclass has it, those defined before the call included. An import hook does it for a Keras that is
 imported later. ``uninstall()`` takes all of it away again.
 """
@@ -25,7 +25,7 @@ _ABSENT = object()
 
 
 def install() -> None:
-    """Mends every affected built-in layer of each Keras in the process, and of one imported later.
+    """Fixes every affected built-in layer of each Keras in the process, and of one imported later.
 
     Imports no Keras. Calling it twice is calling it once. On a Keras that needs no repair it touches
     nothing; layers that exist already stay as they are.
@@ -50,7 +50,7 @@ def install() -> None:
     # Not under our lock: another thread that is importing Keras would wait for it in our hook.
     for package in _keras.PACKAGES:
         _wait_for_import(package)
-    _mend_loaded()
+    _fix_loaded()
 
 
 def uninstall() -> None:
@@ -93,7 +93,7 @@ def is_installed() -> bool:
     return _hook in sys.meta_path
 
 
-def _mend_loaded() -> None:
+def _fix_loaded() -> None:
     with _lock:
         if _hook not in sys.meta_path:  # uninstalled while a Keras was being imported
             return
@@ -129,7 +129,7 @@ def _is_imported_by_a_package(fullname: str) -> bool:
 
 
 class _Hook(importlib.abc.MetaPathFinder):
-    """Finds a Keras as Python would, and has its built-ins mended once it has been imported.
+    """Finds a Keras as Python would, and has its built-ins fixed once it has been imported.
 
     The same for a module of it that is imported later, as the legacy layers of ``tf.keras`` are on 3.3 to 3.9.
     """
@@ -167,7 +167,7 @@ class _Loader(importlib.abc.Loader):
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         self._loader.exec_module(module)
-        _mend_loaded()
+        _fix_loaded()
 
 
 _hook = _Hook()

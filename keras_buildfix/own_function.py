@@ -59,7 +59,7 @@ class TFFunctionMixin:
                 return
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Mends ``self.call = tf.function(self.call)``."""
+        """Fixes ``self.call = tf.function(self.call)``."""
         if name == "call" and _is_own_function(value) and _private.wraps_build(type(self)):
             value = _BoundFunction(self, value, value.python_function)
         super().__setattr__(name, value)

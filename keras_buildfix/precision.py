@@ -69,7 +69,7 @@ def mixed_precision_safe(call: Any = NOT_GIVEN) -> Any:
     if call is NOT_GIVEN:
         return mixed_precision_safe
     if isinstance(call, type):
-        _mend(_keras.layer_class(call, "mixed_precision_safe"))
+        _fix(_keras.layer_class(call, "mixed_precision_safe"))
         return call
     if not callable(call) or _keras.layer_base(type(call)) is not None:
         raise TypeError(
@@ -108,7 +108,7 @@ class MixedPrecisionMixin:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         check_listed_first(cls, MixedPrecisionMixin)
-        _mend(cls)
+        _fix(cls)
 
 
 def safe_call(layer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -146,7 +146,7 @@ def safe_call(layer: Any, *args: Any, **kwargs: Any) -> Any:
     return result if dtype is None else cast(result, dtype, _keras.layer_base(type(layer)))
 
 
-def _mend(cls: type) -> None:
+def _fix(cls: type) -> None:
     """Has the ``call`` of a class follow the rule, whether it defines or inherits it."""
     own = vars(cls).get("call")
     if own is not None:

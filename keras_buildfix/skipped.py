@@ -14,7 +14,7 @@ from keras_buildfix import _keras, _private, installing
 from keras_buildfix._code import attributes_stored, function_code, sees_to_built
 from keras_buildfix._modules import Progress, import_all, layer_classes
 from keras_buildfix.affected import affected_layers, release_spans
-from keras_buildfix.build import is_mended, was_deferred
+from keras_buildfix.build import is_fixed, was_deferred
 from keras_buildfix.info import keras_info
 
 #: So many modules or classes that can't be looked at are named in a message.
@@ -190,7 +190,7 @@ def _in_layers(layers: Iterable[Any], judge: Judge | None) -> Iterator[SkippedBu
             continue
         marker = skipping_builtin(cls)
         # Those that only `install()` fixes too: the layer may have been made before it.
-        fixed = is_mended(cls, by_install=False)
+        fixed = is_fixed(cls, by_install=False)
         if marker is not None and not fixed and layer.built and not _private.build_has_run(layer):
             yield _finding(cls, marker, _at_hand(cls), layer=layer.name)
 
@@ -213,7 +213,7 @@ def _judge(keras: str | None) -> Judge:
 
 def _judge_here(cls: type) -> list[tuple[type, str]]:
     marker = skipping_builtin(cls)
-    return [(marker, _at_hand(cls))] if marker is not None and not is_mended(cls) else []
+    return [(marker, _at_hand(cls))] if marker is not None and not is_fixed(cls) else []
 
 
 def _judge_all(cls: type) -> list[tuple[type, str]]:

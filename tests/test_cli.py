@@ -1,4 +1,4 @@
-"""The command: it runs programs mended, and answers questions."""
+"""The command: it runs programs after `install()`, and answers questions."""
 
 import gc
 import json
@@ -63,20 +63,20 @@ def run(project, *arguments, **env):
     )
 
 
-def test_a_script_runs_mended_with_its_arguments_and_errors(project):
+def test_a_script_runs_after_install_with_its_arguments_and_errors(project):
     done = run(project, "keras_buildfix", "run", "program.py", "--flag", "fail")
     assert done.stdout.splitlines() == ["__main__ ['--flag', 'fail'] False False"]
     assert done.returncode == 1
     assert "ValueError: the program's own error" in done.stderr
 
 
-def test_a_module_runs_mended(project):
+def test_a_module_runs_after_install(project):
     done = run(project, "keras_buildfix", "run", "-m", "program", "x", "-v")
     assert done.stdout.splitlines() == ["__main__ ['x', '-v'] False False"], done.stderr
     assert done.returncode == 0
 
 
-def test_a_test_run_of_somebody_elses_is_mended_by_environment_variable(project):
+def test_a_test_run_of_somebody_elses_is_fixed_by_environment_variable(project):
     done = run(project, "pytest", "-q", PYTEST_ADDOPTS="-p keras_buildfix.plugins.pytest -p no:cacheprovider")
     assert done.returncode == 0, done.stdout
     assert "1 passed" in done.stdout

@@ -65,7 +65,7 @@ class Quiet(BASE):
         return x
 
 
-def test_a_class_is_found_with_everything_one_needs_to_mend_it():
+def test_a_class_is_found_with_everything_one_needs_to_fix_it():
     found = skipped_builds(Scaled)
     if SOUND:
         assert found == []
@@ -109,14 +109,14 @@ def test_what_is_done_to_another_layer_is_not_taken_for_this_one():
     assert len(skipped_builds(BuildsAnother)) == (not SOUND)
 
 
-def test_a_mended_layer_that_is_marked_built_from_outside_is_not_found():
+def test_a_fixed_layer_that_is_marked_built_from_outside_is_not_found():
     layer = deferred_build(type("Marked", (Mixin, BASE), {}))(*ARGUMENTS)
     mark_built(layer)
     assert skipped_builds(layer) == []
 
 
-def test_what_is_mended_is_not_found():
-    assert skipped_builds(deferred_build(type("Mended", (Mixin, BASE), {}))) == []
+def test_what_is_fixed_is_not_found():
+    assert skipped_builds(deferred_build(type("Fixed", (Mixin, BASE), {}))) == []
     with installed():
         assert skipped_builds(Scaled) == []
 
@@ -313,7 +313,7 @@ def test_models_of_keras_are_public_and_so_judged():
     [
         (types.ModuleType("empty"), ValueError, "empty: there is no layer class in it .1 module., so nothing was"),
         ("json.decoder", ValueError, "json.decoder: there is no layer class in it"),
-        (test_what_is_mended_is_not_found, TypeError, "got the function"),
+        (test_what_is_fixed_is_not_found, TypeError, "got the function"),
         (int, TypeError, "got the class int"),
         (3.5, TypeError, "got 3.5 .a float."),
         ([1] * 99, TypeError, r"got \[1, 1, .*\.\.\. .a list.\."),

@@ -55,7 +55,7 @@ MUTANTS = [
         "test_build test_ways",
     ),
     Mutant(
-        "`install()` mends nothing",
+        "`install()` fixes nothing",
         "installing.py",
         'if _keras.marking_code(cls) is not None or "build" in vars(cls):',
         "if False:",
@@ -63,15 +63,15 @@ MUTANTS = [
         "test_ways",
     ),
     Mutant(
-        "the decorator mends nothing",
+        "the decorator fixes nothing",
         "build.py",
-        "    _mend(cls)\n    return cls",
+        "    _fix(cls)\n    return cls",
         "    return cls",
         "keras3.9-jax",
         "test_ways",
     ),
     Mutant(
-        "the mixin mends nothing", "build.py", " " * 12 + "_mend(cls)", " " * 12 + "pass", "keras3.9-jax", "test_ways"
+        "the mixin fixes nothing", "build.py", " " * 12 + "_fix(cls)", " " * 12 + "pass", "keras3.9-jax", "test_ways"
     ),
     Mutant(
         "a built-in's mark is let through",

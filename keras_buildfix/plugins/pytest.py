@@ -14,7 +14,7 @@ install()  # when the plugin is loaded: a conftest may import Keras and define l
 
 def pytest_report_header() -> str:
     """Says so at the top of the run."""
-    return "keras-buildfix: built-in layers are mended (install)"
+    return "keras-buildfix: built-in layers are fixed (install)"
 
 
 def pytest_unconfigure() -> None:
