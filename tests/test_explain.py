@@ -68,7 +68,7 @@ def test_what_is_not_known_of_a_private_class_is_said():
     for own in (type("Own", (private,), {}), type("Own", (private,), {"build": lambda self, shape: None})):
         what = dict(explain_layer(own).on_each)
         assert any(
-            said == f"not known: it is written on {private.__module__}.Base, a private class" for said in what.values()
+            said == f"not known: it subclasses {private.__module__}.Base, a private class" for said in what.values()
         )
         assert "build() runs once" not in what.values()
 

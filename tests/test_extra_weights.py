@@ -585,7 +585,7 @@ def test_what_the_load_of_a_quantized_built_in_asks_for_is_handed_to_it(name, fi
             np.testing.assert_array_equal(arrays(file)[key], value)
     elif len(written) < len(plain.weights):  # what plain Keras left out is missed, and nothing goes elsewhere
         before = [np.array(KERAS.ops.convert_to_numpy(variable)) for variable in fill_layer(loaded, 9).weights]
-        with pytest.raises(ValueError, match=r"expected \d variables|are filed under"):
+        with pytest.raises(ValueError, match=r"expected \d variables|are saved under"):
             loaded.load_own_variables(arrays(written))
         for variable, value in zip(loaded.weights, before):
             np.testing.assert_array_equal(KERAS.ops.convert_to_numpy(variable), value)

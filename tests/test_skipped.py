@@ -88,7 +88,7 @@ def test_a_class_is_found_with_everything_one_needs_to_fix_it():
 
 def test_a_silent_branch_is_told():
     for finding in skipped_builds(Branches):
-        assert finding.consequence.endswith("and call() asks for ready and takes another branch.")
+        assert finding.consequence.endswith("and call() checks for ready and takes another branch.")
     assert bool(skipped_builds(Branches)) is not SOUND
 
 
@@ -274,7 +274,7 @@ def test_a_path_is_as_good_as_a_name_and_leaves_no_trace_in_the_path_of_python(t
             skipped_builds(str(tmp_path))
         assert sys.path == before
         (tmp_path / "json.py").touch()
-        with pytest.raises(ImportError, match=r"has the import name json, which here is .*json.__init__.py: rename it"):
+        with pytest.raises(ImportError, match=r"name json, but Python finds .*json.__init__.py under it: rename it"):
             skipped_builds(str(tmp_path / "json.py"))
         (package / "broken.py").write_text("1 / 0")
         with pytest.raises(ImportError, match=r"path_library.broken can't be imported here: ZeroDivisionError"):
