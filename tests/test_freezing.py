@@ -1036,9 +1036,7 @@ def test_a_plain_module_is_frozen_with_the_layer_that_holds_it():
     assert stepped() == both
     freeze(model, "holder/dense")
     assert len(holder.trainable_weights) == 2
-    with pytest.raises(
-        ValueError, match="is a plain Scale, not a layer: it can only be frozen together with all that 'ho"
-    ):
+    with pytest.raises(ValueError, match="not a layer: it can only be frozen together with all that 'ho"):
         freeze(model, "holder/scale", exclude="head")
     unfreeze(model)
     freeze(model)
