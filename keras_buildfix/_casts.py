@@ -146,7 +146,7 @@ def _cast_dict(value: Any, dtype: str, base: Any, which: frozenset[str]) -> Any:
 def _rebuilt_sequence(value: Any, items: list[Any]) -> Any:
     if all(new is old for new, old in zip(items, value)):
         return value
-    cls = value.__class__  # a wrapper of TensorFlow's names here the type that it stands for
+    cls = value.__class__  # for a wrapper of TensorFlow, this is the type that it stands for
     return cls(*items) if hasattr(value, "_fields") else cls(items)
 
 
@@ -227,7 +227,7 @@ def _numpy_dtype(name: str) -> Any:
 
 
 def _keras_of(cls: type) -> Any:
-    """The Keras that a class of Keras's belongs to."""
+    """The Keras module that defines a class or one of its bases."""
     packages = (_keras.package_of(base.__module__) for base in cls.__mro__)
     return sys.modules[next(filter(None, packages))]
 

@@ -54,7 +54,7 @@ def in_plain_order(layer: Any, store: Any) -> Any:
 
 
 def _names_in(store: Any) -> set[str]:
-    """The names in a mapping, or in a store of Keras 3, which is no mapping and has no iterator."""
+    """The names in a mapping, or in a store of Keras 3, which is not a mapping and has no iterator."""
     return {name.decode() if isinstance(name, bytes) else str(name) for name in list(store.keys())}
 
 

@@ -30,7 +30,7 @@ _BUILT_OTHERWISE = frozenset({"InputLayer", "TensorFlowOpLayer", "ReloadedLayer"
 
 
 def package_of(module_name: str) -> str | None:
-    """The Keras package that a module lies in: ``keras``, ``tf_keras``, TensorFlow's copy, or None."""
+    """The Keras package of a module: ``keras``, ``tf_keras``, TensorFlow's copy, or None."""
     root = module_name.partition(".")[0]
     if root in PACKAGES:
         return root
@@ -52,7 +52,7 @@ def brings(cls: type, name: str) -> bool:
 
 
 def layer_base(cls: object) -> type | None:
-    """Keras's own ``Layer`` among the bases of `cls`; None for anything that is no layer class.
+    """Keras's own ``Layer`` among the bases of `cls`; None if `cls` is not a layer class.
 
     The last one counts: Keras 2's ``legacy_tf_layers.base.Layer`` is a ``Layer`` above the real one.
     """
@@ -214,7 +214,7 @@ def is_marked_by_builtin(layer: Any, frame: FrameType | None) -> bool:
     """Whether a built-in's constructor makes the assignment to ``built`` in which `frame` runs.
 
     It walks out of every ``__setattr__`` of Keras, the backend and the user, to the statement
-    ``self.built = True``, and from there out of Keras's helpers. If that ends in other code than such a
+    ``self.built = True``, and from there out of Keras's helpers. If it ends elsewhere than in such a
     constructor, the assignment is the user's and counts.
     """
     inits, helpers = _marking_code_above(type(layer))

@@ -306,7 +306,7 @@ def _asked(layer: Any, load: str, own: list[Any]) -> dict[str, Any]:
     """By key, the weight to which a built-in's load assigns the value under that key, unchanged."""
     with _private_state.without_count_check(layer):
         given = _given(layer, load, own, _Asked())
-    # A value that is no key did not come from the store, like the zeros of LoRA.
+    # A value that is not a key did not come from the store, like the zeros of LoRA.
     return {key: variable for variable, values in zip(own, given or ()) for key in values if isinstance(key, str)}
 
 

@@ -115,7 +115,7 @@ def own_variables(optimizer: Any) -> list[Any]:
 
 
 def known_variables(optimizer: Any, candidates: Sequence[Any]) -> list[Any]:
-    """The weights for which an optimizer was built, in its order; ``Elsewhere`` for one that is no candidate."""
+    """The weights for which an optimizer was built, in its order; ``Elsewhere`` for one that is not a candidate."""
     if hasattr(optimizer, _KNOWN):
         return list(getattr(optimizer, _KNOWN))
     by_key = {optimizer._var_key(variable): variable for variable in candidates}

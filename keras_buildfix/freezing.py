@@ -192,7 +192,7 @@ def frozen(
         >>> len(model.trainable_weights)
         4
 
-    Source: most GAN and fine-tuning code does this by hand, and on every Keras a compiled model then ignores it.
+    Source: most GAN and fine-tuning code does this by hand, and a compiled model ignores it on every Keras.
     """
     tree = weight_tree(_keras.layer_instance(layer, "frozen"))
     before = Trainability.of(tree.nodes())

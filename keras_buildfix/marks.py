@@ -139,7 +139,7 @@ class _Rebuild:
             self.tidying[id(layer)] = tidy
 
     def wait(self, tree: LayerNode) -> None:
-        """Waits for each layer that is to be built."""
+        """Waits for each layer that will be built."""
         for node in tree.nodes():
             if id(node.layer) not in self.hooked and (id(node.layer) in self.tidying or is_to_build(node.layer)):
                 self.hooked.add(id(node.layer))

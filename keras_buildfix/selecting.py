@@ -214,7 +214,7 @@ def _select_by_name(tree: LayerNode, names: dict[int, str], pattern: str | re.Pa
     """Adds the layers and weights that a pattern matches; returns whether there are any."""
     if isinstance(pattern, str):
         exact = pattern in names.values() or any("/".join(node.path) == pattern for node in tree.nodes())
-        # A name with `[` or `*` in it is no glob: it means itself.
+        # A name with `[` or `*` in it is not a glob: it means itself.
         matches: Callable[[str], Any] = pattern.__eq__ if exact else re.compile(fnmatch.translate(pattern)).match
     else:
         matches = pattern.search

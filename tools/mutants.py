@@ -81,7 +81,7 @@ MUTANTS = [
         "test_ways",
     ),
     Mutant(
-        "whoever marks, it is ignored: built twice",
+        "every mark is ignored, a user's too: built twice",
         "build.py",
         "_keras.is_marked_by_builtin(layer, sys._getframe(1))",
         "True",

@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 #: The Python of environments whose name has none.
 USUAL = "3.11"
-#: How many environments run at once: more than two cores, as each of them waits at times.
+#: How many environments run at once. Three keep two cores busy: each waits at times, for files or packages.
 AT_ONCE = 3
 #: The seconds of each environment in `run_tests.py all`, on 2 cores, three at once, already installed.
 RECORDED = ROOT / "tools" / "seconds.json"

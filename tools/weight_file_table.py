@@ -54,7 +54,9 @@ def page(cells: dict[str, dict[str, dict[str, list[str]]]], models: list[str]) -
     ]
     for form, by_writer in sorted(cells.items()):
         lines += ["", f"## `{form}`", ""]
-        if all(set(row) == {writer} for writer, row in by_writer.items()):  # our own files: no other reader, no table
+        if all(
+            set(row) == {writer} for writer, row in by_writer.items()
+        ):  # our files: `run_tests.py full` crosses them elsewhere
             read = sum(row[writer] == ["read"] * len(models) for writer, row in by_writer.items())
             lines += [f"{read} of {len(by_writer)} environments read all that they wrote. This package writes it, with"]
             lines += ["the same names and values everywhere."]
