@@ -56,7 +56,7 @@ def find_selected(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bo
     for at, part in enumerate(parts):
         if isinstance(part, (str, re.Pattern)):
             if not _select_by_name(tree, names, part, found):
-                found.unmatched[at] = nothing_called(tree, part)
+                found.unmatched[at] = nothing_called(tree, part, is_pattern=True)
             continue
         if _is_layer(part):
             if id(part) in node_of:
@@ -122,12 +122,13 @@ def part_of(tree: LayerNode, select: Select, exclude: Select | None, wanted_by: 
         TypeError: If `select` or `exclude` can't mean a layer or weight.
         ValueError: If a part of them matches nothing, if no weights are left, or if what is meant is not built yet.
     """
-    where = f"in {tree.layer.name!r} ({keras_info(tree.layer)}). Nothing was changed."
+    model = f"{tree.layer.name!r} ({keras_info(tree.layer)})"
+    where = f"in {model}. Nothing was changed."
     unbuilt = [node for node in tree.nodes() if is_to_build(node.layer)]
     if built and unbuilt:
         raise ValueError(
-            f"{wanted_by}: select= and exclude= are for what is built, and {unbuilt[-1].layer.name!r} is not {where} "
-            "Call it on data first."
+            f"{wanted_by}: select= and exclude= are for layers that are built, and the layer "
+            f"{unbuilt[-1].layer.name!r} of {model} is not built yet. Nothing was changed. Call it on data first."
         )
     chosen = find_selected(tree, select, wanted_by)
     left_out = find_excluded(tree, exclude, wanted_by)
@@ -135,7 +136,10 @@ def part_of(tree: LayerNode, select: Select, exclude: Select | None, wanted_by: 
         raise ValueError(f"{wanted_by}: {unmatched} {where}")
     for node in unbuilt:
         if id(node.layer) in chosen.layers - left_out.layers:
-            raise ValueError(f"{wanted_by}: {node.layer.name!r} has no weights yet {where} Call it on data first.")
+            raise ValueError(
+                f"{wanted_by}: the layer {node.layer.name!r} is selected and not built yet {where} "
+                "Call it on data first."
+            )
     ids = {
         id(variable)
         for node in tree.nodes()
@@ -159,22 +163,22 @@ def in_words(chosen: dict[int, str], left_out: dict[int, str]) -> str:
     return "; ".join((*chosen.values(), *(f"exclude: {why}" for why in left_out.values())))
 
 
-def nothing_called(tree: LayerNode, wanted: str | re.Pattern[str]) -> str:
-    """That there is no such name, and which come nearest."""
+def nothing_called(tree: LayerNode, wanted: str | re.Pattern[str], *, is_pattern: bool = False) -> str:
+    """That there is no such name, and which come nearest; `is_pattern`: it may also be a glob or an expression."""
     if isinstance(wanted, re.Pattern):
         return f"no layer or weight has a name that the regular expression {wanted.pattern!r} matches"
     names = [*("/".join(node.path) for node in tree.nodes() if node.path), *tree.names().values()]
     near = nearest_names([wanted], names).get(wanted, ())
     hints = [f"nearest: {', '.join(near)}"] if near else []
-    if is_regular_expression(wanted, names):
+    if is_pattern and _is_regular_expression(wanted, names):
         hints.append(f"text is a glob; a regular expression is re.compile({wanted!r})")
     return f"no layer or weight is called {wanted!r}" + (f" ({'; '.join(hints)})" if hints else "")
 
 
-def is_regular_expression(text: str, names: Iterable[str]) -> bool:
-    """Whether a text that is no name matches names if it is read as a regular expression."""
+def _is_regular_expression(text: str, names: Iterable[str]) -> bool:
+    """Whether a text is written as a regular expression, and matches names if it is read so."""
     try:
-        return any(re.search(text, name) for name in names)
+        return bool(re.search(r"[\^$\\+(|]|\.[*?]", text)) and any(re.search(text, name) for name in names)
     except re.error:
         return False
 
