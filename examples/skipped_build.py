@@ -9,12 +9,12 @@ run does it again. Exit code: 0 if it ran, 1 if it could not be installed, 130 a
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import time
-import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -100,38 +100,47 @@ def install(python):
     again = ", again, as it is not complete" if DEMO.exists() else ""
     print(f"No Keras is installed here. Installing {' and '.join(WANTED)} into {DEMO}{again}.", flush=True)
     print("About 640 MB, in a minute or two.", flush=True)
-    begun = told = time.monotonic()
     try:
-        venv.create(DEMO, with_pip=True, clear=True)
-    except (OSError, subprocess.CalledProcessError) as error:
+        if DEMO.exists():
+            shutil.rmtree(DEMO)
+        DEMO.mkdir()
+    except OSError as error:
         raise SystemExit(f"{DEMO} can't be made: {error}. Remove it and run this again.") from None
-    print(f"[{time.monotonic() - begun:3.0f} s] the environment is made, pip looks for the packages", flush=True)
-    log = DEMO / "pip.log"
-    command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--retries", "2", *WANTED, str(ROOT)]
+    begun = time.monotonic()
+    follow([sys.executable, "-m", "venv", str(DEMO)], begun)
+    # What is imported gets compiled then: compiling all of it takes as long as the rest.
+    options = ["--disable-pip-version-check", "--no-compile"]
+    os.environ.setdefault("PIP_RETRIES", "2")  # also for the pip that builds this package
+    follow([str(python), "-m", "pip", "install", *options, *WANTED, str(ROOT)], begun)
+
+
+def follow(command, begun):
+    """Runs a command, shows what is worth showing of what it says, and that it still runs; one line if it fails."""
+    log = DEMO / "install.log"
     with log.open("wb") as file:
-        pip = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
-    seen = 0
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
+    seen, told = 0, time.monotonic()
     try:
-        while pip.poll() is None:
+        while process.poll() is None:
             time.sleep(0.2)
             lines = log.read_text("utf-8", "replace").split("\n")[:-1]  # the last one is not whole yet
             for step in filter(None, map(shown, lines[seen:])):
-                print(f"[{time.monotonic() - begun:3.0f} s] {step}", flush=True)
                 told = time.monotonic()
+                print(f"[{told - begun:3.0f} s] {step}", flush=True)
             seen = len(lines)
             if time.monotonic() - told > 10:
                 told = time.monotonic()
                 print(f"[{told - begun:3.0f} s] still installing", flush=True)
     finally:
-        if pip.poll() is None:
-            pip.terminate()
-            pip.wait()
-    if pip.returncode:
-        errors = [line for line in log.read_text("utf-8", "replace").splitlines() if line.startswith("ERROR: ")]
-        reason = errors[-1][len("ERROR: ") :] if errors else f"pip ended with {pip.returncode}"
-        raise SystemExit(
-            f"The install failed: {reason.rstrip('.')}. Is there a network? Then run it again. What pip said: {log}"
-        )
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+    if process.returncode:
+        said = log.read_text("utf-8", "replace")
+        errors = [line.partition("ERROR: ")[2] for line in said.splitlines() if "ERROR: " in line]
+        reason = (errors or [textwrap.shorten(said, 400)])[-1].rstrip(".")
+        advice = "Is there a network? Then run it again." if errors else ""
+        raise SystemExit(f"The install failed: {reason}. {advice} All that was said: {log}")
 
 
 def shown(line):

@@ -48,7 +48,9 @@ class Parser(argparse.ArgumentParser):
             known = ", ".join(self.commands)
             message = f"there is no command {choice[1]!r}{near}. Commands: {known}"
         elif unknown:
+            having = [f"`{parser.prog}`" for parser in self.walk() if unknown[1] in parser.options]
             near = _nearest(unknown[1], [name for parser in self.walk() for name in parser.options])
+            near = f" ({', '.join(having)} has it)" if having else near
             message = f"there is no option {unknown[1]!r} here{near}. `{self.prog} COMMAND --help` lists the options"
         elif "required" in message:
             message = f"{message}; `{self.prog} --help` shows an example"

@@ -269,16 +269,16 @@ def users_bases(cls: type) -> Iterator[type]:
 
 
 def written_bases(cls: type) -> list[type]:
-    """Keras's classes that stand in a ``class`` statement of the users' above `cls`, nearest first."""
+    """Keras's layer classes that stand in a ``class`` statement of the users' above `cls`, nearest first."""
     written = {id(base) for above in cls.__mro__ if not belongs_to_keras(above) for base in above.__bases__}
-    return [base for base in cls.__mro__ if id(base) in written and belongs_to_keras(base)]
+    return [base for base in cls.__mro__ if id(base) in written and belongs_to_keras(base) and layer_base(base)]
 
 
 def public_name(builtin: type) -> str | None:
-    """The name of a built-in in its ``keras.layers``; None for a class that is not meant to be subclassed."""
-    package = package_of(builtin.__module__)
-    layers = getattr(sys.modules.get(package or ""), "layers", None)
-    names = [name for name, value in list(vars(layers).items()) if value is builtin] if layers is not None else []
+    """The name of a built-in in ``keras.layers`` or ``keras``; None for a class that is not meant to be subclassed."""
+    module = sys.modules.get(package_of(builtin.__module__) or "")
+    spaces = [vars(space) for space in (getattr(module, "layers", None), module) if space is not None]
+    names = [name for space in spaces for name, value in list(space.items()) if value is builtin]
     return builtin.__name__ if builtin.__name__ in names else min(names, default=None)
 
 

@@ -40,8 +40,9 @@ def import_all(target: str | ModuleType, progress: Progress = None) -> tuple[lis
     folder = _place(target)[0] if isinstance(target, str) and _is_path(target) else None
     modules, failed = [top], list[str]()
     number = _count_files(top)
-    with _looked_in(folder):
-        for found in pkgutil.walk_packages(getattr(top, "__path__", ()), f"{top.__name__}.", onerror=lambda _: None):
+
+    def import_below(package: ModuleType) -> None:
+        for found in pkgutil.iter_modules(getattr(package, "__path__", ()), f"{package.__name__}."):
             if found.name.rpartition(".")[2] == "__main__":
                 continue  # a program, not a place for classes
             if progress is not None:
@@ -50,6 +51,11 @@ def import_all(target: str | ModuleType, progress: Progress = None) -> tuple[lis
                 modules.append(importlib.import_module(found.name))
             except (Exception, SystemExit) as error:
                 failed.append(f"{found.name} ({type(error).__name__}: {error})")
+            else:
+                import_below(modules[-1])
+
+    with _looked_in(folder):
+        import_below(top)
     return modules, failed
 
 

@@ -19,7 +19,6 @@ _TABLES = {
     "locked_state": facts.LOCKED_STATE,
     "built_twice": facts.BUILT_TWICE,
 }
-SYMPTOMS: tuple[Symptom, ...] = ("skipped_build", "locked_state", "built_twice")
 
 
 def affected_layers(version: str | None = None, *, symptom: Symptom = "skipped_build") -> tuple[str, ...]:

@@ -131,17 +131,18 @@ def explain_layer(target: object) -> LayerExplanation:
 
 def _on(cls: type, version: str) -> str:
     """What happens to a class without ``deferred_build`` on a Keras that was measured."""
-    written = [_keras.public_name(base) for base in _keras.written_bases(cls)]
-    if _keras.build_owner(cls) is None:
-        locked = affected_layers(version, symptom="locked_state")
-        if by := next((name for name in written if name in locked), None):
-            return f"has no build() of its own; {by} refuses weights and layers that its __init__ makes"
-        return "has no build() of its own, and nothing is refused"
     marker = skipping_elsewhere(cls, version)
     if marker is not None:
         return f"build() never runs: {_shown(marker)} marks the layer as built"
+    written = [_keras.public_name(base) for base in _keras.written_bases(cls)]
+    own = _keras.build_owner(cls) is not None
+    locked = () if own else affected_layers(version, symptom="locked_state")
+    if by := next((name for name in written if name in locked), None):
+        return f"has no build() of its own; {by} refuses weights and layers that its __init__ makes"
     if not all(written):
         return f"not known: it is written on {_shown(_keras.written_bases(cls)[written.index(None)])}, a private class"
+    if not own:
+        return "has no build() of its own, and nothing is refused"
     return "build() runs again at the first call after layer.build(shape)" if _may_run_twice(cls, version) else _RUNS
 
 

@@ -279,7 +279,7 @@ def _not_judged(classes: Iterable[type]) -> str:
     unclear = [
         f"{_name(cls)} (on {_name(base)})"
         for cls in classes
-        if _keras.build_owner(cls) is not None and not _keras.is_model_class(cls)
+        if _keras.build_owner(cls) is not None
         for base in _keras.written_bases(cls)
         if _keras.public_name(base) is None and not _was_deferred(cls, base)
     ]

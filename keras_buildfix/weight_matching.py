@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keras_buildfix._entries import Entries, Entry
-from keras_buildfix.weight_names import LayerNode, counted, kind_of, own_name, weight_tree
+from keras_buildfix.weight_names import PLACE_NAME, LayerNode, counted, kind_of, own_name, weight_tree
 
 Parts = tuple[str, ...]
 
@@ -245,7 +245,7 @@ class _Descent:
                 self.match.pair(own[known], entry)
             else:
                 rest[name] = entry
-        unnamed = [variable for name, variable in node.own if counted(name)[0] == "variable"]
+        unnamed = [v for name, v in node.own if counted(name)[0] == "variable" or hasattr(v, PLACE_NAME)]
         nameless = sorted((name for name in rest if re.fullmatch(r"[Vv]ariable(_\d+)?", name)), key=_number)
         if len(unnamed) == len(nameless):
             for name, variable in zip(nameless, unnamed):

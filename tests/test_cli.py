@@ -8,12 +8,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+import typing
 
 import pytest
 from conftest import INFO
 
 import keras_buildfix
-from keras_buildfix import KerasInfo, affected_layers, cli, info
+from keras_buildfix import KerasInfo, affected, affected_layers, cli, info
 from keras_buildfix.cli import main
 
 LAYER = f"""
@@ -201,13 +202,14 @@ def test_mistakes_get_one_line(arguments, said, capsys):
         (["skiped"], "keras-buildfix: there is no command 'skiped' (nearest: skipped). Commands: info, run, "),
         (["weights", "shwo"], "keras-buildfix weights: there is no command 'shwo' (nearest: show). Commands: show, "),
         (["info", "--jsn"], "keras-buildfix: there is no option '--jsn' here (nearest: --json)."),
+        (["info", "--all"], "keras-buildfix: there is no option '--all' here (`keras-buildfix skipped` has it)."),
         (
             ["skipped"],
             "keras-buildfix skipped: the following arguments are required: package; `keras-",
         ),
         (["affected", "--symptom", "x"], "keras-buildfix affected: argument --symptom: invalid choice: 'x'"),
     ],
-    ids=["command", "inner command", "option", "nothing", "choice"],
+    ids=["command", "inner command", "option", "another's option", "nothing", "choice"],
 )
 def test_wrong_words_get_one_line_with_the_nearest(arguments, said, capsys):
     with pytest.raises(SystemExit) as stopped:
@@ -229,6 +231,7 @@ def test_every_command_has_a_description_an_example_that_parses_and_exit_codes()
     parser = cli._parser()
     commands = [each for each in parser.walk() if each is not parser]
     assert len(commands) == 9
+    assert parser.commands["affected"].options["--symptom"] == typing.get_args(affected.Symptom)
     for command in commands:
         text = command.format_help()
         assert command.description.endswith("."), command.prog

@@ -63,6 +63,16 @@ def test_what_the_code_of_a_class_leads_to_is_told():
     assert lazy.at_stake == ""
 
 
+def test_what_is_not_known_of_a_private_class_is_said():
+    private = type("Base", (layers.Dropout,), {"__module__": layers.Dropout.__module__})
+    for own in (type("Own", (private,), {}), type("Own", (private,), {"build": lambda self, shape: None})):
+        what = dict(explain_layer(own).on_each)
+        assert any(
+            said == f"not known: it is written on {private.__module__}.Base, a private class" for said in what.values()
+        )
+        assert "build() runs once" not in what.values()
+
+
 @pytest.mark.parametrize("fix", ["decorated", "mixed"])
 def test_what_was_added_to_a_class_is_told_and_that_it_builds(fix):
     bases = (Scale, layers.Reshape) if fix == "decorated" else (DeferredBuildMixin, Scale, layers.Reshape)

@@ -1,5 +1,6 @@
 """run_tests.py and the demo: what they say, what they take, and how they end. On few environments: no Keras is used."""
 
+import importlib.util
 import json
 import os
 import re
@@ -265,30 +266,47 @@ def test_ctrl_c_ends_everything_that_was_started(start, tmp_path, number):
     assert file.stat().st_size == size
 
 
-def test_the_demo_tells_in_a_line_that_there_is_no_network_and_starts_anew_what_was_cut_off(tmp_path):
-    code = f"""
-import importlib.util, pathlib, sys
-spec = importlib.util.spec_from_file_location("demo", {str(ROOT / "examples" / "skipped_build.py")!r})
-demo = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(demo)
-importlib.util.find_spec = lambda name: None
-demo.DEMO = pathlib.Path("demo").resolve()
-demo.prepare()
+#: What pip says without a network, shortened.
+PIP_SAYS = """
+import sys, time
+print("  WARNING: Retrying (Retry(total=1)) after connection broken", flush=True)
+time.sleep(0.5)
+print("  ERROR: No matching distribution found for hatchling")
+sys.exit(1)
 """
-    (tmp_path / "demo").mkdir()
-    (tmp_path / "demo" / "half").touch()
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
-    env.update(PIP_CONFIG_FILE=os.devnull, PIP_INDEX_URL="http://127.0.0.1:9/simple")
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 1
-    first = done.stdout.splitlines()[0]
+
+
+@pytest.fixture
+def demo(tmp_path, monkeypatch):
+    """The demo as a module, on a machine without Keras, with its folder elsewhere and a pip without a network."""
+    spec = importlib.util.spec_from_file_location("demo", ROOT / "examples" / "skipped_build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    follow = module.follow
+    monkeypatch.setattr(module, "DEMO", tmp_path / "demo")
+    monkeypatch.setattr(module, "follow", lambda command, begun: follow([sys.executable, "-c", PIP_SAYS], begun))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    return module
+
+
+def test_the_demo_tells_in_a_line_that_there_is_no_network_and_starts_anew_what_was_cut_off(demo, capsys):
+    demo.DEMO.mkdir()
+    (demo.DEMO / "half").touch()
+    with pytest.raises(SystemExit) as raised:
+        demo.prepare()
+    printed = capsys.readouterr().out
+    first = printed.splitlines()[0]
     assert first.startswith("No Keras is installed here. Installing keras~=3.9.2 and jax>=0.4.30,<0.6.1 into ")
     assert first.endswith(", again, as it is not complete.")
-    assert "The network does not answer, pip tries again" in done.stdout
-    (said,) = done.stderr.splitlines()
-    assert said.startswith("The install failed: ")
-    assert "Is there a network?" in said
-    assert not (tmp_path / "demo" / "half").exists()
-    assert not (tmp_path / "demo" / "ready").exists()
+    assert "The network does not answer, pip tries again" in printed
+    said = str(raised.value)  # Python prints it on stderr and ends with 1
+    assert said.startswith("The install failed: No matching distribution found for hatchling. Is there a network? ")
+    assert "\n" not in said
+    assert [path.name for path in demo.DEMO.iterdir()] == ["install.log"]
+
+
+def test_the_demo_says_which_python_it_needs(demo, monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 14, 0))
+    with pytest.raises(SystemExit, match=r"needs Python 3.9 to 3.13; this is 3.14. Run it with one of those."):
+        demo.prepare()
+    assert not demo.DEMO.exists()

@@ -284,6 +284,30 @@ def test_a_path_is_as_good_as_a_name_and_leaves_no_trace_in_the_path_of_python(t
             del sys.modules[name]
 
 
+def test_modules_that_end_the_program_do_not_end_the_search(tmp_path, monkeypatch):
+    package = tmp_path / "quitting_library"
+    for inner in ("early", "late"):
+        (package / inner).mkdir(parents=True)
+        (package / inner / "__init__.py").write_text("raise SystemExit('bye')" if inner == "early" else "")
+    (package / "__init__.py").touch()
+    (package / "late" / "own.py").write_text(f"from {INFO.package} import layers\nclass Own(layers.Layer): pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        with pytest.warns(UserWarning, match=r"1 of 4 modules .* quitting_library.early \(SystemExit: bye\)"):
+            assert skipped_builds("quitting_library") == []
+    finally:
+        for name in [name for name in sys.modules if name.startswith("quitting_library")]:
+            del sys.modules[name]
+
+
+def test_models_of_keras_are_public_and_so_judged():
+    class Own(KERAS.Model):
+        def build(self, input_shape):
+            self.ready = True
+
+    assert skipped_builds(Own, keras="3.9") == []
+
+
 @pytest.mark.parametrize(
     ("target", "error", "said"),
     [

@@ -419,13 +419,13 @@ def test_the_state_of_an_optimizer_in_a_file_is_no_difference_to_the_model(tmp_p
         assert (found.equal, found.left_out) == (4, besides)
 
 
-def test_the_command_in_the_readme_works(tmp_path, monkeypatch, capsys):
+def test_the_command_in_the_documents_works(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     model, _ = weight_zoo.make(KERAS, "cnn")
     assert write(model, "old.keras", ".keras")
     save_weights(model, "new.safetensors")
-    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
-    (line,) = re.findall(r"^keras-buildfix (weights diff .*)$", readme, re.MULTILINE)
+    page = (Path(__file__).resolve().parents[1] / "docs" / "weights.md").read_text("utf-8")
+    (line,) = re.findall(r"^keras-buildfix (weights diff .*)$", page, re.MULTILINE)
     assert main(line.split()) == 0
     assert capsys.readouterr().out.startswith(f"0 different, {len(model.weights)} equal\n")
 
