@@ -811,10 +811,10 @@ def test_another_model_is_not_called_ambiguous():
     ("wrong", "shown"),
     [
         (3, "3 (an int)"),
-        (None, "None (a NoneType)"),
+        (None, "None"),
         (np.ones((30, 30)), "array([[1., 1., 1., 1., 1., 1., 1., 1., 1., 1., 1., 1., 1... (a numpy.ndarray)"),
         ("x" * 70, f"'{'x' * 56}... (a str)"),
-        (object, "the class builtins.object"),
+        (object, "the class object"),
     ],
     ids=["int", "none", "array", "text", "class"],
 )
