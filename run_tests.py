@@ -1,134 +1,312 @@
-"""The tests, on a machine with only Python and pip.
+"""Runs the tests, on a machine with only Python (3.10 or newer) and pip.
 
     python run_tests.py            the quick slice: five environments
     python run_tests.py all        lint, types and every environment of the matrix: what CI runs
     python run_tests.py full       the same, each environment with every combination: before a release
-    python run_tests.py NAME ...   these environments of tox.ini
+    python run_tests.py NAME ...   these environments; --list shows their names
+
+What stands behind -- goes to pytest: python run_tests.py keras3.6-jax -- tests/test_build.py -k mixin
 
 With ``all``, what is the same on several environments is spread over them (tests/bands.py). With ``full``
 it is not, and each environment of the matrix then reads the files of weights that all of them wrote.
-tox and uv are put into .tox/.runner. Prints a line for each environment with its share of the time and
-what each test file took, and fails if an environment failed, ran no test, or left no report.
+tox and uv are put into .tox/.runner. Exit code: 0 if all passed, 1 if something failed, 2 if what was asked
+for can't be run here, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
-import venv
-import xml.etree.ElementTree as ElementTree
-from collections import Counter
-from collections.abc import Iterable
+import textwrap
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "tools"))
+import planning  # noqa: E402
+import reporting  # noqa: E402
+from planning import any_of, spoken, together  # noqa: E402
+
 RUNNER = ROOT / ".tox" / ".runner"
 REPORTS = ROOT / ".tox" / "reports"
 FILES = ROOT / ".tox" / "weight_files"
+TOOLS = ["tox>=4.29", "tox-uv>=1.20"]
 #: Reads what all environments wrote, once they have.
 SECOND_PASS = "tests/test_weight_files.py::test_it_is_read_whoever_wrote_it"
-#: So many test files are shown, those that take longest.
-SHOWN = 12
-#: Environments that run tools, not tests.
-NO_TESTS = ("lint",)
+#: Those that run on the source as it lies here, without the wheel.
+ON_SOURCE = ("lint", "types")
+#: So often, in seconds, it is told how far the tests are; all of them in a log less often.
+TOLD_EVERY = 20
+TOLD_EVERY_IN_CI = 60
+#: A process that was told to stop is killed after so many seconds.
+PATIENCE = 5
 
 
-def main(wanted: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """Runs the environments and prints what came of them; the exit code."""
-    tox = [str(installed_tox()), "-m", "tox", "-c", str(ROOT / "tox.ini")]
-    full = wanted == ["full"]
+    words, posargs = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
+    options = _parser().parse_args(words)
+    if options.list:
+        print(planning.listing())
+        return 0
+    for number in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, number):
+            signal.signal(getattr(signal, number), _stop)
+    try:
+        return _run(options.names, posargs)
+    except (ValueError, ChildProcessError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stopped:
+        print("\nStopped: everything that was started has ended. Run it again to start anew.", flush=True)
+        return 128 + int((stopped.args or (signal.SIGINT,))[0])
 
-    def labelled(*label: str) -> list[str]:
-        return subprocess.check_output([*tox, "list", "--no-desc", *label], text=True, cwd=ROOT).split()
 
-    names = wanted or labelled("-d")
-    if full or wanted == ["all"]:
-        names = labelled("-m", "lint", "matrix", "downstream")
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "run_tests.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="an environment, or `all`, or `full`")
+    parser.add_argument("--list", action="store_true", help="show the names of all environments")
+    return parser
+
+
+def _stop(number: int, frame: object) -> None:
+    raise KeyboardInterrupt(number)
+
+
+def _run(words: list[str], posargs: list[str]) -> int:
+    names, full = planning.chosen(words), "full" in words
+    if full or "all" in words:
         os.environ["KERAS_BUILDFIX_FULL" if full else "KERAS_BUILDFIX_READ"] = "1" if full else "nightly"
+    here = planning.interpreters(planning.search_path())
+    plan = {name: planning.python_for(name, here) for name in names}
+    _say_plan(plan, here, full)
+    tox = [str(installed_tox()), "-m", "tox", "run", "-c", str(ROOT / "tox.ini"), "--colored", "no"]
+    _fetch_pythons(plan)
+    left_out = [name for name, python in plan.items() if python is None]
+    if left_out and (len(left_out) == len(plan) or not {*words} <= {*planning.ALL}):
+        raise ValueError("Nothing was run: leave these out, or install a Python that they need.")
     for folder in (REPORTS, FILES):
         shutil.rmtree(folder, ignore_errors=True)
-    failed = summary(names, run(tox, names, REPORTS), REPORTS)
+    wheel = _built_wheel()
+    ready = {name: python for name, python in plan.items() if python is not None}
+    quiet = {*words} & {*planning.ALL} and not sys.stdout.isatty()
+    run = Run(tox, ready, REPORTS, planning.seconds(ready, full), TOLD_EVERY_IN_CI if quiet else TOLD_EVERY)
+    failed = run.all(wheel, posargs)
     if full:
         os.environ["KERAS_BUILDFIX_READ"] = "all"
         print("\nEach environment reads what all of them wrote:")
-        matrix, reports = labelled("-m", "matrix"), REPORTS / "second"
-        failed |= summary(matrix, run(tox, matrix, reports, "--skip-pkg-install", "--", SECOND_PASS), reports)
+        matrix = {name: python for name, python in ready.items() if name in planning.labels()["matrix"]}
+        second = Run(tox, matrix, REPORTS / "second", dict.fromkeys(matrix, 60.0), TOLD_EVERY_IN_CI)
+        failed |= second.all(None, [SECOND_PASS])
+    if left_out:
+        print(f"{len(left_out)} left out for want of a Python: {', '.join(left_out)}")
     return failed
 
 
-def run(tox: list[str], names: list[str], reports: Path, *more: str) -> int:
-    """Runs environments, three at a time: on two cores, each waits for processes, files and packages a while."""
-    command = [*tox, "run-parallel", "-p", "3", "--parallel-no-spinner", "-e", ",".join(names), *more]
-    environment = {**os.environ, "PATH": path_with_pyenv(), "KERAS_BUILDFIX_REPORTS": str(reports)}
-    return subprocess.run(command, cwd=ROOT, env=environment).returncode
+def _say_plan(plan: dict[str, str | None], here: list[str], full: bool) -> None:
+    """Prints what will be run and about how long it takes."""
+    ready = [name for name, python in plan.items() if python]
+    each = planning.seconds(ready, full)
+    new = [name for name in ready if not (ROOT / ".tox" / name / "pyvenv.cfg").exists()]
+    print(f"Pythons here: {', '.join(here) or 'none that fits'}.")
+    if ready:
+        print(f"To run: {len(ready)} of {len(plan)}, {planning.AT_ONCE} at a time, in {spoken(together(each))}.")
+    if new:
+        size = f"{len(new)} are" if len(plan) > 1 else "It is"
+        print(f"{size} installed first, about 1 GB each, into .tox: a slow network takes longer.")
+    for name, python in plan.items():
+        own = planning.pythons_of(name)
+        if python is None:
+            print(f"  {name:30} needs Python {any_of(own)}, not here: uv will try to fetch {own[0]}")
+        elif len(plan) < 10 or python != own[0]:
+            print(f"  {name:30} on Python {python}, {spoken(each[name])}")
+    sys.stdout.flush()
 
 
 def installed_tox() -> Path:
-    """The Python of an environment with tox and tox-uv in it, made on the first run."""
-    python = RUNNER / ("Scripts" if os.name == "nt" else "bin") / "python"
-    if not python.exists():
-        venv.create(RUNNER, with_pip=True)
-    subprocess.run([str(python), "-m", "pip", "install", "-qq", "tox>=4.29", "tox-uv>=1.20"], check=True)
+    """The Python of an environment with tox and uv in it, made on the first run, or again if it was cut off."""
+    python, ready = _bin("python"), RUNNER / "ready"
+    if ready.exists() and ready.read_text() == str(TOOLS):
+        return python
+    if sys.version_info < (3, 10):
+        raise ChildProcessError("tox needs Python 3.10 or newer: run this with another Python.")
+    print("Installing tox and uv into .tox/.runner, in about a minute", flush=True)
+    making = [sys.executable, "-m", "venv", "--clear", str(RUNNER)]
+    pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *TOOLS]
+    for command in (making, pip):
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            said = textwrap.shorten(done.stdout, 400) if command is making else _last_line(done.stderr)
+            raise ChildProcessError(f"tox could not be installed: {said.rstrip('.')}. Is there a network?")
+    ready.write_text(str(TOOLS))
     return python
 
 
-def path_with_pyenv() -> str:
-    """PATH, and behind it the interpreters that pyenv has: those that tox is to find for the spot checks."""
-    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
-    return os.pathsep.join([os.environ.get("PATH", ""), *map(str, sorted(versions.glob("*/bin")))])
+def _bin(program: str) -> Path:
+    return RUNNER / ("Scripts" if os.name == "nt" else "bin") / program
 
 
-def summary(names: list[str], code: int, reports: Path) -> int:
-    """Prints a line for each environment and the totals; 1 if anything is not as it should be."""
-    total = dict.fromkeys(("passed", "failed", "skipped", "xfailed"), 0)
-    found = {name: counted(name, reports) for name in names if name not in NO_TESTS}
-    whole = sum(seconds for _, seconds in found.values()) or 1.0
-    print(f"\n{'environment':34}{'passed':>8}{'failed':>8}{'skipped':>9}{'xfailed':>9}{'seconds':>9}{'share':>8}")
-    for name, (counts, seconds) in found.items():
-        if counts is None:
-            print(f"{name:34}  no interpreter for it here, skipped")
-            continue
-        print(
-            f"{name:34}{counts['passed']:8}{counts['failed']:8}{counts['skipped']:9}{counts['xfailed']:9}"
-            f"{seconds:9.0f}{seconds / whole:8.1%}"
-        )
-        if counts["passed"] == 0:
-            print(f"{name}: ran no test")
-            code = code or 1
-        for key, value in counts.items():
-            total[key] += value
-    print(f"\n{'test file':34}{'seconds':>9}{'share':>8}")
-    for file, seconds in by_file(found, reports).most_common(SHOWN):
-        print(f"{file:34}{seconds:9.0f}{seconds / whole:8.1%}")
-    print(f"\n{total['passed']} passed, {total['failed']} failed, {total['skipped'] + total['xfailed']} skipped")
-    return 1 if code or total["failed"] or not total["passed"] else 0
+def _fetch_pythons(plan: dict[str, str | None]) -> None:
+    """Lets uv fetch the Pythons that environments lack, into .tox; says in a line if it can't."""
+    os.environ["UV_PYTHON_INSTALL_DIR"] = str(planning.FETCHED)
+    wanted = dict.fromkeys(planning.pythons_of(name)[0] for name, python in plan.items() if python is None)
+    for version in wanted:
+        print(f"Fetching Python {version}", flush=True)
+        command = [str(_bin("uv")), "python", "install", "--no-bin", version]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        except subprocess.TimeoutExpired:
+            done = subprocess.CompletedProcess(command, 1, "", "no answer for five minutes")
+        if done.returncode:
+            print(f"uv could not fetch Python {version}: {_last_line(done.stderr)}")
+            break  # the others come from the same place
+        for name, python in plan.items():
+            if python is None:
+                plan[name] = planning.python_for(name, [version])
+    for name in (name for name, python in plan.items() if python is None):
+        print(f"  {name:30} left out: it needs Python {any_of(planning.pythons_of(name))}", flush=True)
 
 
-def by_file(names: Iterable[str], reports: Path) -> Counter[str]:
-    """Seconds that each test file took, all environments together; what is not theirs is imports and set-up."""
-    seconds: Counter[str] = Counter()
-    for report in (reports / f"{name}.xml" for name in names):
-        if report.exists():
-            for case in ElementTree.parse(report).iter("testcase"):
-                seconds[case.get("classname", "").rpartition(".")[2]] += float(case.get("time", 0))
-    return seconds
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return next(
+        (line for line in reversed(lines) if "ERROR" in line), lines[-1] if lines else "no reason given"
+    ).strip()
 
 
-def counted(name: str, reports: Path) -> tuple[dict[str, int] | None, float]:
-    """What an environment's report says; None if it was not run for want of its Python."""
-    report = reports / f"{name}.xml"
-    if not report.exists():
-        ran = (ROOT / ".tox" / name / "pyvenv.cfg").exists()
-        return (dict.fromkeys(("passed", "failed", "skipped", "xfailed"), 0) if ran else None), 0.0
-    suite = next(ElementTree.parse(report).iter("testsuite"))
-    skips = [case.find("skipped") for case in suite.iter("testcase")]
-    xfailed = sum(skip is not None and skip.get("type") == "pytest.xfail" for skip in skips)
-    skipped = sum(skip is not None for skip in skips) - xfailed
-    failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
-    passed = int(suite.get("tests", 0)) - failed - skipped - xfailed
-    return {"passed": passed, "failed": failed, "skipped": skipped, "xfailed": xfailed}, float(suite.get("time", 0))
+def _built_wheel() -> Path:
+    command = [str(_bin("uv")), "build", "--wheel", "--python", sys.executable, "--out-dir", str(REPORTS), str(ROOT)]
+    links = os.environ.get("UV_FIND_LINKS", os.environ.get("PIP_FIND_LINKS"))
+    done = subprocess.run([*command, *(["--find-links", links] if links else [])], capture_output=True, text=True)
+    if done.returncode:
+        raise ChildProcessError(f"The package could not be built: {_last_line(done.stderr)}. Is there a network?")
+    return next(REPORTS.glob("*.whl"))
+
+
+class Run:
+    """Environments that run, some at a time, each as one process of tox that writes into a log."""
+
+    def __init__(
+        self, tox: list[str], pythons: dict[str, str], reports: Path, seconds: dict[str, float], every: float
+    ) -> None:
+        self.tox, self.pythons, self.reports, self.seconds, self.every = tox, pythons, reports, seconds, every
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.started: dict[str, float] = {}
+        self.took: dict[str, float] = {}
+        self.codes: dict[str, int] = {}
+        self.begun = time.monotonic()
+
+    def all(self, wheel: Path | None, posargs: list[str]) -> int:
+        """Runs them, the longest first, tells how far they are, and sums up; 1 if something is not as it should be."""
+        (self.reports / "logs").mkdir(parents=True, exist_ok=True)
+        waiting = sorted(self.pythons, key=lambda name: -self.seconds[name])
+        first = planning.first_of(waiting)
+        # What others wait for comes first of all.
+        waiting.sort(key=lambda name: not any(name in before for before in first.values()))
+        told = self.begun
+        try:
+            while waiting or self.running:
+                for name in waiting[:]:
+                    if len(self.running) < planning.AT_ONCE and {*first[name]} <= {*self.codes}:
+                        waiting.remove(name)
+                        self._start(name, wheel, posargs)
+                time.sleep(0.2)
+                for name in [name for name, process in self.running.items() if process.poll() is not None]:
+                    self._end(name)
+                if time.monotonic() - told >= self.every and self.running:
+                    told = time.monotonic()
+                    self._tell()
+        finally:
+            self._kill()
+        codes = {name: self.codes[name] for name in self.pythons}
+        return reporting.summary(codes, self.took, self.reports)
+
+    def _start(self, name: str, wheel: Path | None, posargs: list[str]) -> None:
+        package = [] if name in ON_SOURCE else ["--installpkg", str(wheel)] if wheel else ["--skip-pkg-install"]
+        command = [*self.tox, *package, "-e", name, *(["--", *posargs] if posargs else [])]
+        environment = {
+            **os.environ,
+            "PATH": planning.search_path(),
+            "KERAS_BUILDFIX_REPORTS": str(self.reports),
+            "KERAS_BUILDFIX_PROGRESS": str(self._file(name, "progress")),
+        }
+        if self.pythons[name] not in (planning.USUAL, planning.pythons_of(name)[0]):
+            environment["KERAS_BUILDFIX_PYTHON"] = self.pythons[name]
+        made = (ROOT / ".tox" / name / "pyvenv.cfg").exists()
+        self._say(f"{name} starts on Python {self.pythons[name]}{'' if made else ', is installed first'}")
+        self.started[name] = time.monotonic()
+        with self._file(name, "log").open("wb") as log:
+            self.running[name] = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that it ends with all its processes
+            )
+
+    def _file(self, name: str, kind: str) -> Path:
+        return self.reports / "logs" / f"{name}.{kind}"
+
+    def _end(self, name: str) -> None:
+        self.codes[name] = self.running.pop(name).returncode
+        self.took[name] = time.monotonic() - self.started[name]
+        outcome = reporting.outcome(name, self.codes[name], self.reports)
+        self._say(f"{name}: {outcome} in {self.took[name]:.0f} s")
+        if reporting.why_wrong(name, self.codes[name], reporting.counted(name, self.reports)):
+            log = self._file(name, "log")
+            print(f"{reporting.end_of(log)}\n    All of it: {log}", flush=True)
+
+    def _tell(self) -> None:
+        """A line on how far each running environment is, and how long the rest takes."""
+        parts, done = [], sum(self.seconds[name] for name in self.codes)
+        for name in self.running:
+            at = reporting.progress(self._file(name, "progress"))
+            failed = f" ({at[2]} failed)" if at and at[2] else ""
+            parts.append(f"{name} {at[0]} of {at[1]} tests{failed}" if at else f"{name}: no test yet")
+            done += self.seconds[name] * at[0] / (at[1] or 1) if at else 0
+        elapsed, undone = time.monotonic() - self.begun, 1 - done / sum(self.seconds.values())
+        # What was planned counts less the more is done: the first tests of an environment are no measure.
+        left = undone * (elapsed + undone * together(self.seconds))
+        count = f"{len(self.codes)} of {len(self.pythons)} environments done, "
+        self._say(f"{'; '.join(parts)}; {count if len(self.pythons) > 1 else ''}{spoken(left)} left")
+
+    def _say(self, text: str) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - self.begun), 60)
+        print(f"[{minutes:2}:{seconds:02}] {text}", flush=True)
+
+    def _kill(self) -> None:
+        """Ends what still runs, with all its processes: with a signal that they can act on, then without."""
+        if not self.running:
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C must not leave them behind
+            signal.signal(number, signal.SIG_IGN)
+        for process in self.running.values():
+            _signal(process, "SIGINT")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            until = time.monotonic() + PATIENCE
+            for process in self.running.values():
+                process.wait(max(0.1, until - time.monotonic()))
+        for process in self.running.values():
+            _signal(process, "SIGKILL")
+            process.wait()
+
+
+def _signal(process: subprocess.Popen[bytes], name: str) -> None:
+    """Sends a signal to a process and all that it started; where there are no process groups, ends it alone."""
+    if not hasattr(os, "killpg"):
+        process.kill()
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, getattr(signal, name))
 
 
 if __name__ == "__main__":

@@ -1,27 +1,35 @@
-"""A layer whose build() is skipped, and the one line that brings it back, on the Keras that is here.
+"""A layer whose build() is skipped, and the one line that makes it run, on the Keras that is installed here.
 
     python examples/skipped_build.py
 
-Needs nothing but Python and pip: without a Keras it puts a light one (Keras 3.9 on JAX, where most
-built-ins are affected) into the folder .demo beside this checkout, and runs there.
+Needs nothing but Python and pip. Where no Keras is installed, it installs a light one into the folder .demo of
+this checkout, Keras 3.9 on JAX, where most built-ins are affected, and runs there. If that was cut off, the next
+run does it again. Exit code: 0 if it ran, 1 if it could not be installed, 130 after Ctrl-C.
 """
 
 import importlib.util
 import os
+import shutil
+import signal
 import subprocess
 import sys
-import venv
+import textwrap
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / ".demo"
+#: What is put there. A jax that `fit` of Keras 3.9 can use; jax has no wheels for it before and after these Pythons.
+WANTED = ["keras~=3.9.2", "jax>=0.4.30,<0.6.1"]
+PYTHONS = ((3, 9), (3, 13))
 
 
 def main():
-    """Prints the weights of three layers, plain and mended."""
+    """Prints how many weights three layers have, plain and with the decorator, and why."""
     sys.path.insert(0, str(ROOT))
     from keras_buildfix import deferred_build, keras_info, skipped_builds
 
+    print(f"Importing {keras_info()}", flush=True)
     keras = __import__(keras_info().package)
     info = keras_info(keras)
     layers = keras.layers
@@ -47,39 +55,113 @@ def main():
             return f"{type(error).__name__}"
         return str(len(model.weights))
 
-    print(f"\nWeights of Sequential([Input, layer]), one is right, on {info}:\n")
+    print(f"\nEach of these layers makes one weight in its build(). How many weights a model of it has on {info}:\n")
     print(f"{'layer':24}{'plain Keras':>16}{'@deferred_build':>18}")
-    broken = []
+    findings = []
     for base, args in ((layers.MaxPooling2D, (2,)), (layers.Softmax, ()), (layers.Reshape, ((64, 3),))):
-        plain, mended = subclass(base), deferred_build(subclass(base))
-        print(f"{plain.__name__:24}{weights(plain, *args):>16}{weights(mended, *args):>18}")
-        broken += skipped_builds(plain)
-    print()
-    for finding in broken:
-        print(finding)
-    if not broken:
+        plain, fixed = subclass(base), deferred_build(subclass(base))
+        print(f"{plain.__name__:24}{weights(plain, *args):>16}{weights(fixed, *args):>18}")
+        findings += skipped_builds(plain)
+    print("\n1 is right. 0 or an error means that build() never ran.\n")
+    for finding in findings:
+        print(textwrap.fill(str(finding), 100, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False))
+    if not findings:
         print("This Keras skips none of these builds; keras-buildfix leaves the classes as they are.")
+    print("\nFor your own layer, add the import and one line above the class:\n")
+    print("    from keras_buildfix import deferred_build\n")
+    print(f"    @deferred_build\n    class YourLayer({info.package}.layers.MaxPooling2D):\n        ...", flush=True)
 
 
 def prepare():
-    """Sees to it that there is a Keras: the one that is here, or a light one in .demo."""
+    """Sees to it that there is a Keras: the one that is here, or a light one in .demo; the Python to go on with."""
     for package in ("keras", "tf_keras"):
         if importlib.util.find_spec(package) and importlib.util.find_spec("packaging"):
             backends = [name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name)]
             if backends and "KERAS_BACKEND" not in os.environ:
                 os.environ["KERAS_BACKEND"] = backends[0]
             if backends:
-                return
-    python = DEMO / ("Scripts" if os.name == "nt" else "bin") / "python"
+                return sys.executable
     if Path(sys.prefix) == DEMO:
         raise SystemExit(f"The Keras in {DEMO} can't be used: remove that folder and run this again.")
-    if not python.exists():
-        print(f"No Keras here: putting keras 3.9 and jax into {DEMO} (about 640 MB, under a minute).", flush=True)
-        venv.create(DEMO, with_pip=True)
-    subprocess.run([str(python), "-m", "pip", "install", "-qq", str(ROOT), "keras~=3.9.2", "jax>=0.4.30"], check=True)
-    raise SystemExit(subprocess.run([str(python), *sys.argv]).returncode)
+    python, ready = DEMO / ("Scripts" if os.name == "nt" else "bin") / "python", DEMO / "ready"
+    if not (ready.exists() and ready.read_text() == str(WANTED)):
+        if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
+            raise SystemExit(
+                f"No Keras is installed here, and {WANTED[0]}, which this would install, needs Python 3.9 to 3.13; "
+                f"this is {sys.version_info[0]}.{sys.version_info[1]}. Run it with one of those."
+            )
+        install(python)
+        ready.write_text(str(WANTED))  # last of all: without it the next run starts again
+    return str(python)
+
+
+def install(python):
+    """Makes .demo, or makes it again if it was cut off, and tells how far it is."""
+    again = ", again, as it is not complete" if DEMO.exists() else ""
+    print(f"No Keras is installed here. Installing {' and '.join(WANTED)} into {DEMO}{again}.", flush=True)
+    print("About 640 MB, in a minute or two.", flush=True)
+    try:
+        if DEMO.exists():
+            shutil.rmtree(DEMO)
+        DEMO.mkdir()
+    except OSError as error:
+        raise SystemExit(f"{DEMO} can't be made: {error}. Remove it and run this again.") from None
+    begun = time.monotonic()
+    follow([sys.executable, "-m", "venv", str(DEMO)], begun)
+    # What is imported gets compiled then: compiling all of it takes as long as the rest.
+    options = ["--disable-pip-version-check", "--no-compile"]
+    os.environ.setdefault("PIP_RETRIES", "2")  # also for the pip that builds this package
+    follow([str(python), "-m", "pip", "install", *options, *WANTED, str(ROOT)], begun)
+
+
+def follow(command, begun):
+    """Runs a command, shows what is worth showing of what it says, and that it still runs; one line if it fails."""
+    log = DEMO / "install.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
+    seen, told = 0, time.monotonic()
+    try:
+        while process.poll() is None:
+            time.sleep(0.2)
+            lines = log.read_text("utf-8", "replace").split("\n")[:-1]  # the last one is not whole yet
+            for step in filter(None, map(shown, lines[seen:])):
+                told = time.monotonic()
+                print(f"[{told - begun:3.0f} s] {step}", flush=True)
+            seen = len(lines)
+            if time.monotonic() - told > 10:
+                told = time.monotonic()
+                print(f"[{told - begun:3.0f} s] still installing", flush=True)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+    if process.returncode:
+        said = log.read_text("utf-8", "replace")
+        errors = [line.partition("ERROR: ")[2] for line in said.splitlines() if "ERROR: " in line]
+        reason = (errors or [textwrap.shorten(said, 400)])[-1].rstrip(".")
+        advice = "Is there a network? Then run it again." if errors else ""
+        raise SystemExit(f"The install failed: {reason}. {advice} All that was said: {log}")
+
+
+def shown(line):
+    """What a line of pip's says that is worth showing; None if nothing."""
+    words = line.split()
+    if words[:1] in (["Downloading"], ["Using"]) and words[-1] == "MB)":
+        return line.strip()
+    if line.startswith("Installing collected packages"):
+        return "Unpacking"
+    return "The network does not answer, pip tries again" if "Retrying" in line else None
 
 
 if __name__ == "__main__":
-    prepare()
-    main()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # pip must end, too
+    try:
+        python = prepare()
+        if python == sys.executable:
+            main()
+        else:
+            raise SystemExit(subprocess.run([python, *sys.argv]).returncode)
+    except KeyboardInterrupt:
+        if Path(sys.prefix) != DEMO:  # the process that started this one says it
+            print("\nStopped. Run it again to start anew.", file=sys.stderr)
+        raise SystemExit(130) from None

@@ -1,5 +1,74 @@
 """Write a Keras layer once; it builds, loads, freezes and runs the same on every Keras.
 
+Write portable layers:
+    PortableLayerMixin       all of the mixins below at once, and bodies with any Keras's signatures
+    raw_weight               a raw variable of a layer that is trained and saved
+    TFFunctionMixin          a ``call`` under one's own ``tf.function`` that trains
+    Shape                    the shape that ``build`` is given: a tuple, with ``as_list()``
+    get_input_shape          the shape of a layer's input, which Keras 3 no longer has as an attribute
+    get_output_shape         the shape of its output
+
+Have ``build()`` run:
+    deferred_build           above a class: its ``build()`` runs, once, before first use
+    DeferredBuildMixin       the same for all subclasses
+    install                  the same for classes that can't be edited, in the whole process
+    uninstall                takes ``install`` back
+    installed                the same for a ``with`` block
+    mark_built               says "I am built"
+    reset_built              says "build me again"
+    ResetReport              what ``reset_built`` did
+    skipped_builds           which builds are skipped, in a class, layer, model, module or package
+    SkippedBuild             one of them
+    explain_layer            of one class: who marks its layers as built, on which Keras
+    LayerExplanation         what that found
+    affected_layers          the built-ins whose subclasses break on a Keras
+
+Weights and files:
+    named_weights            the variables, by one name each on every Keras
+    get_weights              their values, or those of a part
+    set_weights              sets values, by name or order, all or nothing
+    transfer_weights         from a layer or model to another
+    share_weights            a layer uses the variables of another
+    save_weights             to a file, whole or not at all
+    load_weights             from a file that any Keras wrote
+    read_weights             looks into a file; needs no Keras
+    convert_weights          from a file to another format
+    diff_weights             what differs between files, layers or models
+    lost_weights             what Keras would leave out of a file
+    ExtraWeightsMixin        has Keras save what a subclass adds to a built-in
+    WeightReport             what became of each weight
+    SkippedWeight            one that did not fit
+    SaveReport               what was written
+    WeightFile               a file that is open
+    WeightDiff               what differs
+    BadFileError             a file that can't be read
+
+Train a part:
+    freeze                   stops the training of layers or weights, in compiled models too
+    unfreeze                 takes it up again
+    freeze_up_to             freezes from the first layer up to one
+    frozen                   freezes for a ``with`` block
+    FreezeReport             what these changed
+    trainable_summary        what is trained and what is frozen, by layer
+    TrainableSummary         that table
+    LayerTrainability        a line of it
+
+Mixed precision:
+    MixedPrecisionMixin      one casting rule for ``call`` on every Keras
+    mixed_precision_safe     the same as a decorator
+    full_precision           a function that computes in float32
+    safe_call                calls a layer that can't be edited by the same rule
+    cast_inputs              casts tensors to the dtype in which a layer computes
+    compute_dtype            the dtype in which a layer computes
+    variable_dtype           the dtype in which it keeps its weights
+    dtype_policy_scope       sets the policy of new layers for a ``with`` block
+    set_dtype_policy         sets it
+    get_dtype_policy         what it is
+
+Which Keras:
+    keras_info               the Keras of an object, or of the process
+    KerasInfo                its package, version, generation and backend
+
 Importing this package imports no Keras and nothing heavy: each public name is loaded on first use.
 """
 
@@ -15,7 +84,10 @@ if TYPE_CHECKING:
     from keras_buildfix.casting import cast_inputs as cast_inputs
     from keras_buildfix.casting import compute_dtype as compute_dtype
     from keras_buildfix.casting import variable_dtype as variable_dtype
+    from keras_buildfix.explain import LayerExplanation as LayerExplanation
+    from keras_buildfix.explain import explain_layer as explain_layer
     from keras_buildfix.extra_weights import ExtraWeightsMixin as ExtraWeightsMixin
+    from keras_buildfix.formats._bytes import BadFileError as BadFileError
     from keras_buildfix.freezing import freeze as freeze
     from keras_buildfix.freezing import freeze_up_to as freeze_up_to
     from keras_buildfix.freezing import frozen as frozen
@@ -32,6 +104,7 @@ if TYPE_CHECKING:
     from keras_buildfix.marks import mark_built as mark_built
     from keras_buildfix.marks import reset_built as reset_built
     from keras_buildfix.own_function import TFFunctionMixin as TFFunctionMixin
+    from keras_buildfix.plain_shapes import Shape as Shape
     from keras_buildfix.policies import dtype_policy_scope as dtype_policy_scope
     from keras_buildfix.policies import get_dtype_policy as get_dtype_policy
     from keras_buildfix.policies import set_dtype_policy as set_dtype_policy
@@ -44,6 +117,7 @@ if TYPE_CHECKING:
     from keras_buildfix.sharing import share_weights as share_weights
     from keras_buildfix.skipped import SkippedBuild as SkippedBuild
     from keras_buildfix.skipped import skipped_builds as skipped_builds
+    from keras_buildfix.trainable_report import FreezeReport as FreezeReport
     from keras_buildfix.trainable_report import LayerTrainability as LayerTrainability
     from keras_buildfix.trainable_report import TrainableSummary as TrainableSummary
     from keras_buildfix.trainable_report import trainable_summary as trainable_summary
@@ -53,6 +127,7 @@ if TYPE_CHECKING:
     from keras_buildfix.weight_files import convert_weights as convert_weights
     from keras_buildfix.weight_files import read_weights as read_weights
     from keras_buildfix.weight_names import named_weights as named_weights
+    from keras_buildfix.weight_report import SaveReport as SaveReport
     from keras_buildfix.weight_report import SkippedWeight as SkippedWeight
     from keras_buildfix.weight_report import WeightReport as WeightReport
     from keras_buildfix.weights import get_weights as get_weights
@@ -62,13 +137,18 @@ if TYPE_CHECKING:
     from keras_buildfix.weights import transfer_weights as transfer_weights
 
 _HOME = {
+    "BadFileError": "formats._bytes",
     "DeferredBuildMixin": "build",
     "ExtraWeightsMixin": "extra_weights",
+    "FreezeReport": "trainable_report",
     "KerasInfo": "info",
+    "LayerExplanation": "explain",
     "LayerTrainability": "trainable_report",
     "MixedPrecisionMixin": "precision",
     "PortableLayerMixin": "portable",
     "ResetReport": "marks",
+    "SaveReport": "weight_report",
+    "Shape": "plain_shapes",
     "SkippedBuild": "skipped",
     "SkippedWeight": "weight_report",
     "TFFunctionMixin": "own_function",
@@ -83,6 +163,7 @@ _HOME = {
     "deferred_build": "build",
     "diff_weights": "weight_diff",
     "dtype_policy_scope": "policies",
+    "explain_layer": "explain",
     "freeze": "freezing",
     "freeze_up_to": "freezing",
     "frozen": "freezing",
@@ -118,15 +199,17 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
+if not TYPE_CHECKING:  # who checks types would take every name for one that is there
 
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import importlib
+
+        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted({*(name for name in globals() if name.startswith("__")), *_HOME})

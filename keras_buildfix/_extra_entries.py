@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_buildfix import _private, _variables
 from keras_buildfix._own_saving import OwnSaving
-from keras_buildfix.weight_names import own_name, unique
+from keras_buildfix.weight_names import name_of, unique
 
 
 def extra_keys(layer: Any, saving: OwnSaving) -> dict[int, str]:
@@ -20,7 +20,7 @@ def _names(layer: Any, saving: OwnSaving) -> dict[int, str]:
     taken = dict.fromkeys(saving.keys, 0)
     keys = {}
     for variable in saving.unsaved:
-        name = own_name(layer, str(variable.name))
+        name = name_of(layer, variable)
         keys[id(variable)] = unique(f"weight_{name}" if name.isdigit() else name, taken)
     return keys
 
@@ -44,7 +44,7 @@ def in_plain_order(layer: Any, store: Any) -> Any:
     own = [variable for variables in _private.own_weights(layer) for variable in variables]
     there = _names_in(store)
     taken: dict[str, int] = {}
-    names = [unique(own_name(layer, str(variable.name)), taken) for variable in own]
+    names = [unique(name_of(layer, variable), taken) for variable in own]
     named = [name for name in names if name in there and not name.isdigit()]
     if not named or there != {*named, *(str(at) for at in range(len(own) - len(named)))}:
         return store
@@ -138,7 +138,7 @@ class Found:
         return f"Layer {self.layer.name!r} ({type(self.layer).__name__})"
 
     def _name(self, variable: Any) -> str:
-        return own_name(self.layer, str(variable.name))
+        return name_of(self.layer, variable)
 
     def _missing_text(self) -> str:
         names = ", ".join(f"{self._name(v)!r} {_variables.shape_of(v)}" for v in self.missing)

@@ -70,7 +70,8 @@ def layer_class(cls: object, wanted_by: str) -> type:
     """`cls`, if it is a Keras layer class; a TypeError that says what came otherwise."""
     if layer_base(cls) is None:
         raise TypeError(
-            f"{wanted_by} expects a Keras layer class, a subclass of keras.layers.Layer; got {describe(cls)}."
+            f"{wanted_by} expects a Keras layer class, a subclass of keras.layers.Layer; got {describe(cls)}"
+            f"{'; pass the class itself' if layer_base(type(cls)) else ''}."
         )
     assert isinstance(cls, type)
     return cls
@@ -111,19 +112,29 @@ def has_base(cls: type, name: str) -> bool:
 def describe(thing: object) -> str:
     """What a thing is, in words for an error message."""
     if isinstance(thing, type):
-        return f"the {'Keras layer ' if layer_base(thing) else ''}class {thing.__module__}.{thing.__qualname__}"
+        return f"the {'Keras layer ' if layer_base(thing) else ''}class {_type_name(thing)}"
     if inspect.ismodule(thing):
         return f"the module {thing.__name__}"
     if inspect.isroutine(thing):
         return f"the function {getattr(thing, '__qualname__', thing)}"
-    kind = f"{type(thing).__module__}.{type(thing).__qualname__}"
+    kind = _type_name(type(thing))
     if layer_base(type(thing)) is not None:
-        return f"an instance of the Keras layer class {kind}; pass the class itself"
+        return f"an instance of the Keras layer class {kind}"
+    return "None" if thing is None else f"{short(thing)} ({'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind})"
+
+
+def short(thing: object, most: int = 60) -> str:
+    """A thing as it prints, on one line; what is too long ends in ``...``."""
     try:
-        shown = f"{thing!r:.60}"
+        shown = " ".join(repr(thing).split())
     except Exception:  # somebody's __repr__
-        shown = "something"
-    return f"{shown} (a {kind})"
+        return "something"
+    return shown if len(shown) <= most else f"{shown[: most - 3]}..."
+
+
+def _type_name(cls: type) -> str:
+    """The name of a class, with its module unless Python itself has it."""
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
 def loaded_layer_bases() -> Iterator[type]:
@@ -255,6 +266,20 @@ def users_bases(cls: type) -> Iterator[type]:
             return
         if not belongs_to_keras(base):
             yield base
+
+
+def written_bases(cls: type) -> list[type]:
+    """Keras's layer classes that stand in a ``class`` statement of the users' above `cls`, nearest first."""
+    written = {id(base) for above in cls.__mro__ if not belongs_to_keras(above) for base in above.__bases__}
+    return [base for base in cls.__mro__ if id(base) in written and belongs_to_keras(base) and layer_base(base)]
+
+
+def public_name(builtin: type) -> str | None:
+    """The name of a built-in in ``keras.layers`` or ``keras``; None for a class that is not meant to be subclassed."""
+    module = sys.modules.get(package_of(builtin.__module__) or "")
+    spaces = [vars(space) for space in (getattr(module, "layers", None), module) if space is not None]
+    names = [name for space in spaces for name, value in list(space.items()) if value is builtin]
+    return builtin.__name__ if builtin.__name__ in names else min(names, default=None)
 
 
 def _marking_code_above(cls: type) -> tuple[set[CodeType], set[CodeType]]:

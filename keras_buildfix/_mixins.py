@@ -6,8 +6,11 @@ from keras_buildfix import _keras
 
 
 def check_listed_first(cls: type, mixin: type) -> None:
-    """Raises a TypeError if a class lists a Keras class before one of our mixins, which then has no say."""
-    first = next(base for base in cls.__mro__ if base is mixin or _keras.belongs_to_keras(base))
+    """Raises a TypeError if a class lists a Keras layer class before one of our mixins, which then has no say.
+
+    A class of Keras's that is no layer may come first: Keras makes models of a ``Trainer`` and a layer.
+    """
+    first = next(base for base in cls.__mro__ if base is mixin or _is_keras_layer(base))
     if first is not mixin:
         listed = [base for base in cls.__bases__ if not issubclass(base, mixin)]
         mixins = [base for base in cls.__bases__ if issubclass(base, mixin)]
@@ -16,3 +19,7 @@ def check_listed_first(cls: type, mixin: type) -> None:
             f"{mixin.__name__} comes after the Keras class {first.__name__} in {cls.__name__}: "
             f"list it first, as in `class {cls.__name__}({order})`."
         )
+
+
+def _is_keras_layer(cls: type) -> bool:
+    return _keras.belongs_to_keras(cls) and _keras.layer_base(cls) is not None

@@ -136,12 +136,20 @@ def nested_layers(layer: Any) -> list[Any]:
     return list(layer._flatten_layers())
 
 
+def track_again(layer: Any) -> None:
+    """Has a portable layer see to what Keras does not know of yet: variables that a ``tf.Module`` in it made late."""
+    again = getattr(type(layer), "_keras_buildfix_track_again", None)
+    if again is not None:
+        again(layer)
+
+
 def own_weights(layer: Any) -> tuple[list[Any], list[Any]]:
     """The weights that a layer itself made, trainable and not, each in order, whatever is frozen now.
 
     ``_trainable_variables``: 3.0.0 to nightly (without seeds and metrics); ``_trainable_weights``: Keras 2.
     A plain ``tf.Module`` in a layer of Keras 2 has its public lists.
     """
+    track_again(layer)
     kind = "variables" if wraps_build(type(layer)) else "weights"
     if not hasattr(layer, f"_trainable_{kind}"):
         trainable = list(getattr(layer, "trainable_variables", ()))

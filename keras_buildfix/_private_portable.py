@@ -127,6 +127,19 @@ def is_locked(layer: Any) -> bool:
     return bool(getattr(getattr(layer, "_tracker", None), "locked", False))
 
 
+@contextlib.contextmanager
+def unlocked(layer: Any) -> Iterator[None]:
+    """Has Keras 3 take new weights for a layer that is built. ``_tracker.locked``: 3.0.0 to nightly."""
+    locked = is_locked(layer)
+    if locked:
+        _private.unlock_state(layer)
+    try:
+        yield
+    finally:
+        if locked:
+            layer._tracker.locked = True
+
+
 #: The attribute in which Keras 3 keeps what notes a layer's weights: 3.0.0 to nightly.
 TRACKER = "_tracker"
 

@@ -286,20 +286,36 @@ def makes_slots_itself(optimizer: Any) -> bool:
     return hasattr(optimizer, "_slots")
 
 
-def forget_slots(optimizer: Any, variables: list[Any]) -> bool:
-    """Have a legacy optimizer of Keras 2 start afresh for these weights; whether it is one.
+def exchange_legacy_slots(
+    optimizer: Any, gone: Sequence[Any], come: Sequence[tuple[Any, dict[str, Any]]], order: Sequence[Any]
+) -> tuple[dict[int, dict[str, Any]], list[Any]]:
+    """Have a legacy optimizer of Keras 2 be without its variables for some weights, and take others back.
 
-    ``_slots``, ``_weights``: ``optimizers.legacy``, 2.12 to tf_keras 2.21. It makes what it lacks by itself.
+    ``_slots``, ``_weights``: ``optimizers.legacy``, 2.12 to tf_keras 2.21.
+
+    Args:
+        optimizer: The optimizer.
+        gone: The weights that it is to know no more.
+        come: Weights that come back, with their variables.
+        order: All variables that it ever had, in the order in which it files them.
+
+    Returns:
+        What it had for each weight that is gone, by the weight's ``id``; and the order, with those that are new.
     """
-    if not makes_slots_itself(optimizer):
-        return False
-    gone = set()
-    for variable in variables:
-        container = getattr(variable, "_distributed_container", None)
-        key = (container() if container is not None else variable)._unique_id
-        gone |= {id(slot) for slot in optimizer._slots.pop(key, {}).values()}
-    optimizer._weights = [weight for weight in optimizer._weights if id(weight) not in gone]
-    return True
+    filed = list(optimizer._weights)
+    here = {id(variable) for variable in order}
+    order = [*order, *(variable for variable in filed if id(variable) not in here)]
+    had = {id(weight): optimizer._slots.pop(_legacy_key(weight), {}) for weight in gone}
+    optimizer._slots.update({_legacy_key(weight): slots for weight, slots in come})
+    now = {id(variable) for variable in filed} - {id(slot) for slots in had.values() for slot in slots.values()}
+    now |= {id(slot) for _, slots in come for slot in slots.values()}
+    optimizer._weights = [variable for variable in order if id(variable) in now]
+    return {key: slots for key, slots in had.items() if slots}, order
+
+
+def _legacy_key(variable: Any) -> Any:
+    container = getattr(variable, "_distributed_container", None)
+    return (container() if container is not None else variable)._unique_id
 
 
 def _key(optimizer: Any, variable: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 from keras_buildfix import _keras, _private
@@ -60,26 +59,6 @@ def assign(variable: Any, value: Array) -> None:
             _tensor(variable).block_until_ready()  # else copies that are still to be made pile up in memory
     else:
         _private.set_initial_value(variable, value, _ops(variable).convert_to_tensor)
-
-
-def only_number(variable: Any) -> float | None:
-    """The number that a weight of float32 has all over; None if there is none."""
-    if dtype_of(variable) != "float32":
-        return None
-    values = view(variable)
-    return float(values.flat[0]) if values.size and (values == values.flat[0]).all() else None
-
-
-def fill(variables: Sequence[tuple[Any, float]]) -> None:
-    """Gives each of these weights, of float32, a value that is the same number all over."""
-    import numpy as np
-
-    values: list[Any] = [np.full(variable.shape, number, "float32") for variable, number in variables]
-    if variables and backend_of(variables[0][0]) == "jax":
-        values = sys.modules["jax"].device_put(values)  # all at once: one by one takes ten times as long
-    for (variable, _), value in zip(variables, values):
-        with _outside_graphs():
-            variable.assign(value)
 
 
 def copy(target: Any, source: Any) -> None:

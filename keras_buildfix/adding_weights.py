@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from keras_buildfix import _keras, _private, _private_portable
@@ -66,6 +66,17 @@ def add_weight(layer: Any, add: Callable[..., Any], args: tuple[Any, ...], kwarg
     Source: signatures of 2.12 to nightly, measured in ``measured/signatures.txt``.
     """
     given = _by_name(layer, args, kwargs)
+    by_position = _order(args)[: len(args)]
+    _check_places(layer, given, by_position, _CHECKED_FIRST)
+    try:
+        return _add(layer, add, dict(given))
+    except (TypeError, ValueError) as error:
+        _check_places(layer, given, by_position, _CHECKS, error)
+        raise
+
+
+def _add(layer: Any, add: Callable[..., Any], given: dict[str, Any]) -> Any:
+    """Makes a weight from arguments by name."""
     generation = 3 if _private.wraps_build(type(layer)) else 2
     autocast = given.pop("autocast", True)
     ours = _common(layer, given, generation)
@@ -175,8 +186,71 @@ def _order(args: tuple[Any, ...]) -> tuple[str, ...]:
     return _SHAPE_FIRST
 
 
+def _check_places(
+    layer: Any, given: dict[str, Any], by_position: tuple[str, ...], checked: Iterable[str], cause: Any = None
+) -> None:
+    """Raises a TypeError for a value that can't be what it is given as: mostly arguments in another order."""
+    for keyword in checked:
+        value = given.get(keyword)
+        if value is None or _CHECKS[keyword](layer, value):
+            continue
+        place, way_out = "", "Give another one, or leave it out."
+        if keyword in by_position:
+            place = f", by its place in add_weight({', '.join(by_position)})"
+            meant = [other for other in ("shape", "dtype", "initializer", "trainable") if _CHECKS[other](layer, value)]
+            meant = [*meant[:1], *["name"] * isinstance(value, str)]
+            way_out = "Pass the arguments by keyword"
+            way_out += f", as in {' or '.join(f'{other}={value!r:.60}' for other in meant)}." if meant else "."
+        raise TypeError(
+            f"{where(layer, given)} is given {keyword}={value!r:.60}{place}, "
+            f"which {keras_info(layer)} can't take as that. {way_out}"
+        ) from cause
+
+
+def _is_trainable(layer: Any, value: Any) -> bool:
+    return isinstance(value, int) or "bool" in type(value).__name__
+
+
+def _is_dtype(layer: Any, value: Any) -> bool:
+    try:
+        name = dtype_name(value)
+        if _private.wraps_build(type(layer)):
+            _keras_of(layer).backend.standardize_dtype(name)
+        else:
+            sys.modules["tensorflow"].as_dtype(name)
+    except (TypeError, ValueError, AttributeError):
+        return False
+    return True
+
+
+def _is_initializer(layer: Any, value: Any) -> bool:
+    if not isinstance(value, str):
+        return not isinstance(value, (bool, int, float, tuple, list))
+    try:
+        return _keras_of(layer).initializers.get(value) is not None
+    except (TypeError, ValueError):
+        return False
+
+
+def _is_not_bool(layer: Any, value: Any) -> bool:
+    return not isinstance(value, bool)
+
+
 def _is_shape(thing: Any) -> bool:
     return isinstance(thing, (tuple, list)) or hasattr(thing, "as_list") or hasattr(thing, "__index__")
+
+
+#: What a value must be to be given as an argument of this name.
+_CHECKS: dict[str, Callable[[Any, Any], bool]] = {
+    "shape": lambda layer, value: _is_shape(value) and not isinstance(value, bool),
+    "dtype": _is_dtype,
+    "initializer": _is_initializer,
+    "trainable": _is_trainable,
+    "regularizer": _is_not_bool,
+    "constraint": _is_not_bool,
+}
+#: Those for which a Keras takes anything. To look at an initializer takes a number from Python's random ones.
+_CHECKED_FIRST = ("shape", "trainable", "regularizer", "constraint")
 
 
 def _common(layer: Any, given: dict[str, Any], generation: int) -> dict[str, Any]:

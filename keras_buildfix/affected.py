@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeVar
 
 from packaging.version import InvalidVersion, Version
 
 from keras_buildfix import facts
 from keras_buildfix.info import keras_info
 
+_Found = TypeVar("_Found")
+
 Symptom = Literal["skipped_build", "locked_state", "built_twice"]
+
+_TABLES = {
+    "skipped_build": facts.SKIPPED_BUILD,
+    "locked_state": facts.LOCKED_STATE,
+    "built_twice": facts.BUILT_TWICE,
+}
 
 
 def affected_layers(version: str | None = None, *, symptom: Symptom = "skipped_build") -> tuple[str, ...]:
@@ -39,23 +48,54 @@ def affected_layers(version: str | None = None, *, symptom: Symptom = "skipped_b
 
     Source: measured by ``tools/measure_facts.py``, held against behaviour by the tests.
     """
-    tables = {
-        "skipped_build": facts.SKIPPED_BUILD,
-        "locked_state": facts.LOCKED_STATE,
-        "built_twice": facts.BUILT_TWICE,
-    }
-    if symptom not in tables:
-        raise ValueError(f"symptom must be one of {', '.join(map(repr, tables))}; got {symptom!r}.")
-    asked = _release(version if version is not None else keras_info().version)
-    rows = tables[symptom]
+    if symptom not in _TABLES:
+        raise ValueError(f"symptom must be one of {', '.join(map(repr, _TABLES))}; got {symptom!r}.")
+    version = version if version is not None else keras_info().version
+    asked = _release(version)
+    rows = _TABLES[symptom]
     if asked < _release(rows[0][0]):
-        raise ValueError(f"Keras {version} was not measured: the table begins at {rows[0][0]}.")
+        raise ValueError(
+            f"Keras {version} was not measured: the table begins at {rows[0][0]}. `affected_layers({rows[0][0]!r})` is "
+            "the nearest."
+        )
     return next(names for first, names in reversed(rows) if _release(first) <= asked)
+
+
+def release_spans(look: Callable[[str], _Found]) -> list[tuple[str, _Found]]:
+    """What `look` finds on each release where a table changes, the same one after the other put together.
+
+    Args:
+        look: Given the first release of a row, such as ``"3.6"``.
+
+    Returns:
+        Pairs of the releases in words, such as ``"3.6 to 3.9"``, and what was found.
+    """
+    starts = sorted({first for rows in _TABLES.values() for first, _ in rows}, key=_release)
+    found: list[tuple[str, _Found]] = []
+    for first in starts:
+        seen = look(first)
+        if not found or found[-1][1] != seen:
+            found.append((first, seen))
+    ends: Sequence[str | None] = [*(first for first, _ in found[1:]), None]
+    return [(_span(first, end), seen) for (first, seen), end in zip(found, ends)]
+
+
+def _span(first: str, following: str | None) -> str:
+    """The releases from one on, up to the one before another, in words."""
+    if following is None:
+        return f"{first} and later"
+    major, minor = map(int, following.split("."))
+    if minor == 0:  # to the end of the generation
+        return f"{first} to the last 2.x"
+    last = f"{major}.{minor - 1}"
+    return first if last == first else f"{first} to {last}"
 
 
 def _release(version: str) -> tuple[int, ...]:
     """The numbers of a version: a nightly of 3.16 counts as 3.16."""
+    if not isinstance(version, str):
+        raise ValueError(f"a version of Keras is given as text, such as '3.9'; got {version!r} without quotes.")
     try:
         return Version(version).release
-    except (InvalidVersion, TypeError):
+    except InvalidVersion:
         raise ValueError(f"{version!r} is not a version of Keras, such as '3.9.2'.") from None

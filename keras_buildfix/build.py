@@ -13,22 +13,23 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from keras_buildfix import _keras, _private
 from keras_buildfix._code import MARKS_BUILT
+from keras_buildfix._keywords import NOT_GIVEN
 from keras_buildfix._mixins import check_listed_first
 
 _Class = TypeVar("_Class", bound=type)
-_NOT_GIVEN: Any = object()
 
 
 @overload
 def deferred_build(cls: _Class) -> _Class: ...
 @overload
 def deferred_build() -> Callable[[_Class], _Class]: ...
-def deferred_build(cls: Any = _NOT_GIVEN) -> Any:
+def deferred_build(cls: Any = NOT_GIVEN) -> Any:
     """Gives a layer class its ``build()`` back, where the Keras at hand would skip it.
 
     Use as ``@deferred_build`` or ``@deferred_build()``, or call it on a class of somebody else's.
@@ -64,7 +65,7 @@ def deferred_build(cls: Any = _NOT_GIVEN) -> Any:
     Source: keras #20175 (3.6.0) and #20871 for pooling, activations and others on 3.6-3.9; PR #20880
     (3.10.0, the lock); PR #21568 (3.12.0, Reshape). Measured: ``affected_layers()``.
     """
-    if cls is _NOT_GIVEN:
+    if cls is NOT_GIVEN:
         return deferred_build
     if _keras.belongs_to_keras(_keras.layer_class(cls, "deferred_build")):
         raise TypeError(
@@ -169,6 +170,21 @@ def is_mended(cls: type, *, by_install: bool = True) -> bool:
     return any(isinstance(vars(base).get("built"), DeferredBuilt) for base in bases)
 
 
+def was_deferred(cls: type) -> bool:
+    """Whether this very class was decorated, or has the mixin, though it is unchanged where nothing can go wrong."""
+    return _deferred.get(id(cls), _nothing)() is cls
+
+
+def _nothing() -> None:
+    return None
+
+
+#: By `id`, as a metaclass may have made its classes unhashable; each as long as the class lives.
+_deferred: dict[int, Callable[[], type | None]] = {}
+
+
 def _mend(cls: type) -> None:
+    key = id(cls)
+    _deferred[key] = weakref.ref(cls, lambda _: _deferred.pop(key, None))
     for name, value in repairs(cls).items():
         setattr(cls, name, value)

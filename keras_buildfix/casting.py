@@ -29,7 +29,7 @@ def compute_dtype(layer: Any) -> str:
 
     Source: in place of the private ``_compute_dtype`` that libraries read; Keras 2 and 3 alike.
     """
-    return str(_keras.layer_instance(layer, "compute_dtype").compute_dtype)
+    return str(_layer(layer, "compute_dtype").compute_dtype)
 
 
 def variable_dtype(layer: Any) -> str:
@@ -52,11 +52,11 @@ def variable_dtype(layer: Any) -> str:
 
     Source: in place of ``layer.dtype`` and the private ``_dtype``; Keras 2 and 3 alike.
     """
-    return str(_keras.layer_instance(layer, "variable_dtype").variable_dtype)
+    return str(_layer(layer, "variable_dtype").variable_dtype)
 
 
 def cast_inputs(layer: Any, structure: Any) -> Any:
-    """Casts what is floating in a structure to the compute dtype of a layer.
+    """Casts the floating tensors in a structure to the compute dtype of a layer.
 
     Args:
         layer: A Keras layer, usually ``self``.
@@ -65,7 +65,7 @@ def cast_inputs(layer: Any, structure: Any) -> Any:
     Returns:
         The structure, its types kept, in which every tensor of float16, bfloat16, float32 or float64
         has the compute dtype: eager and symbolic ones, tracers, variables; sparse and ragged ones stay
-        sparse and ragged. A NumPy array of floats becomes a tensor. All else is handed back as it is:
+        sparse and ragged. A NumPy array of floats becomes a tensor. Everything else comes back as it is:
         integers, bools, strings, complex numbers, Python's numbers, None, other objects. A tensor that has
         the dtype is the same object, and so is a structure in which nothing changes. For a layer that does
         not compute in floats, or was made with ``autocast=False``, that is everything.
@@ -84,8 +84,20 @@ def cast_inputs(layer: Any, structure: Any) -> Any:
 
     Source: Keras 2 casts the first argument only, 3.0-3.3 NumPy's integers too (keras #19629). Measured.
     """
-    dtype = casting_dtype(_keras.layer_instance(layer, "cast_inputs"))
+    dtype = casting_dtype(_layer(layer, "cast_inputs", structure))
     return structure if dtype is None else cast(structure, dtype, _keras.layer_base(type(layer)))
+
+
+def _layer(layer: Any, wanted_by: str, structure: Any = None) -> Any:
+    """`layer`, if it is one; a TypeError that says what to do with what came otherwise."""
+    if _keras.layer_base(type(layer)) is not None:
+        return layer
+    own = [] if isinstance(layer, type) else [name for name in (wanted_by, "dtype") if hasattr(layer, name)]
+    if _keras.layer_base(type(structure)) is not None:
+        way_out = f" The layer comes first: {wanted_by}(layer, structure)."
+    else:
+        way_out = f" What it has is its attribute {own[0]}." if own else ""
+    raise TypeError(f"{wanted_by} expects a Keras layer (an instance); got {_keras.describe(layer)}.{way_out}")
 
 
 def casting_dtype(layer: Any) -> str | None:

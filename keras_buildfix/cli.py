@@ -1,117 +1,345 @@
-"""The command ``keras-buildfix``: thin, each command is one public function."""
+"""The command ``keras-buildfix``: thin, each command is one public function, imported when it is asked for."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.util
 import os
-import runpy
 import sys
 from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 import keras_buildfix
+from keras_buildfix._commands import SHELLS, Parser, PrintCompletion, add_command
+from keras_buildfix._screen import complain, counted, print_json, print_table, progress
 from keras_buildfix.cli_weights import add_weights
-from keras_buildfix.skipped import search_modules
+
+if TYPE_CHECKING:
+    from keras_buildfix.info import KerasInfo
+    from keras_buildfix.skipped import ModuleSearch
+
+#: What a shell reports of a program that wrote into a closed pipe (128 + SIGPIPE), and of one that Ctrl-C ended.
+_CLOSED_PIPE, _INTERRUPTED = 141, 130
+
+_WHERE = "package.module:Class, or the path of a .py file, a colon and the class"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; its exit code."""
     args = _parser().parse_args(argv)
     try:
-        return int(args.command(args))
-    except (ValueError, TypeError, ModuleNotFoundError, OSError) as error:
-        if args.command is _run and not isinstance(error, _UsageError):
-            raise  # the program's own
-        print(f"keras-buildfix: {error}", file=sys.stderr)
+        code = int(args.command(args))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # `keras-buildfix ... | head`
+        with contextlib.suppress(OSError, ValueError):  # what is left in the buffer goes nowhere, without a word
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _CLOSED_PIPE
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return _INTERRUPTED
+    except (ValueError, TypeError, ImportError, OSError) as error:
+        missing = getattr(error, "name", None) == "numpy" and "pip install" not in str(error)
+        complain("the values in files of weights need numpy: `pip install numpy`." if missing else error)
         return 2
 
 
-class _UsageError(ValueError):
-    """The command line asks for something that can't be done."""
+# --- run ---------------------------------------------------------------------------------------
 
 
 def _run(args: argparse.Namespace) -> int:
-    """Runs a script or module as ``__main__``, with ``install()`` on."""
+    """Runs a script or module as ``__main__``, with ``install()`` on; errors of its own look as without us."""
+    import runpy
+
     program = args.module or args.script
     if not program:
-        raise _UsageError(
-            "run what? `keras-buildfix run SCRIPT [ARG ...]` or `keras-buildfix run -m MODULE [ARG ...]`."
-        )
+        raise ValueError("run what? `keras-buildfix run SCRIPT [ARG ...]` or `keras-buildfix run -m MODULE [ARG ...]`.")
     name = program[0]
     if not args.module and not os.path.exists(name):
-        raise _UsageError(f"there is no script {name!r} in {os.getcwd()}.")
+        raise ValueError(f"there is no script {name!r} in {os.getcwd()}.")
     sys.argv = program
     keras_buildfix.install()
-    if args.module:
-        sys.path.insert(0, os.getcwd())  # as `python -m` does
-        runpy.run_module(name, run_name="__main__", alter_sys=True)
-    else:
-        sys.path.insert(0, os.path.dirname(os.path.abspath(name)))  # as `python script.py` does
-        runpy.run_path(name, run_name="__main__")
+    try:
+        if args.module:
+            sys.path.insert(0, os.getcwd())  # as `python -m` does
+            _check_program(name)
+            runpy.run_module(name, run_name="__main__", alter_sys=True)
+        else:
+            sys.path.insert(0, os.path.dirname(os.path.abspath(name)))  # as `python script.py` does
+            runpy.run_path(name, run_name="__main__")
+    except (SystemExit, _NoProgramError):
+        raise
+    except BaseException as error:
+        error = error.with_traceback(_without_ours(error.__traceback__))
+        sys.excepthook(type(error), error, error.__traceback__)
+        _hint_at_backend(error)
+        return _INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
     return 0
+
+
+class _NoProgramError(ValueError):
+    """There is no such module to run."""
+
+
+def _check_program(name: str) -> None:
+    """That there is a module of this name, or a package with a ``__main__``."""
+    try:
+        spec = importlib.util.find_spec(name)
+        package = spec is not None and spec.submodule_search_locations is not None
+        if package and importlib.util.find_spec(f"{name}.__main__") is None:
+            raise _NoProgramError(f"{name!r} is a package without a __main__.py, so it can't be run.")
+    except ModuleNotFoundError as error:
+        if not f"{name}.".startswith(f"{error.name}."):
+            raise  # a package on the way imports it
+        spec = None
+    if spec is None:
+        raise _NoProgramError(f"there is no module {name!r}, neither in {os.getcwd()} nor installed.")
+
+
+def _without_ours(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback from the program's first line on."""
+    while trace is not None and (
+        trace.tb_frame.f_code.co_filename == __file__ or trace.tb_frame.f_globals.get("__name__") == "runpy"
+    ):
+        trace = trace.tb_next
+    return trace
+
+
+def _hint_at_backend(error: BaseException) -> None:
+    """Says which backend to set if a program failed since the configured one is not installed."""
+    from keras_buildfix.info import configured_backend, installed_backends
+
+    backend, others = configured_backend()[0], installed_backends()
+    if isinstance(error, ModuleNotFoundError) and error.name == backend and others:
+        complain(f"Keras is set to {backend}, which is not installed; {others[0]} is: set KERAS_BACKEND={others[0]}")
+
+
+# --- Which Keras -------------------------------------------------------------------------------
 
 
 def _info(args: argparse.Namespace) -> int:
-    print(keras_buildfix.keras_info())
+    from keras_buildfix.info import configured_backend, installed_backends, missing_backend
+
+    info = keras_buildfix.keras_info()
+    wrong, backends = missing_backend(info), installed_backends()
+    broken = keras_buildfix.affected_layers(info.version)
+    chosen_by = configured_backend()[1] if info.generation == 3 else "Keras 2, which has no other"
+    if args.json:
+        found = {**_as_dict(info), "chosen_by": chosen_by, "installed_backends": backends, "problem": wrong}
+        found["python"] = sys.executable
+        found["skipped_build"] = broken
+        print_json(found)
+        return 0
+    print(f"{info}, {wrong}" if wrong else info)
+    rows = [
+        ("backend chosen by", chosen_by),
+        ("installed backends", ", ".join(backends) or "none"),
+        ("Python", sys.executable),
+        ("subclasses whose build() is skipped", ", ".join(broken) or "none"),
+    ]
+    print_table(("", ""), rows)
     return 0
+
+
+def _ready() -> KerasInfo:
+    """The Keras that will be imported, on a backend that is installed: on another one if the chosen one is not."""
+    from keras_buildfix.info import installed_backends, keras_info, missing_backend
+
+    info = keras_info()
+    wrong, others = missing_backend(info), installed_backends()
+    if not wrong:
+        return info
+    if info.generation == 2 or not others:
+        raise ModuleNotFoundError(f"{info}, {wrong}.")
+    os.environ["KERAS_BACKEND"] = others[0]
+    complain(f"{info}, {wrong} (done for this command)")
+    return keras_info()
+
+
+# --- Which builds are skipped ------------------------------------------------------------------
 
 
 def _skipped(args: argparse.Namespace) -> int:
     """Exit code 1 if anything was found, as a linter does; 2 if something could not be looked at."""
+    info = _ready()
     sys.path.insert(0, os.getcwd())
-    found = classes = modules = 0
-    wrong = []
+    keras = "all" if args.all else args.keras
+    searches, wrong = [], []
     for name in args.package:
         try:
-            search = search_modules(name)
+            search = _search(name, keras)
         except (ImportError, TypeError) as error:
             wrong.append(str(error))
             continue
-        for finding in search.findings:
-            print(finding)
-        found, classes, modules = found + len(search.findings), classes + search.classes, modules + search.modules
-        if search.unimportable:
-            wrong += [] if args.allow_unimportable else [f"{search.left_out} (--allow-unimportable lets them be)"]
-        if not search.classes:
-            wrong.append(search.nothing)
+        searches.append(search)
+        wrong += _problems(search, args.allow_unimportable)
+        if not args.json:
+            for finding in search.findings:
+                print(finding)
     for problem in wrong:
-        print(f"keras-buildfix: {problem}", file=sys.stderr)
-    looked_at = f"{classes} layer class(es) of {modules} module(s)"
-    print(f"{found} skipped build(s) in {looked_at} on {keras_buildfix.keras_info()}", file=sys.stderr)
-    return 2 if wrong else int(found > 0)
+        complain(problem)
+    found = [finding for search in searches for finding in search.findings]
+    classes, modules = sum(each.classes for each in searches), sum(each.modules for each in searches)
+    looked_at = f"{counted(classes, 'layer class')} of {counted(modules, 'module')}"
+    if args.json:
+        about = {"keras": keras or str(info), "classes": classes, "modules": modules, "problems": wrong}
+        print_json({**about, "findings": [_as_dict(finding) for finding in found]})
+    where = {None: f"on {info} (--all: on every Keras)", "all": f"on every Keras that was measured, and on {info}"}
+    judged = where.get(keras, f"on Keras {keras}, judged by what was measured there")
+    print(f"{counted(len(found), 'skipped build')} in {looked_at}, {judged}", file=sys.stderr)
+    return 2 if wrong else int(bool(found))
+
+
+def _search(name: str, keras: str | None) -> ModuleSearch:
+    from keras_buildfix.skipped import search_modules
+
+    # What modules print while they are imported is no finding.
+    with contextlib.redirect_stdout(sys.stderr), progress(f"importing {name}") as step:
+        return search_modules(name, keras, step)
+
+
+def _problems(search: ModuleSearch, allow_unimportable: bool) -> list[str]:
+    found = [search.not_judged] if search.not_judged else []
+    if search.unimportable and not allow_unimportable:
+        found.append(f"{search.left_out} (--allow-unimportable accepts that)")
+    return found if search.classes else [*found, search.nothing]
+
+
+def _explain(args: argparse.Namespace) -> int:
+    _ready()
+    sys.path.insert(0, os.getcwd())
+    with contextlib.redirect_stdout(sys.stderr):
+        found = keras_buildfix.explain_layer(args.target)
+    if args.json:
+        print_json(_as_dict(found))
+        return 0
+    print(found.cls)
+    print_table(("", ""), found.parts())
+    print()
+    print_table(("Keras", "without @deferred_build"), found.on_each)
+    return 0
 
 
 def _affected(args: argparse.Namespace) -> int:
-    for name in keras_buildfix.affected_layers(args.version):
+    names = keras_buildfix.affected_layers(args.version, symptom=args.symptom)
+    if args.json:
+        version = args.version or keras_buildfix.keras_info().version
+        print_json({"keras": version, "symptom": args.symptom, "layers": names})
+        return 0
+    for name in names:
         print(name)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="keras-buildfix", description="Custom Keras layers that build the same on every Keras."
-    )
+def _as_dict(found: Any) -> dict[str, Any]:
+    import dataclasses  # what most calls don't need is imported where it is: `--version` takes 50 ms
+
+    return dataclasses.asdict(found)
+
+
+# --- The parser --------------------------------------------------------------------------------
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="keras-buildfix", description="Custom Keras layers that build the same on every Keras.")
     parser.add_argument("--version", action="version", version=f"keras-buildfix {keras_buildfix.__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=SHELLS,
+        help='print the completion for a shell: eval "$(keras-buildfix --print-completion bash)"',
+    )
+    commands = parser.add_commands()
+    _add_info_and_run(parser, commands)
+    _add_skipped(parser, commands)
+    _add_explain_and_affected(parser, commands)
+    add_weights(parser, commands)
+    return parser
 
-    info = commands.add_parser("info", help="which Keras this Python would import, and on which backend")
-    info.set_defaults(command=_info)
 
-    run = commands.add_parser("run", help="run a program with the built-ins mended (install())")
+def _add_info_and_run(parser: Parser, commands: Any) -> None:
+    info = add_command(
+        parser,
+        commands,
+        "info",
+        "which Keras this Python would import, and on which backend",
+        "Prints which Keras this Python would import, on which backend, what chose it, whether it is installed, and "
+        "what to set if it is not. It imports no Keras.",
+        examples=["info", "info --json"],
+        codes="0 done, 2 there is no Keras",
+        run=_info,
+    )
+    info.add_argument("--json", action="store_true", help="print JSON")
+    run = add_command(
+        parser,
+        commands,
+        "run",
+        "run a program in which the built-ins are fixed",
+        "Runs a script or module as Python does, after `keras_buildfix.install()`: the build() of every subclass runs.",
+        examples=["run train.py --epochs 3", "run -m package.train --epochs 3"],
+        codes="those of the program; 2 there is no such program",
+        run=_run,
+    )
     run.add_argument(
         "-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE ...", help="a module, as `python -m`"
     )
     run.add_argument("script", nargs=argparse.REMAINDER, metavar="SCRIPT ...", help="a script and its arguments")
-    run.set_defaults(command=_run)
 
-    skipped = commands.add_parser("skipped", help="find the layers of a package whose build() is skipped here")
-    skipped.add_argument("package", nargs="+", help="an installed package or module, by its import name")
+
+def _add_skipped(parser: Parser, commands: Any) -> None:
+    skipped = add_command(
+        parser,
+        commands,
+        "skipped",
+        "find the layers of a package whose build() never runs",
+        "Finds the layer classes whose build() never runs, and says what to do. It imports the package with every "
+        "module in it, so their top-level code runs; it makes and calls no layer.\nWith --keras and --all it judges "
+        "other Kerases by what was measured there of the built-ins that a class is written on. A class that is defined "
+        "in another way on another Keras is judged as it is here.",
+        examples=["skipped mylayers", "skipped src/mylayers/pool.py --keras 3.9", "skipped mylayers --all --json"],
+        codes="0 none is skipped, 1 some are, 2 something could not be looked at",
+        run=_skipped,
+    )
+    skipped.add_argument("package", nargs="+", help="a package or module, by its import name or its path")
+    which = skipped.add_mutually_exclusive_group()
+    which.add_argument("--keras", metavar="VERSION", help="judge for this Keras instead of the one at hand")
+    which.add_argument("--all", action="store_true", help="judge for every Keras that was measured")
+    skipped.options.update({"--keras": (), "--all": ()})
     skipped.add_argument(
         "--allow-unimportable", action="store_true", help="succeed though modules can't be imported here"
     )
-    skipped.set_defaults(command=_skipped)
+    skipped.add_argument("--json", action="store_true", help="print JSON")
 
-    affected = commands.add_parser("affected", help="the built-in layers whose subclasses lose their build()")
+
+def _add_explain_and_affected(parser: Parser, commands: Any) -> None:
+    explain = add_command(
+        parser,
+        commands,
+        "explain",
+        "explain one layer class: who marks it as built, on which Keras",
+        "Prints what a layer class is written on, where its build() is from, who marks the layer as built on which "
+        "Keras, what is at stake, and what @deferred_build adds. It imports the module of the class.",
+        examples=["explain mylayers.pool:ScaledPool", "explain src/mylayers/pool.py:ScaledPool --json"],
+        codes="0 done, 2 there is no such class",
+        run=_explain,
+    )
+    explain.add_argument("target", help=_WHERE)
+    explain.add_argument("--json", action="store_true", help="print JSON")
+    affected = add_command(
+        parser,
+        commands,
+        "affected",
+        "the built-in layers whose subclasses break",
+        "Prints the built-in layers whose subclasses break on a version of Keras, as measured on it. skipped_build: "
+        "the build() of a subclass never runs. locked_state: a subclass without build() can't make weights in its "
+        "__init__. built_twice: build() runs again at the first call after layer.build(shape).",
+        examples=["affected 3.9", "affected 3.12 --symptom locked_state --json"],
+        codes="0 done, 2 the version was not measured",
+        run=_affected,
+    )
     affected.add_argument("version", nargs="?", help="a version of Keras; without it, the one at hand")
-    affected.set_defaults(command=_affected)
-    add_weights(commands)
-    return parser
+    symptoms = ("skipped_build", "locked_state", "built_twice")
+    affected.add_argument("--symptom", choices=symptoms, default="skipped_build", help="what breaks (%(default)s)")
+    affected.add_argument("--json", action="store_true", help="print JSON")

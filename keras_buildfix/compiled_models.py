@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from keras_buildfix import _keras, _private
@@ -11,10 +10,7 @@ from keras_buildfix import _private_training as private
 from keras_buildfix.known_models import models_of
 from keras_buildfix.optimizer_owners import note_what_is_known, weights_for
 from keras_buildfix.optimizer_state import Slots, slots_of, train_only
-from keras_buildfix.traced_steps import FUNCTIONS, Flags, State, kept_slots, knows_flags, switch
-
-#: Optimizers, each with what it has for its weights.
-Remembered = Sequence[tuple[Any, Slots]]
+from keras_buildfix.traced_steps import FUNCTIONS, Flags, State, knows_flags, switch
 
 
 def compiled_models_with(layers: Iterable[Any]) -> list[CompiledModel]:
@@ -46,7 +42,7 @@ class CompiledModel:
         self.trained = flags.trained
         self.variables = [*flags.trained, *flags.others]
         note_what_is_known(self.optimizers, self.trained, self.variables)
-        self.slots: Remembered = [(optimizer, slots_of(optimizer, self.variables)) for optimizer in self.optimizers]
+        self.slots = [(optimizer, slots_of(optimizer, self.variables)) for optimizer in self.optimizers]
         self.state = State.of(self.optimizers, flags)
         self.agreed = knows_flags(model) or (private.flags_are_compiled(model) and self._knows_what_is_trained())
 
@@ -58,7 +54,7 @@ class CompiledModel:
                 return plain and list(slots) == [id(variable) for variable in self.trained]
         return False
 
-    def follow(self, changed: bool = True, remembered: Remembered = ()) -> None:
+    def follow(self, changed: bool = True) -> None:
         """Has its next step train what is trainable now: nothing else that ``compile`` set is touched.
 
         What is traced is only traced anew if flags have `changed`, or had been by hand before, and what is trainable
@@ -66,42 +62,12 @@ class CompiledModel:
         """
         model = self.model
         flags = Flags.of(model)
-        kept = kept_slots(model, flags)
         others = False
         for optimizer in self.optimizers:
-            others |= train_only(
-                model,
-                optimizer,
-                self.trained,
-                weights_for(optimizer, self.optimizers, model, self.trained, flags.trained),
-                self.variables,
-                _of(optimizer, self.slots),
-                _of(optimizer, remembered),
-                _not_in_blocks(_of(optimizer, kept)),
-            )
-        switch(model, self.state, self.slots, State.of(self.optimizers, flags), changed or others, self.agreed)
+            wanted = weights_for(optimizer, self.optimizers, model, self.trained, flags.trained)
+            others |= train_only(model, optimizer, self.trained, wanted, self.variables, _of(optimizer, self.slots))
+        switch(model, self.state, State.of(self.optimizers, flags), changed or others, self.agreed)
 
 
-#: What the blocks that are open remember, to be put back at their end.
-_open_blocks: list[Remembered] = []
-
-
-@contextlib.contextmanager
-def remembering(slots: Remembered) -> Iterator[None]:
-    """A block in which no other value is given to these variables."""
-    _open_blocks.append(slots)
-    try:
-        yield
-    finally:
-        _open_blocks[:] = [each for each in _open_blocks if each is not slots]
-
-
-def _not_in_blocks(slots: Slots) -> Slots:
-    remembered = {
-        id(slot.variable) for block in _open_blocks for _, of in block for each in of.values() for slot in each.values()
-    }
-    return {key: each for key, each in slots.items() if not any(id(s.variable) in remembered for s in each.values())}
-
-
-def _of(optimizer: Any, remembered: Remembered) -> Slots:
-    return next((slots for of, slots in remembered if of is optimizer), {})
+def _of(optimizer: Any, slots: Sequence[tuple[Any, Slots]]) -> Slots:
+    return next((each for of, each in slots if of is optimizer), {})

@@ -70,6 +70,7 @@ class ExtraWeightsMixin:
             _own_saving.note_stored(self, stored)
             store.update(stored)
             return
+        _private.track_again(self)
         if _is_plain(self):
             above.save_own_variables(store)
             return
@@ -97,6 +98,7 @@ class ExtraWeightsMixin:
         if _own_saving.is_stand_in(self):
             above.load_own_variables(store)
             return
+        _private.track_again(self)
         if _is_plain(self):
             above.load_own_variables(in_plain_order(self, store))
             return

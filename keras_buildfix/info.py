@@ -20,7 +20,7 @@ from keras_buildfix import _keras
 
 @dataclass(frozen=True)
 class KerasInfo:
-    """A Keras.
+    """Which Keras something belongs to, and its backend.
 
     Attributes:
         package: The package that the classes lie in: ``"keras"`` (Keras 3, and ``tf.keras`` up to
@@ -62,7 +62,7 @@ def keras_info(obj: object = None) -> KerasInfo:
         >>> keras_info(keras.layers.Dense).generation in (2, 3)
         True
 
-    Source: ``tf.keras.__version__`` is missing on TensorFlow 2.13-2.15; measured in FACTS, "Which Keras is it".
+    Source: ``tf.keras.__version__`` is missing on TensorFlow 2.13-2.15; measured on each release.
     """
     if obj is not None:
         return _of_package(_package_of(obj))
@@ -75,7 +75,7 @@ def keras_info(obj: object = None) -> KerasInfo:
             return found
     raise ModuleNotFoundError(
         "No Keras is installed here: neither keras nor tf_keras can be imported by "
-        f"{sys.executable}. `pip install keras jax` is a light one to start with."
+        f"{sys.executable}. To start with a light one: `pip install keras jax`, and set KERAS_BACKEND=jax."
     )
 
 
@@ -139,15 +139,60 @@ def _version_in(folders: Iterable[str]) -> str | None:
 
 
 def _configured_backend() -> str:
-    """The backend that Keras 3 would take: ``KERAS_BACKEND``, then ``keras.json``, then TensorFlow."""
+    return configured_backend()[0]
+
+
+def configured_backend() -> tuple[str, str]:
+    """The backend that Keras 3 would take, and what says so: ``KERAS_BACKEND``, else ``keras.json``, else Keras."""
     chosen = os.environ.get("KERAS_BACKEND")
     if chosen:
-        return chosen
+        return chosen, "KERAS_BACKEND"
     home = os.path.expanduser("~")
     default = os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
     file = Path(os.path.expanduser(os.environ.get("KERAS_HOME", default)), "keras.json")
     try:
         config = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
-        return "tensorflow"
-    return str(config.get("backend", "tensorflow")) if isinstance(config, dict) else "tensorflow"
+        config = None
+    if isinstance(config, dict) and "backend" in config:
+        return str(config["backend"]), str(file)
+    return "tensorflow", "the default of Keras"
+
+
+def installed_backends() -> tuple[str, ...]:
+    """The backends on which a Keras can train that are installed, found without importing them."""
+    return tuple(name for name in _TRAINING if is_backend_installed(name))
+
+
+def is_backend_installed(name: str) -> bool:
+    """Whether the package of a backend is installed."""
+    if name not in _BACKENDS:
+        return False
+    if sys.modules.get(name) is not None:
+        return True
+    try:
+        spec = importlib.util.find_spec(name)
+    except ValueError:  # a module that stands in for it, as tests have
+        return False
+    return spec is not None and spec.origin is not None  # a folder that was left over has no origin
+
+
+def missing_backend(info: KerasInfo) -> str:
+    """What is wrong if the backend of a Keras is not installed, and what to set; empty if nothing is wrong."""
+    if info.package in sys.modules or is_backend_installed(info.backend):
+        return ""
+    others = installed_backends() if info.generation == 3 else ()
+    if info.generation == 3 and info.backend not in _BACKENDS:
+        wrong = f"which is no backend of Keras ({', '.join(_BACKENDS)} are)"
+    else:
+        wrong = "which is not installed"
+    if not others:
+        what = "pip install tensorflow" if info.generation == 2 else f"pip install {info.backend}"
+        return f"{wrong}: {what}" if info.backend in _BACKENDS else f"{wrong}, and none is installed: pip install jax"
+    names = ", ".join(others)
+    return f"{wrong}; {names} {'is' if len(others) == 1 else 'are'}: set KERAS_BACKEND={others[0]}"
+
+
+#: The backends that Keras 3 knows, and of these the ones that can train, lightest first.
+_BACKENDS = ("tensorflow", "jax", "torch", "numpy", "openvino")
+_TRAINING = ("jax", "torch", "tensorflow")

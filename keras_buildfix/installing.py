@@ -70,20 +70,27 @@ def uninstall() -> None:
 
 @contextmanager
 def installed() -> Iterator[None]:
-    """A ``with`` block in which built-ins are mended; inside another one, or after ``install()``, a no-op.
+    """A ``with`` block in which built-ins are fixed; inside another one, or after ``install()``, a no-op.
+
+    Only for ``with``: called without it, nothing is fixed. ``install()`` fixes them for good.
 
     Example:
         >>> import keras, keras_buildfix
         >>> with keras_buildfix.installed():
         ...     pass
     """
-    already = _hook in sys.meta_path
+    already = is_installed()
     try:
         install()
         yield
     finally:
         if not already:
             uninstall()
+
+
+def is_installed() -> bool:
+    """Whether ``install()`` is on."""
+    return _hook in sys.meta_path
 
 
 def _mend_loaded() -> None:

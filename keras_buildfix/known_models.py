@@ -76,7 +76,7 @@ def _within_reach() -> list[Any]:
     for frame in sys._current_frames().values():
         above: Any = frame
         while above is not None:
-            waiting.append(above.f_locals)
+            waiting.append(dict(above.f_locals))  # on Python 3.13 a proxy, into which the collector does not see
             above = above.f_back
     seen = {id(thing) for thing in waiting}
     reached = list(waiting)

@@ -13,6 +13,7 @@ from typing import Any
 from keras_buildfix import _keras, _own_saving, _private_state, _variables
 from keras_buildfix.extra_weights import ExtraWeightsMixin
 from keras_buildfix.info import keras_info
+from keras_buildfix.raw_variables import marks_left
 from keras_buildfix.weight_names import LayerNode, weight_tree
 
 
@@ -25,7 +26,8 @@ def lost_weights(layer: Any) -> dict[str, Any]:
     - those of layers that saving does not come to: on every Keras before 3.15 what a layer holds in a list,
       dict or tuple that is itself in one (``self.blocks = [{"a": Dense(1)}]``); on Keras 3 what is held
       only under a name of Keras's own (``self._layers = [Dense(1)]``);
-    - on Keras 2 those of a ``tf.Module``.
+    - on Keras 2 those of a ``tf.Module``;
+    - what ``raw_weight(...)`` marks in a layer without ``PortableLayerMixin``: no weight was made of it.
 
     Neither a file is written nor a weight changed: Keras's own search for what it saves is run, and each
     layer's own ``save_own_variables`` on a dict.
@@ -34,7 +36,7 @@ def lost_weights(layer: Any) -> dict[str, Any]:
         layer: A layer or model, built: what is not built yet has no weights.
 
     Returns:
-        Name -> variable, the names those of ``named_weights``. Empty if nothing would be lost. Weights that
+        Name -> variable (or mark), the names those of ``named_weights``. Empty if nothing would be lost. Weights that
         ``Discretization`` writes, but does not read back, are among them.
 
     Raises:
@@ -62,12 +64,16 @@ def lost_weights(layer: Any) -> dict[str, Any]:
     _keras.layer_instance(layer, "lost_weights")
     root = weight_tree(layer)
     lost = _lost(root, "lost_weights")
-    return {name: variable for name, variable in root.weights().items() if id(variable) in lost}
+    return {name: variable for name, variable in root.weights().items() if id(variable) in lost} | _marks(root)
 
 
 def check_nothing_lost(model: Any, path: str, form: str) -> None:
     """Raises a ValueError that names the weights that Keras would leave out of a ``.weights.h5`` or ``.keras``."""
     root = weight_tree(model)
+    for name, mark in _marks(root).items():
+        raise ValueError(
+            f"save_weights: {name} of {model.name!r} can't be saved; nothing was written. {mark.no_weight()}"
+        )
     legacy = form == "keras" and _private_state.keras_ending_is_legacy(model, _package(model))
     if legacy:
         _check_names(model, path)
@@ -85,6 +91,13 @@ def check_nothing_lost(model: Any, path: str, form: str) -> None:
         + "\n".join(lines)
         + f"\nOr save as .safetensors, .npz or .h5, which will have {'it' if len(found) == 1 else 'all of them'}."
     )
+
+
+def _marks(root: LayerNode) -> dict[str, Any]:
+    """What no weight was made of, by name."""
+    return {
+        "/".join((*node.path, place)): mark for node in root.nodes() for place, mark in marks_left(node.layer).items()
+    }
 
 
 #: How many lost weights a message names.

@@ -156,7 +156,7 @@ class _Rebuild:
             for name, each in made.items()
             if name in self.before
         ]
-        fitting, _ = check(again, Options(strict=False, on_mismatch="skip"))
+        fitting, _ = check(again, Options(strict=False, skip_mismatch=True))
         assign_all(fitting)
         finalize(tree, [id(each.variable) for each in fitting])
         kept = {each.name for each in fitting}

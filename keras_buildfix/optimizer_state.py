@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -39,16 +40,9 @@ def slots_of(optimizer: Any, candidates: Sequence[Any]) -> Slots:
 
 
 def train_only(
-    model: Any,
-    optimizer: Any,
-    trained: Sequence[Any],
-    wanted: Sequence[Any],
-    variables: Sequence[Any],
-    had: Slots,
-    remembered: Slots,
-    reusable: Slots,
+    model: Any, optimizer: Any, trained: Sequence[Any], wanted: Sequence[Any], variables: Sequence[Any], had: Slots
 ) -> bool:
-    """Has an optimizer train these weights, without losing what it has for those it trains already.
+    """Has an optimizer train these weights, without losing what it has for any weight that it ever trained.
 
     Args:
         model: The model that it is compiled into, whose strategy new variables are made under.
@@ -57,8 +51,6 @@ def train_only(
         wanted: Those that it trains from now on, in the model's order.
         variables: All weights of the model; an optimizer may train others besides.
         had: What it has, as ``slots_of`` gives it.
-        remembered: What it had for weights that come back; others start afresh.
-        reusable: Variables for those others, which a step was traced with. Their values are not used.
 
     Returns:
         Whether it trained others so far.
@@ -67,136 +59,130 @@ def train_only(
         ValueError: If it can't be told which of its variables belong to which weight. Nothing is changed then.
     """
     inner = innermost(optimizer)
-    gone = _without(trained, wanted)
-    if private.forget_slots(inner, gone) or not private.is_built(inner):
-        return bool(gone)
+    if private.makes_slots_itself(inner):
+        return _set_aside_legacy(inner, trained, wanted)
+    if not private.is_built(inner):
+        return bool(_without(trained, wanted))
     known = private.known_variables(inner, [*variables, *wanted])
     mine = {id(variable) for variable in (*variables, *wanted)}
     wanted = [*wanted, *(variable for variable in known if id(variable) not in mine)]
-    now_has = had if len(had) == len(known) else _slots(inner, known)
-    same = all(_same(now_has[key], slots) for key, slots in remembered.items() if key in now_has)
-    if same and [id(variable) for variable in wanted] == [id(variable) for variable in known]:
+    if [id(variable) for variable in wanted] == [id(variable) for variable in known]:
         return False
+    now_has = had if len(had) == len(known) else _slots(inner, known)
     old, singles = private.own_variables(inner), private.single_variables(inner)
     _refuse_unclear(inner, old, now_has, singles)
-    loops = _order(old, known, now_has, singles)
-    slots = {**now_has, **remembered}
-    names = set(private.per_variable_lists(inner, len(known)) if known else ())
+    aside = vars(inner).get(_ASIDE_IN) or _Aside()
+    files = max(aside.files, _Files(len(known), _order(old, known, now_has, singles)), key=lambda each: each.of)
+    slots = {**aside.for_weights(wanted), **now_has}
+    names = {name for each in slots.values() for name in each}
+    if known:
+        names |= set(private.per_variable_lists(inner, len(known)))
     notes = private.notes(inner)
 
-    slots.update(_refreshed(inner, [v for v in wanted if id(v) not in slots], reusable))
     added = [variable for variable in wanted if id(variable) not in slots]
     if added:
-        before = {
-            **private.per_variable_lists(inner, len(known)),
-            **private.per_variable_dicts(inner),
-            **notes,
-            **singles,
-        }
-        try:
-            with private.tensorflow_scope(model):
-                private.build_for(inner, added)
-        except BaseException:
-            private.hand_over(inner, known, old, before)
-            raise
-        fresh = _slots(inner, added)
-        names |= set(private.per_variable_lists(inner, len(added)))
-        for variable in added:  # Keras 3 starts a moving average at zero, and overwrites it at the first step of all
-            average = fresh[id(variable)].get(private.AVERAGE)
-            if average is not None:
-                _variables.copy(average.variable, variable)
-        if len(added) > len(known):
-            loops = _order(private.own_variables(inner), added, fresh, private.single_variables(inner))
-        slots.update(_reused(inner, added, fresh, reusable))
+        fresh, files = _built_for(model, inner, added, known, files)
+        slots.update(fresh)
+        names |= {name for each in fresh.values() for name in each} | set(private.per_variable_lists(inner, len(added)))
 
     now = private.notes(inner)
     attributes: dict[str, Any] = {
         name: {**notes[name], **now[name]} for name in notes if name in now and notes[name] != now[name]
     }
-    for name in names.union(*(slots[id(variable)] for variable in wanted)):
-        held = [slots[id(variable)].get(name, Slot(None, False)).variable for variable in wanted]
+    for name in names:
         if isinstance(vars(inner).get(name), dict):
             kept = [slots[id(variable)][name] for variable in wanted if name in slots[id(variable)]]
             attributes[name] = {slot.key: slot.variable for slot in kept}
         else:
-            attributes[name] = held
+            attributes[name] = [slots[id(variable)].get(name, Slot(None, False)).variable for variable in wanted]
     attributes.update({name: single for name, single in singles.items() if vars(inner).get(name) is not single})
-    in_slots = {id(slot.variable) for each in (*slots.values(), *now_has.values()) for slot in each.values()}
+    in_slots = {id(slot.variable) for each in slots.values() for slot in each.values()}
     base = [variable for variable in old if id(variable) not in in_slots]
-    private.hand_over(inner, list(wanted), _filed(base, loops, wanted, slots, singles), attributes)
+    aside.files = files
+    aside.exchange(wanted, known, now_has)
+    vars(inner)[_ASIDE_IN] = aside
+    private.hand_over(inner, list(wanted), _filed(base, files.loops, wanted, slots, singles), attributes)
     while optimizer is not inner:
         private.know_only(optimizer, list(wanted))
         optimizer = optimizer.inner_optimizer
     return True
 
 
-#: An attribute of an optimizer: with what its variables for a weight start, where that is one number.
-_STARTS_IN = "_keras_buildfix_starts"
+def _set_aside_legacy(optimizer: Any, trained: Sequence[Any], wanted: Sequence[Any]) -> bool:
+    """The same for a legacy optimizer of Keras 2, which keeps its variables by weight, and makes what it lacks."""
+    aside = vars(optimizer).setdefault(_ASIDE_IN, _Aside())
+    come, gone = _without(wanted, trained), _without(trained, wanted)
+    back = aside.for_weights(come)
+    had, aside.order = private.exchange_legacy_slots(
+        optimizer, gone, [(v, back[id(v)]) for v in come if id(v) in back], aside.order
+    )
+    aside.exchange(wanted, gone, had)
+    return bool(come or gone)
 
 
-class _Starts:
-    """For the ``id`` of a weight: itself, the optimizer's settings, and the number that each slot starts with.
+def _built_for(
+    model: Any, optimizer: Any, added: Sequence[Any], known: Sequence[Any], files: _Files
+) -> tuple[Slots, _Files]:
+    """What an optimizer makes for weights that it never trained; all is as before if that fails."""
+    before = {
+        **private.per_variable_lists(optimizer, len(known)),
+        **private.per_variable_dicts(optimizer),
+        **private.notes(optimizer),
+        **private.single_variables(optimizer),
+    }
+    own = private.own_variables(optimizer)
+    try:
+        with private.tensorflow_scope(model):
+            private.build_for(optimizer, list(added))
+    except BaseException:
+        private.hand_over(optimizer, list(known), own, before)
+        raise
+    fresh = _slots(optimizer, added)
+    for variable in added:  # Keras 3 starts a moving average at zero, and overwrites it at the first step of all
+        average = fresh[id(variable)].get(private.AVERAGE)
+        if average is not None:
+            _variables.copy(average.variable, variable)
+    if len(added) > files.of:
+        made = private.own_variables(optimizer)
+        files = _Files(len(added), _order(made, added, fresh, private.single_variables(optimizer)))
+    return fresh, files
 
-    A copied optimizer begins anew.
-    """
+
+class _Files(NamedTuple):
+    """For how many weights an optimizer was built at once, and in which order it filed its variables then."""
+
+    of: int
+    loops: list[list[str] | str]
+
+
+#: An attribute of an optimizer: what it has for weights that it does not train now.
+_ASIDE_IN = "_keras_buildfix_aside"
+
+
+class _Aside:
+    """What an optimizer has for weights that are frozen, for when they come back. A copied optimizer has none."""
 
     def __init__(self) -> None:
-        self.of: dict[int, tuple[Any, Any, dict[str, float]]] = {}
+        self.of: dict[int, tuple[weakref.ref[Any], Any]] = {}
+        self.files = _Files(0, [])
+        #: Of a legacy optimizer: all variables that it ever had, as it files them.
+        self.order: list[Any] = []
 
     def __reduce__(self) -> Any:
-        return _Starts, ()
+        return _Aside, ()
 
+    def for_weights(self, weights: Iterable[Any]) -> dict[int, Any]:
+        """What is here for some weights."""
+        held = ((weight, self.of.get(id(weight))) for weight in weights)
+        return {id(weight): each[1] for weight, each in held if each is not None and each[0]() is weight}
 
-def _refreshed(optimizer: Any, added: Sequence[Any], reusable: Slots) -> Slots:
-    """Variables that an optimizer had for these weights, with fresh values, as far as those are known."""
-    starts = vars(optimizer).get(_STARTS_IN, _Starts()).of
-    now = private.settings(optimizer).values
-    found: Slots = {}
-    fresh: list[tuple[Any, float]] = []
-    for variable in added:
-        weight, settings, numbers = starts.get(id(variable), (None, None, {}))
-        slots = reusable.get(id(variable), {})
-        if weight is variable and settings == now and set(numbers) == set(slots):
-            for name, slot in slots.items():
-                if name == private.AVERAGE:
-                    _variables.copy(slot.variable, variable)
-                else:
-                    fresh.append((slot.variable, numbers[name]))
-            found[id(variable)] = slots
-    _variables.fill(fresh)
-    return found
-
-
-def _reused(optimizer: Any, added: Sequence[Any], fresh: Slots, reusable: Slots) -> Slots:
-    """Fresh slots with other variables in the place of their own, as far as these fit: they get the fresh values."""
-    found: Slots = {}
-    settings = private.settings(optimizer).values
-    for variable in added:
-        slots, old = fresh[id(variable)], reusable.get(id(variable), {})
-        fits = set(slots) == set(old) and all(_alike(old[name], slot) for name, slot in slots.items())
-        found[id(variable)] = old if fits else slots
-        if not fits:
-            continue
-        numbers = {}
-        for name, slot in slots.items():
-            number = _variables.only_number(slot.variable)
-            if name == private.AVERAGE or number is not None:
-                numbers[name] = number or 0.0
-            _variables.copy(old[name].variable, slot.variable)
-        vars(optimizer).setdefault(_STARTS_IN, _Starts()).of[id(variable)] = (variable, settings, numbers)
-    return found
-
-
-def _same(slots: dict[str, Slot], others: dict[str, Slot]) -> bool:
-    return {name: id(s.variable) for name, s in slots.items()} == {name: id(s.variable) for name, s in others.items()}
-
-
-def _alike(old: Slot, new: Slot) -> bool:
-    return (
-        _variables.shape_of(old.variable) == _variables.shape_of(new.variable)
-        and _variables.dtype_of(old.variable) == _variables.dtype_of(new.variable)
-        and (old.filed, old.key) == (new.filed, new.key)
-    )
+    def exchange(self, trained: Iterable[Any], known: Iterable[Any], had: dict[int, Any]) -> None:
+        """Gives up what is here for weights that are trained, and keeps what the optimizer had for others it knew."""
+        taken = {id(weight) for weight in trained}
+        self.of = {key: each for key, each in self.of.items() if key not in taken and each[0]() is not None}
+        for weight in known:
+            if id(weight) not in taken and id(weight) in had:
+                self.of[id(weight)] = (weakref.ref(weight), had[id(weight)])
 
 
 def _without(variables: Iterable[Any], others: Iterable[Any]) -> list[Any]:

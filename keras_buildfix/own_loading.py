@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from keras_buildfix import _keras, _private_state, _variables
 from keras_buildfix.weight_matching import OwnLoad
 
 
 @contextlib.contextmanager
-def loaded_by_own_code(loads: Sequence[OwnLoad]) -> Iterator[list[tuple[OwnLoad, str]]]:
+def loaded_by_own_code(
+    loads: Sequence[OwnLoad], only: Collection[int] | None = None
+) -> Iterator[list[tuple[OwnLoad, str]]]:
     """A block for which these layers have read their weights.
 
     If the block raises, all weights of these layers, and of those in them, have their old values again. A layer
-    whose code raises keeps its values; the block is told which layers these are, and why.
+    whose code raises keeps its values; the block is told which layers these are, and why. With `only`, weights
+    whose ``id`` is not in it keep their values.
     """
     before = [_Snapshot(load) for load in loads]
     try:
@@ -24,6 +27,8 @@ def loaded_by_own_code(loads: Sequence[OwnLoad]) -> Iterator[list[tuple[OwnLoad,
             if reason is not None:
                 snapshot.restore()
                 failed.append((load, reason))
+            elif only is not None:
+                snapshot.restore_others(only)
         yield failed
     except BaseException:
         for snapshot in before:
@@ -58,3 +63,9 @@ class _Snapshot:
         for name in self.attributes.keys() - self.before.keys():
             del self.attributes[name]
         self.attributes.update(self.before)
+
+    def restore_others(self, changed: Collection[int]) -> None:
+        """Gives weights other than these their old values."""
+        kept = [(variable, value) for variable, value in self.values if id(variable) not in changed]
+        for variable, value in kept:
+            _variables.restore(variable, value)

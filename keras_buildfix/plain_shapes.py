@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_buildfix import _keras, _private, _private_portable
 
@@ -13,14 +13,20 @@ from keras_buildfix import _keras, _private, _private_portable
 _TAKES_PLAIN = "_keras_buildfix_plain_shapes"
 
 
-class Shape(tuple):  # type: ignore[type-arg]  # `tuple[...]` as a base can't be pickled on Python 3.9
+if TYPE_CHECKING:
+    _Tuple = tuple[Any, ...]
+else:
+    _Tuple = tuple  # with `tuple[...]` as its base a class can't be pickled on Python 3.9
+
+
+class Shape(_Tuple):
     """A shape: a tuple of ints and None, with what code for ``tf.TensorShape`` asks of one.
 
-    It equals, hashes, pickles and is written to configs as the tuple that it is. Slices and sums of
-    it are shapes too.
+    ``build(self, input_shape: Shape)`` of a ``PortableLayerMixin`` is given one, on every Keras. It equals, hashes,
+    pickles and is written to configs as the tuple that it is. Slices and sums of it are shapes too.
 
     Example:
-        >>> from keras_buildfix.plain_shapes import Shape
+        >>> from keras_buildfix import Shape
         >>> shape = Shape((None, 3))
         >>> shape == (None, 3), shape.as_list(), shape[1:].as_list(), shape.rank
         (True, [None, 3], [3], 2)

@@ -17,7 +17,7 @@ _PLAIN = (*sorted(FLOATS), "mixed_bfloat16", "mixed_float16")
 _QUANTIZED = tuple(f"{mode}_from_{plain}" for mode in ("float8", "int4", "int8") for plain in _PLAIN)
 
 
-def get_dtype_policy(*, keras: Any = None) -> str:
+def get_dtype_policy(keras: Any = None) -> str:
     """The name of the dtype policy that new layers get.
 
     Args:
@@ -82,6 +82,8 @@ def set_dtype_policy(name: Any, *, keras: Any = None) -> None:
 def dtype_policy_scope(name: Any, *, keras: Any = None) -> Iterator[str]:
     """Sets the dtype policy that new layers get, for a block.
 
+    Only for ``with``: called without it, nothing is set. ``set_dtype_policy`` sets it for good.
+
     Args:
         name: ``"float32"``, ``"mixed_float16"`` and so on, or a policy object, which is for its own Keras.
         keras: The Keras module; without it, each that is loaded.
@@ -125,7 +127,8 @@ def _chosen(keras: Any) -> list[Any]:
     """The Keras modules that are meant, the one that this process would take first."""
     if keras is not None:
         if not hasattr(_mixed_precision(keras), "set_global_policy"):
-            raise TypeError(f"`keras` is to be a Keras module, such as tf.keras; got {_keras.describe(keras)}.")
+            layer = " The policy of a layer is layer.dtype_policy." if _keras.layer_base(type(keras)) else ""
+            raise TypeError(f"keras= expects a Keras module, such as tf.keras; got {_keras.describe(keras)}.{layer}")
         return [keras]
     wanted = keras_info().package
     loaded = [sys.modules[package] for package in _keras.PACKAGES if package in sys.modules]

@@ -32,6 +32,9 @@ class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMi
       variable answers, but ``.value`` is no method, ``.dtype`` is a name, and a tape watches ``.value``. One of
       unknown sizes, or of complex numbers on 3.0 to 3.3, is left alone if it is not trainable (it is not saved
       then), else an error.
+    - The variables and layers in a ``tf.Module`` that is kept so are tracked too, also those that it makes later, as
+      in its first call.
+    - ``add_variable`` takes what ``add_weight`` does.
     - ``assign_add`` and ``assign_sub`` add in the weight's own dtype; ``w.assign(w + 1)`` adds in the compute dtype.
     - ``build`` and ``compute_output_shape`` get tuples, in the lists and dicts of several inputs too, and
       ``.as_list()`` works on each.
@@ -82,6 +85,21 @@ class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMi
     def add_variable(self, *args: Any, **kwargs: Any) -> Any:
         """Adds a weight: ``add_weight`` by its other name, which Keras 2 and Keras 3 have too."""
         return self.add_weight(*args, **kwargs)
+
+    def _keras_buildfix_track_again(self) -> None:
+        raw_variables.track_again(self)
+
+    @property
+    def weights(self) -> list[Any]:
+        """The layer's weights, with those that a ``tf.Module`` in it has made by now."""
+        raw_variables.track_again(self)
+        return super().weights  # type: ignore[misc, no-any-return]
+
+    @property
+    def variables(self) -> list[Any]:
+        """The same with the seeds of random layers."""
+        raw_variables.track_again(self)
+        return super().variables  # type: ignore[misc, no-any-return]
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == _private_portable.TRACKER:

@@ -17,13 +17,13 @@ _Callable = TypeVar("_Callable", bound=Callable[..., Any])
 
 
 def full_precision(function: _Callable) -> _Callable:
-    """Has a function compute in float32 and hand back the compute dtype: a softmax, norm, exp or loss.
+    """Makes a function compute in float32 and return the compute dtype: for a softmax, a norm, an exp, a loss.
 
     Use on a function of tensors or on a method of a layer, in a ``mixed_precision_safe`` ``call`` or not.
-    Floating arguments of float16 and bfloat16, however nested, become float32 (float64 stays); weights
-    that are read inside come in float32, except, on Keras 2, those of a layer whose policy is plain
-    ``"float16"`` or ``"bfloat16"``, which have no more than that. Layers that are called inside have
-    their own policy.
+    Arguments of float16 and bfloat16, however nested, become float32; float64 stays. Weights that are read
+    inside come in float32 too. (On Keras 2, those of a layer whose policy is plain ``"float16"`` or
+    ``"bfloat16"`` are kept in that dtype, so they have no more precision than that.) Layers that are called
+    inside keep their own policy.
 
     Args:
         function: The function or method.
@@ -34,7 +34,7 @@ def full_precision(function: _Callable) -> _Callable:
         the result is as computed.
 
     Raises:
-        TypeError: If given anything but a function, or a generator or an async function.
+        TypeError: If given anything but a function, such as a layer; or a generator or an async function.
 
     Example:
         >>> import numpy as np
@@ -48,10 +48,11 @@ def full_precision(function: _Callable) -> _Callable:
 
     Source: what ``keras.layers.Softmax`` and libraries do by hand, with casts to and fro.
     """
-    if isinstance(function, (type, staticmethod, classmethod)) or not callable(function):
-        raise TypeError(f"full_precision expects a function or method; got {_keras.describe(function)}.")
-    if _keras.layer_base(type(function)) is not None:
-        raise TypeError(f"full_precision expects a function or method; got {_keras.describe(function)}.")
+    layer = _keras.layer_base(function) or _keras.layer_base(type(function))
+    if layer or isinstance(function, (type, staticmethod, classmethod)) or not callable(function):
+        raise TypeError(
+            f"full_precision expects a function or method; got {_keras.describe(function)}.{_way_out(function)}"
+        )
     refuse_pausing("full_precision", function)
 
     @functools.wraps(function)
@@ -71,8 +72,19 @@ def full_precision(function: _Callable) -> _Callable:
     return presented(precise, function)  # type: ignore[no-any-return]
 
 
+def _way_out(thing: object) -> str:
+    """What to do instead, for what is likely to be given by mistake."""
+    if _keras.layer_base(thing) is not None:
+        return " Put @full_precision above a method of it, such as call; or make the layer with dtype='float32'."
+    if _keras.layer_base(type(thing)) is not None:
+        return " Make the layer with dtype='float32', so that it computes in float32; or give a function that calls it."
+    if isinstance(thing, (staticmethod, classmethod)):
+        return f" Put @full_precision below @{type(thing).__name__}."
+    return ""
+
+
 def _reading_float32(base: type | None, dtype: str | None) -> AbstractContextManager[Any]:
-    """Has weights be read in float32 where they would come in half of it; of each Keras if none is given."""
+    """A block in which weights are read in float32 instead of in half of it; of each Keras if none is given."""
     if base is not None:
         reading = _private_precision.reading_weights
         return reading(base, "float32") if dtype in HALVES else contextlib.nullcontext()

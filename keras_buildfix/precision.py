@@ -16,12 +16,12 @@ from typing import Any, TypeVar, overload
 
 from keras_buildfix import _keras, _private_precision
 from keras_buildfix._casts import FLOATS, arrays_of_integers_to_tensors, cast, first_dtype, has_dtype
+from keras_buildfix._keywords import NOT_GIVEN
 from keras_buildfix._mixins import check_listed_first
 from keras_buildfix._wrapping import home_of, presented, refuse_pausing
 from keras_buildfix.casting import cast_inputs
 
 _Callable = TypeVar("_Callable", bound=Callable[..., Any])
-_NOT_GIVEN: Any = object()
 _SAFE = "_keras_buildfix_casts"
 
 
@@ -29,7 +29,7 @@ _SAFE = "_keras_buildfix_casts"
 def mixed_precision_safe(call: _Callable) -> _Callable: ...
 @overload
 def mixed_precision_safe() -> Callable[[_Callable], _Callable]: ...
-def mixed_precision_safe(call: Any = _NOT_GIVEN) -> Any:
+def mixed_precision_safe(call: Any = NOT_GIVEN) -> Any:
     """Has the ``call`` of a layer follow one casting rule on every Keras.
 
     Use as ``@mixed_precision_safe`` on the method ``call`` or on the class, of which it changes ``call``
@@ -66,7 +66,7 @@ def mixed_precision_safe(call: Any = _NOT_GIVEN) -> Any:
 
     Source: second and keyword arguments stay float32 on Keras 2; keras #19629 (3.0-3.3). Measured.
     """
-    if call is _NOT_GIVEN:
+    if call is NOT_GIVEN:
         return mixed_precision_safe
     if isinstance(call, type):
         _mend(_keras.layer_class(call, "mixed_precision_safe"))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any
 
 from keras_buildfix import _keras, _private, _private_portable
 from keras_buildfix.adding_weights import as_instance, can_hold, dtype_name, plain_initializer
 from keras_buildfix.info import keras_info
 from keras_buildfix.portable_weights import add_in_own_dtype, answer_as
+from keras_buildfix.weight_names import PLACE_NAME
 
 #: On a backend's variable: the Keras weight that stands for it, by the ``Layer`` class of its Keras.
 _STANDS_FOR = "_keras_buildfix_weights"
@@ -28,7 +31,50 @@ class MarkedWeight:
         self.weights: dict[type, Any] = {}
 
     def __repr__(self) -> str:
-        return f"raw_weight(array of {self.value.dtype}{list(self.value.shape)}, name={self.name!r})"
+        value = self.value
+        return f"raw_weight(array of {value.dtype}{list(value.shape)}, name={self.name!r})"
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError(self.no_weight())
+
+    def no_weight(self) -> str:
+        """What to do, for an error."""
+        return (
+            f"{self!r} is no weight yet: it becomes one when it is set as an attribute of a layer that has "
+            "PortableLayerMixin. List keras_buildfix.PortableLayerMixin first among the bases of the layer's class, "
+            "and use the attribute, not what raw_weight() returned."
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        """Says so for what arrays and weights have: ``shape``, ``assign``."""
+        hidden = name.startswith("_") or name == "value"  # asked for by Keras, or by `copy` before there is a value
+        raise AttributeError(
+            f"MarkedWeight has no attribute {name!r}" if hidden else f"No attribute {name!r}: {self.no_weight()}"
+        )
+
+    __array__ = __array_ufunc__ = __array_function__ = __jax_array__ = __tf_tensor__ = __torch_function__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __matmul__ = __rmatmul__ = _refuse
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = _refuse
+    __neg__ = __abs__ = __float__ = __int__ = __getitem__ = __len__ = __iter__ = _refuse
+    __lt__ = __le__ = __gt__ = __ge__ = _refuse
+
+
+def marks_left(layer: Any) -> dict[str, MarkedWeight]:
+    """The marks that a layer holds which is no portable one, by the place where it does: they are no weights."""
+    found: dict[str, MarkedWeight] = {}
+    seen: set[int] = set()
+
+    def look(place: str, value: Any) -> None:
+        if isinstance(value, MarkedWeight):
+            found[place] = value
+        elif isinstance(value, (list, tuple, dict)) and id(value) not in seen:
+            seen.add(id(value))
+            for key, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
+                look(f"{place}_{key}", item)
+
+    for name, value in _attributes(layer).items():
+        look(_tidy(name), value)
+    return found
 
 
 def raw_weight(value: Any, name: str | None = None, trainable: bool | None = None, dtype: Any = None) -> Any:
@@ -125,6 +171,7 @@ def kept(layer: Any, attribute: str, value: Any) -> Any:
 
 def keep_what_was_added(layer: Any) -> None:
     """Sees to what was put into the layer's lists, dicts and modules since they were set: called when it is built."""
+    track_again(layer)  # from 3.15 on a layer is marked as built at each call
     changed: dict[int, Any] = {}  # two attributes that are one list stay one
     for name, value in list(_attributes(layer).items()):
         if isinstance(value, (list, dict)) and type(value) not in (list, dict, OrderedDict):  # Keras's own kinds
@@ -139,6 +186,19 @@ def keep_what_was_added(layer: Any) -> None:
             kept(layer, name, value)
     if not _private.wraps_build(type(layer)):  # it may have found them in the list before
         _private_portable.keep_out(layer, _stands_for_itself)
+
+
+def track_again(layer: Any) -> None:
+    """Sees to what the layer's modules have made since they were set, as in their first call.
+
+    On Keras 3 that is tracked then, and what a module does not have any more is forgotten, as on Keras 2.
+    """
+    if _MODULES not in vars(layer):
+        return
+    held = [found for name, value in _attributes(layer).items() for found in _modules_in(name, value)]
+    with _private_portable.unlocked(layer):
+        for attribute, module in held:
+            _track_module(layer, attribute, module)
 
 
 def release(layer: Any, before: Any) -> None:
@@ -166,8 +226,12 @@ def leave_as_it_is(layer: Any, variable: Any) -> None:
 
 def refuse_when_locked(layer: Any, value: Any) -> None:
     """Raises for a raw variable or mark that is put into a list or dict of a layer that takes no new weights."""
-    if isinstance(value, MarkedWeight) or (_raw_kind(layer, value) and can_hold(layer, value)):
+    if isinstance(value, MarkedWeight) or (_raw_kind(value) and can_hold(layer, value)):
         raise ValueError(_locked(layer, "a list or dict", value))
+    if _is_module(value):
+        if not any(value is known for known in vars(layer).get(_MODULES, {}).values()) and _in_module(value):
+            raise ValueError(_locked(layer, "a list or dict", value))
+        vars(layer).setdefault(_MODULES, {})  # what it makes later is tracked
 
 
 def _structure(layer: Any, name: str, value: Any) -> Any:
@@ -190,7 +254,7 @@ def _one(layer: Any, attribute: str, value: Any) -> Any:
         if base not in value.weights:
             value.weights[base] = _marked(layer, attribute, value)
         return value.weights[base]
-    kind = _raw_kind(layer, value)
+    kind = _raw_kind(value)
     if not kind:
         return value
     if kind != keras_info(base).backend:
@@ -202,6 +266,7 @@ def _one(layer: Any, attribute: str, value: Any) -> Any:
     stands_for = vars(value).setdefault(_STANDS_FOR, {})
     if base not in stands_for:
         if not _private.wraps_build(base) and not _is_to_be_cast(layer, value):
+            _name_by_place(value, attribute)
             return value  # Keras 2 tracks it as it is
         if not can_hold(layer, value):
             if value.trainable:
@@ -222,15 +287,35 @@ def _track_module(layer: Any, attribute: str, module: Any) -> None:
 
     They become items of a list, an attribute beside that of the module, as if the user had put them there.
     """
-    if not _private.wraps_build(_keras.layer_base(type(layer))):  # type: ignore[arg-type]
-        return
     found = [(f"{attribute}_{place}", thing) for place, thing in _in_module(module)]
-    tracked = [weight for place, thing in found if _is_keras_own(weight := _one(layer, place, thing))]
     beside = f"{attribute}_in_module"
-    before = vars(layer).get(beside, ())
-    if [id(each) for each in before] != [id(each) for each in tracked]:
-        setattr(layer, beside, tracked)
+    if _private.wraps_build(_keras.layer_base(type(layer))):  # type: ignore[arg-type]
+        tracked = [weight for place, thing in found if _is_keras_own(weight := _one(layer, place, thing))]
+        before = list(vars(layer).get(beside, ()))
+        if [id(each) for each in before] != [id(each) for each in tracked]:
+            setattr(layer, beside, tracked)
+            _forget(layer, before)
+    else:
+        in_layers = {id(each) for _, thing in found if _is_keras_own(thing) for each in thing.weights}
+        for place, thing in found:
+            if id(thing) not in in_layers:
+                _name_by_place(thing, place)
     vars(layer).setdefault(_MODULES, {})[beside] = module
+
+
+def _forget(layer: Any, gone: list[Any]) -> None:
+    """Has Keras 3 forget those of some weights and layers that no attribute holds."""
+    held = {id(each) for each in _private.state_in_attributes(layer)}
+    _private.forget(layer, [each for each in gone if id(each) not in held])
+
+
+def _modules_in(place: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The modules in the value of an attribute, each with its place there."""
+    if isinstance(value, (list, tuple, dict)):
+        for key, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
+            yield from _modules_in(f"{place}_{key}", item)
+    elif _is_module(value):
+        yield place, value
 
 
 def _in_module(module: Any) -> list[tuple[str, Any]]:
@@ -245,7 +330,7 @@ def _in_module(module: Any) -> list[tuple[str, Any]]:
         if isinstance(thing, _PLAIN) or id(thing) in seen:
             return
         seen.add(id(thing))
-        if _raw_kind(module, thing) or _is_keras_own(thing):
+        if _raw_kind(thing) or _is_keras_own(thing):
             found[id(thing)] = place, thing
         elif isinstance(thing, dict) or _is_module(thing):
             for name, inner in list((thing if isinstance(thing, dict) else _attributes(thing)).items()):
@@ -280,9 +365,9 @@ def _release_modules(layer: Any) -> None:
     for beside in [beside for beside, module in known.items() if id(module) not in held]:
         del known[beside]
         gone = list(vars(layer).get(beside, ()))
-        delattr(layer, beside)
-        held = {id(each) for each in _private.state_in_attributes(layer)}
-        _private.forget(layer, [each for each in gone if id(each) not in held])
+        if gone:
+            delattr(layer, beside)
+            _forget(layer, gone)
 
 
 def _marked(layer: Any, attribute: str, mark: MarkedWeight) -> Any:
@@ -304,10 +389,9 @@ def _marked(layer: Any, attribute: str, mark: MarkedWeight) -> Any:
 
 def _adopted(layer: Any, attribute: str, raw: Any) -> Any:
     """The weight of Keras's that keeps its value in a raw variable."""
-    name = str(getattr(raw, "name", None) or "").partition(":")[0].rpartition("/")[2]
     dtype = dtype_name(raw.dtype)
     arguments: dict[str, Any] = {
-        "name": name if name and name != "Variable" else _tidy(attribute),
+        "name": _name_by_place(raw, attribute) or _plain_name(raw),
         "shape": () if getattr(raw.shape, "rank", 0) is None else tuple(raw.shape),
         "dtype": dtype,
         "trainable": bool(getattr(raw, "trainable", getattr(raw, "requires_grad", True))) and _is_floating(dtype),
@@ -318,10 +402,22 @@ def _adopted(layer: Any, attribute: str, raw: Any) -> Any:
         constraint = raw.constraint
         plain = inspect.isroutine(constraint)
         arguments["constraint"] = as_instance(layer, "constraint", constraint) if plain else constraint
-    variable = _add(layer, attribute, raw, initializer=lambda shape, dtype=None: _value(raw), **arguments)
+    initializer = (lambda shape, dtype=None: _value(raw)) if _can_be_read(raw) else "zeros"  # `raw` takes its place
+    variable = _add(layer, attribute, raw, initializer=initializer, **arguments)
     _private_portable.share_storage(layer, variable, raw)
     answer_as(layer, variable, raw)
     return variable
+
+
+def _plain_name(raw: Any) -> str:
+    return str(getattr(raw, "name", None) or "").partition(":")[0].rpartition("/")[2]
+
+
+def _name_by_place(raw: Any, attribute: str) -> str:
+    """The name of a variable that nobody gave one: that of the first place it is held in; "" for another."""
+    if not _raw_kind(raw) or not re.fullmatch(r"(Variable(_\d+)?)?", _plain_name(raw)):
+        return ""
+    return str(vars(raw).setdefault(PLACE_NAME, _tidy(attribute)))
 
 
 def _is_floating(dtype: str) -> bool:
@@ -359,6 +455,11 @@ def _not_to_be_trained(value: Any, name: str | None, array: Any, wanted: str | N
     )
 
 
+def _can_be_read(raw: Any) -> bool:
+    """Whether it has a value: not one that a module makes while TensorFlow traces a function of the user's."""
+    return _raw_kind(raw) == "torch" or bool(sys.modules["tensorflow"].executing_eagerly())
+
+
 def _value(raw: Any) -> Any:
     return raw.detach().clone() if hasattr(raw, "detach") else raw.read_value()
 
@@ -377,7 +478,7 @@ def _add(layer: Any, attribute: str, what: Any, **arguments: Any) -> Any:
     return variable
 
 
-def _raw_kind(layer: Any, value: Any) -> str:
+def _raw_kind(value: Any) -> str:
     """The backend that a raw variable belongs to; "" for anything else."""
     tensorflow, torch = sys.modules.get("tensorflow"), sys.modules.get("torch")
     if isinstance(value, getattr(tensorflow, "Variable", ())):
@@ -422,10 +523,12 @@ def _no_weight(layer: Any, attribute: str, raw: Any) -> str:
 
 
 def _locked(layer: Any, place: str, what: Any) -> str:
-    shape = tuple((what.value if isinstance(what, MarkedWeight) else what).shape)
+    new = f"a tf.Module with variables ({type(what).__name__})"
+    if not _is_module(what):
+        shape = tuple((what.value if isinstance(what, MarkedWeight) else what).shape)
+        new = f"a new weight, a {type(what).__name__} of the shape {shape},"
     return (
-        f"{place} of {_named(layer)} is given a new weight, a {type(what).__name__} of the shape "
-        f"{shape}, after the layer was built; {keras_info(layer)} tracks no new "
+        f"{place} of {_named(layer)} is given {new} after the layer was built; {keras_info(layer)} tracks no new "
         "weights then. Make it in __init__ or build (reset_built(layer) has it built again), and give it other values "
         "by `.assign(...)`."
     )

@@ -5,17 +5,28 @@ from __future__ import annotations
 import fnmatch
 import functools
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any, Protocol, Union
 
 from keras_buildfix import _keras
+from keras_buildfix.after_build import is_to_build
+from keras_buildfix.info import keras_info
 from keras_buildfix.weight_names import LayerNode
 from keras_buildfix.weight_report import nearest_names
 
+
+class Trainable(Protocol):
+    """What type checkers know of a layer or weight of any Keras."""
+
+    @property
+    def trainable(self) -> Any:
+        """Whether it is trained."""
+
+
 #: A glob or compiled regular expression over canonical names of layers and weights, a layer, a weight, a layer class,
 #: a function that is given each layer, or a sequence of those.
-Select = Union[str, "re.Pattern[str]", type, Callable[[Any], Any], Sequence[Any], Any]
+Select = Union[str, "re.Pattern[str]", type, Callable[[Any], Any], Collection[Any], "Trainable"]
 
 
 @dataclass
@@ -28,7 +39,7 @@ class Selection:
     unmatched: dict[int, str] = field(default_factory=dict)
 
 
-def select(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bool = False) -> Selection:
+def find_selected(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bool = False) -> Selection:
     """What `wanted` means in a layer or model; `partly`: in a part of the one that was meant.
 
     Raises:
@@ -39,10 +50,13 @@ def select(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bool = Fa
     start = "".join(f"{name}/" for name in tree.path)
     names = {key: start + name for key, name in tree.names().items()}
     node_of = {id(node.layer): node for node in tree.nodes()}
-    for at, part in enumerate(_parts(wanted)):
+    parts = list(_parts(wanted))
+    if not parts:
+        raise ValueError(f"{wanted_by}: {wanted!r} selects nothing in {tree.layer.name!r}. Nothing was changed.")
+    for at, part in enumerate(parts):
         if isinstance(part, (str, re.Pattern)):
             if not _select_by_name(tree, names, part, found):
-                found.unmatched[at] = nothing_called(tree, part if isinstance(part, str) else part.pattern)
+                found.unmatched[at] = nothing_called(tree, part, is_pattern=True)
             continue
         if _is_layer(part):
             if id(part) in node_of:
@@ -58,7 +72,7 @@ def select(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bool = Fa
             any_found = _select_where(tree, functools.partial(_is_a, part), found)
             reason = f"no layer is a {part.__name__}"
         elif callable(part) and not hasattr(part, "assign"):
-            any_found = _select_where(tree, part, found)
+            any_found = _select_where(tree, functools.partial(_answer, part, wanted_by), found)
             reason = f"{getattr(part, '__qualname__', part)} is true of no layer"
         elif hasattr(part, "assign") and partly:
             continue
@@ -67,7 +81,7 @@ def select(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bool = Fa
         else:
             raise TypeError(
                 f"{wanted_by} selects by a name (glob or compiled regular expression), a layer, a weight, a layer "
-                f"class, a function of a layer, or a sequence of those; got {part!r:.80} (a {type(part).__name__})."
+                f"class, a function of a layer, or a sequence of those; got {_keras.describe(part)}."
             )
         if not any_found:
             found.unmatched[at] = reason
@@ -77,11 +91,96 @@ def select(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bool = Fa
     return found
 
 
-def nothing_called(tree: LayerNode, name: str) -> str:
-    """That there is no such name, and which come nearest."""
-    names = ["/".join(node.path) for node in tree.nodes() if node.path]
-    near = nearest_names([name], [*names, *tree.names().values()]).get(name, ())
-    return f"no layer or weight is called {name!r}" + (f" (nearest: {', '.join(near)})" if near else "")
+def find_excluded(tree: LayerNode, wanted: Select | None, wanted_by: str, *, partly: bool = False) -> Selection:
+    """The same for what is to be left out, which may be nothing: None, or a sequence without a part."""
+    if wanted is None or not any(True for _ in _parts(wanted)):
+        return Selection()
+    return find_selected(tree, wanted, wanted_by, partly=partly)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The weights of a layer or model that somebody means.
+
+    Attributes:
+        ids: The ``id`` of each weight.
+        layers: The names of the layers that are meant as a whole; one of them is empty if all is.
+    """
+
+    ids: frozenset[int]
+    layers: tuple[str, ...]
+
+    def holds(self, name: str) -> bool:
+        """Whether a weight of that name would be in one of these layers."""
+        return any(not layer or name.startswith(f"{layer}/") for layer in self.layers)
+
+
+def part_of(tree: LayerNode, select: Select, exclude: Select | None, wanted_by: str, *, built: bool = False) -> Part:
+    """The weights that are selected, and not excluded; `built`: for which all of the model has to be built.
+
+    Raises:
+        TypeError: If `select` or `exclude` can't mean a layer or weight.
+        ValueError: If a part of them matches nothing, if no weights are left, or if what is meant is not built yet.
+    """
+    model = f"{tree.layer.name!r} ({keras_info(tree.layer)})"
+    where = f"in {model}. Nothing was changed."
+    unbuilt = [node for node in tree.nodes() if is_to_build(node.layer)]
+    if built and unbuilt:
+        raise ValueError(
+            f"{wanted_by}: select= and exclude= are for layers that are built, and the layer "
+            f"{unbuilt[-1].layer.name!r} of {model} is not built yet. Nothing was changed. Call it on data first."
+        )
+    chosen = find_selected(tree, select, wanted_by)
+    left_out = find_excluded(tree, exclude, wanted_by)
+    if unmatched := in_words(chosen.unmatched, left_out.unmatched):
+        raise ValueError(f"{wanted_by}: {unmatched} {where}")
+    for node in unbuilt:
+        if id(node.layer) in chosen.layers - left_out.layers:
+            raise ValueError(
+                f"{wanted_by}: the layer {node.layer.name!r} is selected and not built yet {where} "
+                "Call it on data first."
+            )
+    ids = {
+        id(variable)
+        for node in tree.nodes()
+        for _, variable in node.own
+        if (id(node.layer) in chosen.layers or id(variable) in chosen.weights)
+        and id(node.layer) not in left_out.layers
+        and id(variable) not in left_out.weights
+    }
+    if not ids:
+        raise ValueError(f"{wanted_by}: what is selected has no weights {where}")
+    whole: dict[int, str] = {}
+    for node in reversed(list(tree.nodes())):  # what is inside comes before what is around it
+        meant = id(node.layer) in chosen.layers and all(id(variable) in ids for _, variable in node.own)
+        if meant and id(node.layer) not in left_out.layers and all(id(child) in whole for child in node.children):
+            whole[id(node)] = "/".join(node.path)
+    return Part(frozenset(ids), tuple(whole.values()))
+
+
+def in_words(chosen: dict[int, str], left_out: dict[int, str]) -> str:
+    """What nothing answers to, of what is meant and of what is left out."""
+    return "; ".join((*chosen.values(), *(f"exclude: {why}" for why in left_out.values())))
+
+
+def nothing_called(tree: LayerNode, wanted: str | re.Pattern[str], *, is_pattern: bool = False) -> str:
+    """That there is no such name, and which come nearest; `is_pattern`: it may also be a glob or an expression."""
+    if isinstance(wanted, re.Pattern):
+        return f"no layer or weight has a name that the regular expression {wanted.pattern!r} matches"
+    names = [*("/".join(node.path) for node in tree.nodes() if node.path), *tree.names().values()]
+    near = nearest_names([wanted], names).get(wanted, ())
+    hints = [f"nearest: {', '.join(near)}"] if near else []
+    if is_pattern and _is_regular_expression(wanted, names):
+        hints.append(f"text is a glob; a regular expression is re.compile({wanted!r})")
+    return f"no layer or weight is called {wanted!r}" + (f" ({'; '.join(hints)})" if hints else "")
+
+
+def _is_regular_expression(text: str, names: Iterable[str]) -> bool:
+    """Whether a text is written as a regular expression, and matches names if it is read so."""
+    try:
+        return bool(re.search(r"[\^$\\+(|]|\.[*?]", text)) and any(re.search(text, name) for name in names)
+    except re.error:
+        return False
 
 
 def _parts(wanted: Select) -> Iterable[Any]:
@@ -94,6 +193,17 @@ def _parts(wanted: Select) -> Iterable[Any]:
 
 def _is_layer(part: object) -> bool:
     return not isinstance(part, type) and _keras.layer_base(type(part)) is not None
+
+
+def _answer(function: Callable[[Any], Any], wanted_by: str, layer: Any) -> bool:
+    """What a user's function says of a layer."""
+    try:
+        return bool(function(layer))
+    except Exception as error:
+        raise ValueError(
+            f"{wanted_by}: {getattr(function, '__qualname__', function)} raises {type(error).__name__} for the layer "
+            f"{layer.name!r} ({type(layer).__name__}): {error}. It has to answer for every layer. Nothing was changed."
+        ) from error
 
 
 def _is_a(cls: type, layer: Any) -> bool:

@@ -7,11 +7,12 @@ from typing import Any
 from keras_buildfix import _keras, _private, _variables
 from keras_buildfix.after_build import AfterBuild, layers_to_build
 from keras_buildfix.info import keras_info
+from keras_buildfix.weight_files import Rename, renamed
 from keras_buildfix.weight_names import weight_tree
 from keras_buildfix.weight_report import SkippedWeight, WeightReport, nearest_names
 
 
-def share_weights(source: Any, target: Any, *, strict: bool = True) -> WeightReport:
+def share_weights(source: Any, target: Any, *, rename: Rename | None = None, strict: bool = True) -> WeightReport:
     """Has a layer use the variables of another: both train the same weights, counted once.
 
     For tied embeddings and Siamese towers. Weights are matched by their names in the two layers
@@ -21,6 +22,7 @@ def share_weights(source: Any, target: Any, *, strict: bool = True) -> WeightRep
         source: The layer or model whose variables are used.
         target: The layer or model that uses them from now on; its own are dropped. A model that was
             compiled with it has to be compiled again.
+        rename: For the names in `source`, as for ``transfer_weights``.
         strict: Whether a weight of the target that has no counterpart of its shape and dtype is an error;
             otherwise it keeps its own.
 
@@ -55,24 +57,26 @@ def share_weights(source: Any, target: Any, *, strict: bool = True) -> WeightRep
         raise ValueError(f"share_weights: {source.name!r} can't share with itself.")
     unbuilt = [*layers_to_build(weight_tree(source)), *layers_to_build(weight_tree(target))]
     if not unbuilt:
-        return _share(source, target, strict)
+        return _share(source, target, rename, strict)
     waiting = {id(layer) for layer in unbuilt}
 
     def built(layer: Any) -> None:
         waiting.discard(id(layer))
         if not waiting:
-            _share(source, target, strict)
+            _share(source, target, rename, strict)
 
     for layer in unbuilt:
         AfterBuild(layer, built)
     return WeightReport(waiting=tuple(layer.name for layer in unbuilt))
 
 
-def _share(source: Any, target: Any, strict: bool) -> WeightReport:
+def _share(source: Any, target: Any, rename: Rename | None, strict: bool) -> WeightReport:
     tree = weight_tree(target)
-    given, wanted = weight_tree(source).weights(), tree.weights()
+    entries = {name: _variables.entry_of(name, weight) for name, weight in weight_tree(source).weights().items()}
+    given = {name: entry.variable for name, entry in renamed(entries, rename).items()}
+    wanted = tree.weights()
     skipped = [
-        SkippedWeight(name, f"{_described(variable)} here, {_described(given[name])} in {source.name!r}")
+        SkippedWeight(name, _unlike(variable, given[name], source.name))
         for name, variable in wanted.items()
         if name in given and not _alike(variable, given[name])
     ]
@@ -88,7 +92,8 @@ def _share(source: Any, target: Any, strict: bool) -> WeightReport:
     if strict and not report.complete:
         raise ValueError(
             f"share_weights: {target.name!r} ({keras_info(target)}) can't use all weights of {source.name!r}; "
-            f"nothing was changed.\n{report}\nstrict=False lets it keep its own where they do not fit."
+            f"nothing was changed.\n{report.refused()}\n"
+            "rename= maps names; strict=False lets it keep its own where they do not fit."
         )
     for node in tree.nodes():
         for name, variable in node.own:
@@ -112,6 +117,9 @@ def _alike(one: Any, other: Any) -> bool:
     )
 
 
-def _described(variable: Any) -> str:
-    kind = type(variable)
-    return f"{_variables.dtype_of(variable)}{list(_variables.shape_of(variable))} ({kind.__module__}.{kind.__name__})"
+def _unlike(one: Any, other: Any, there: str) -> str:
+    """How two weights differ that can't be one."""
+    kinds = [f"{_variables.dtype_of(each)}{list(_variables.shape_of(each))}" for each in (one, other)]
+    if type(one) is not type(other):
+        kinds = [f"{kind} of {type(each).__module__}" for kind, each in zip(kinds, (one, other))]
+    return f"it is {kinds[0]}, and in {there!r} {kinds[1]}"

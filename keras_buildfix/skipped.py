@@ -1,35 +1,42 @@
-"""Find the builds that are skipped here, without calling a layer."""
+"""Find the builds that are skipped, here or on another Keras, without calling a layer."""
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
+import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from keras_buildfix import _keras, _private
+from keras_buildfix import _keras, _private, installing
 from keras_buildfix._code import attributes_stored, function_code, sees_to_built
-from keras_buildfix.build import is_mended
+from keras_buildfix._modules import Progress, import_all, layer_classes
+from keras_buildfix.affected import affected_layers, release_spans
+from keras_buildfix.build import is_mended, was_deferred
+from keras_buildfix.info import keras_info
 
-#: So many modules that can't be imported are named in a message.
+#: So many modules or classes that can't be looked at are named in a message.
 _SHOWN = 5
+
+#: Which built-ins have the ``build`` of a class skipped, each with the Keras, in words, on which it does.
+Judge = Callable[[type], "list[tuple[type, str]]"]
 
 
 @dataclass(frozen=True)
 class SkippedBuild:
-    """One ``build()`` that would not run, or has not run, on the Keras at hand.
+    """One ``build()`` that would not run, or has not run.
 
     Attributes:
         cls: The layer class, as ``module.qualname``.
-        base: The built-in whose constructor marks the layer built.
+        base: The built-in that the class was written on and whose constructor marks the layer as built, by its
+            name in ``keras.layers``.
         build_from: The class that ``build`` comes from: `cls` itself or a mixin.
         file: The file that this ``build`` is in; empty if it has none.
         line: Its line there; 0 if it has none.
-        consequence: What goes wrong, in words.
+        consequence: What goes wrong, in a sentence.
+        keras: The Keras on which it is skipped, in words, such as ``"keras 3.9.2"`` or ``"Keras 3.6 to 3.9"``.
         layer: The name of the layer that was looked at; None if it was a class.
     """
 
@@ -39,57 +46,82 @@ class SkippedBuild:
     file: str
     line: int
     consequence: str
+    keras: str
     layer: str | None = None
 
     def __str__(self) -> str:
-        named = f" (layer {self.layer!r})" if self.layer is not None else ""
+        own = self.build_from == self.cls
+        build = f"{self.build_from.rpartition('.')[2]}.build()"
+        of = "" if own else f" in {self.cls}"
+        if self.layer is not None:
+            of = f" in the layer {self.layer!r}" + ("" if own else f" ({self.cls})")
+        above = "above the class" if own else f"above the class {self.cls.rpartition('.')[2]}"
         return (
-            f"{self.file}:{self.line}: {self.cls}{named}: build() of {self.build_from} "
-            f"is skipped, {self.base} marks the layer built; {self.consequence}"
+            f"{shown_file(self.file)}:{self.line}: {build} never runs{of} on {self.keras}: {self.base} marks the layer "
+            f"as built in its __init__. {self.consequence} Fix: put @deferred_build (from keras_buildfix) {above}."
         )
 
 
-def skipped_builds(target: object) -> list[SkippedBuild]:
-    """Which builds would be, or were, skipped on the Keras at hand; no layer is called or built for it.
+def skipped_builds(target: object, *, keras: str | None = None) -> list[SkippedBuild]:
+    """Which builds would be, or were, skipped; no layer is called or built for it.
 
     Args:
-        target: A layer class; a layer or model, with all layers inside it; a module or the name of one; or
-            a package or its name, all submodules of which are imported.
+        target: A layer class; a layer or model, with all layers inside it; a module, its import name or its path
+            (``"layers/pool.py"``); or a package, its name or path, all submodules of which are imported.
+        keras: Another Keras than the one at hand, such as ``"3.9"``; or ``"all"`` for every one that was measured and
+            the one at hand. It is judged from ``affected_layers``: by the built-ins that a class is written on.
 
     Returns:
         One finding for each class (or layer) whose ``build`` Keras passes over, in order of file and
-        line. None for those that ``deferred_build``, the mixin or ``install()`` has mended, nor for
+        line. None for those that ``deferred_build``, the mixin or ``install()`` has fixed, nor for
         those whose own ``__init__`` says what ``built`` is to be or builds by itself. A submodule that
-        can't be imported is named in a warning.
+        can't be imported is named in a warning, and so is a class that can't be judged for another Keras
+        because it is written on a private class of this one.
 
     Raises:
         TypeError: If `target` is none of these.
-        ValueError: If no class of a Keras layer is in the modules: nothing was looked at then.
-        ModuleNotFoundError: If there is no package of that name.
+        ValueError: If no class of a Keras layer is in the modules: nothing was looked at then. If `keras` is no
+            version, or was not measured.
+        ModuleNotFoundError: If there is no module of that name or path.
+        ImportError: If the module can't be imported.
 
     Example:
         >>> import keras
         >>> from keras_buildfix import skipped_builds
         >>> skipped_builds(keras.layers.Dense)
         []
+        >>> class Scaled(keras.layers.MaxPooling2D):
+        ...     def build(self, input_shape):
+        ...         self.scale = self.add_weight(name="scale", shape=())
+        >>> [finding.base for finding in skipped_builds(Scaled, keras="3.9")]
+        ['MaxPooling2D']
 
     Source: 7 of about 130 public libraries are hit; in 4 of them ``build`` comes from a mixin.
     """
     if isinstance(target, (str, ModuleType)):
-        search = search_modules(target)
-        if search.unimportable:
-            warnings.warn(f"skipped_builds: {search.left_out}", stacklevel=2)
+        search = search_modules(target, keras)
+        for problem in (search.left_out, search.not_judged):
+            if problem:
+                warnings.warn(f"skipped_builds: {problem}", stacklevel=2)
         if not search.classes:
             raise ValueError(f"skipped_builds: {search.nothing}")
         return search.findings
+    judge = _judge(keras)
     if isinstance(target, type):
-        return _ordered(_in_classes([_keras.layer_class(target, "skipped_builds")]))
-    if _keras.layer_base(type(target)) is None:
+        classes = [_keras.layer_class(target, "skipped_builds")]
+        found = _ordered(_in_classes(classes, judge))
+    elif _keras.layer_base(type(target)) is None:
         raise TypeError(
-            "skipped_builds expects a Keras layer class, a layer, a model, a module or the name of an "
-            f"installed package; got {_keras.describe(target)}."
+            "skipped_builds expects a Keras layer class, a layer, a model, a module, or the name or path of a "
+            f"module or package; got {_keras.describe(target)}."
         )
-    return _ordered(_in_layers(_private.nested_layers(target)))
+    else:
+        layers = _private.nested_layers(target)
+        classes = list({id(cls): cls for cls in map(type, layers)}.values())
+        found = _ordered(_in_layers(layers, judge if keras is not None else None))
+    if keras is not None and (unclear := _not_judged(classes)):
+        warnings.warn(f"skipped_builds: {unclear}", stacklevel=2)
+    return found
 
 
 @dataclass(frozen=True)
@@ -102,6 +134,7 @@ class ModuleSearch:
         classes: How many layer classes were looked at.
         modules: How many modules were.
         unimportable: Modules that can't be imported here, each with the error.
+        not_judged: Which classes can't be judged for another Keras, in a line; empty if all can.
     """
 
     name: str
@@ -109,83 +142,180 @@ class ModuleSearch:
     classes: int
     modules: int
     unimportable: list[str]
+    not_judged: str = ""
 
     @property
     def left_out(self) -> str:
-        """What was not looked at, in a line."""
-        shown = "; ".join(self.unimportable[:_SHOWN])
-        more = f"; and {len(self.unimportable) - _SHOWN} more" if len(self.unimportable) > _SHOWN else ""
-        whole = self.modules + len(self.unimportable)
-        return f"{self.name}: {len(self.unimportable)} of {whole} modules can't be imported here: {shown}{more}"
+        """Which modules were not looked at, in a line; empty if all were."""
+        number = len(self.unimportable)
+        everything = f"{self.name}: {number} of {self.modules + number} modules can't be imported here: "
+        return everything + _some(self.unimportable, "; ") if number else ""
 
     @property
     def nothing(self) -> str:
         """That there was nothing to look at, in a line."""
-        return f"{self.name}: there is no layer class in it ({self.modules} modules); nothing was looked at"
+        modules = f"{self.modules} module{'' if self.modules == 1 else 's'}"
+        return f"{self.name}: there is no layer class in it ({modules}), so nothing was looked at"
 
 
-def search_modules(target: str | ModuleType) -> ModuleSearch:
-    """Looks for skipped builds in a module, or in a package with all its submodules, by name or as a module.
+def search_modules(target: str | ModuleType, keras: str | None = None, progress: Progress = None) -> ModuleSearch:
+    """Looks for skipped builds in a module, or in a package with all its submodules, by name, by path or as a module.
 
     Raises:
-        ModuleNotFoundError: If there is no module of that name.
+        ModuleNotFoundError: If there is no module of that name or path.
+        ImportError: If it can't be imported.
+        ValueError: If `keras` was not measured.
     """
-    modules, failed = _import_all(target)
-    classes = _layer_classes(modules)
-    return ModuleSearch(modules[0].__name__, _ordered(_in_classes(classes)), len(classes), len(modules), failed)
+    judge = _judge(keras)  # before anything is imported
+    modules, failed = import_all(target, progress)
+    classes = layer_classes(modules)
+    findings = _ordered(_in_classes(classes, judge))
+    unclear = _not_judged(classes) if keras is not None else ""
+    return ModuleSearch(modules[0].__name__, findings, len(classes), len(modules), failed, unclear)
 
 
-def _in_classes(classes: Iterable[type]) -> Iterator[SkippedBuild]:
+def _in_classes(classes: Iterable[type], judge: Judge) -> Iterator[SkippedBuild]:
     for cls in classes:
-        marker = _skipping_builtin(cls)
-        if marker is not None and not is_mended(cls):
-            yield _finding(cls, marker)
+        for marker, where in judge(cls):
+            yield _finding(cls, marker, where)
 
 
-def _in_layers(layers: Iterable[Any]) -> Iterator[SkippedBuild]:
+def _in_layers(layers: Iterable[Any], judge: Judge | None) -> Iterator[SkippedBuild]:
+    """Of layers: what did not run on the Keras at hand; with `judge`, what would not on another."""
     for layer in layers:
-        marker = _skipping_builtin(type(layer))
-        # Those that only `install()` mends too: the layer may have been made before it.
-        mended = is_mended(type(layer), by_install=False)
-        if marker is not None and not mended and layer.built and not _private.build_has_run(layer):
-            yield _finding(type(layer), marker, layer.name)
+        cls = type(layer)
+        if judge is not None:
+            for found, where in judge(cls):
+                yield _finding(cls, found, where, layer=layer.name)
+            continue
+        marker = skipping_builtin(cls)
+        # Those that only `install()` fixes too: the layer may have been made before it.
+        fixed = is_mended(cls, by_install=False)
+        if marker is not None and not fixed and layer.built and not _private.build_has_run(layer):
+            yield _finding(cls, marker, _at_hand(cls), layer=layer.name)
 
 
-def _skipping_builtin(cls: type) -> type | None:
-    """The built-in that has the user's ``build`` skipped, unless a user's ``__init__`` sees to it."""
+def _judge(keras: str | None) -> Judge:
+    """How a class is judged: by the code of the Keras at hand, by what was measured on another, or by both."""
+    if keras is None:
+        return _judge_here
+    if keras == "all":
+        return _judge_all
+    version = keras
+    affected_layers(version)  # an error if that was not measured
+
+    def judge(cls: type) -> list[tuple[type, str]]:
+        marker = _elsewhere(cls, version)
+        return [(marker, f"Keras {version}")] if marker is not None else []
+
+    return judge
+
+
+def _judge_here(cls: type) -> list[tuple[type, str]]:
+    marker = skipping_builtin(cls)
+    return [(marker, _at_hand(cls))] if marker is not None and not is_mended(cls) else []
+
+
+def _judge_all(cls: type) -> list[tuple[type, str]]:
+    spans: dict[type, list[str]] = {}
+    for span, marker in release_spans(lambda first: _elsewhere(cls, first)):
+        if marker is not None:
+            spans.setdefault(marker, []).append(span)
+    found = [(marker, f"Keras {' and '.join(texts)}") for marker, texts in spans.items()]
+    here = _judge_here(cls)
+    known = _elsewhere(cls, keras_info(cls).version) is not None
+    return found if known else here + found
+
+
+def _at_hand(cls: type) -> str:
+    info = keras_info(cls)
+    return f"{info.package} {info.version}"
+
+
+def skipping_builtin(cls: type) -> type | None:
+    """The built-in that has the user's ``build`` skipped on the Keras at hand, unless a user's ``__init__`` sets it.
+
+    It is one that the user's classes are written on: the nearest whose constructor, or a base's, marks the layer.
+    """
     if _keras.build_owner(cls) is None:
         return None
     for base in cls.__mro__:
         if _keras.belongs_to_keras(base):
             if _keras.marks_unconditionally(base):
+                return next((each for each in _keras.written_bases(cls) if base in each.__mro__), base)
+        elif _sees_to_built(vars(base).get("__init__")):
+            return None
+    return None
+
+
+def skipping_elsewhere(cls: type, version: str) -> type | None:
+    """The same on another Keras, as measured there: the built-in among those that the user's classes are written on."""
+    if _keras.build_owner(cls) is None:
+        return None
+    affected, written = affected_layers(version), _keras.written_bases(cls)
+    for base in cls.__mro__:
+        if _keras.belongs_to_keras(base):
+            if base in written and _keras.public_name(base) in affected:
                 return base
         elif _sees_to_built(vars(base).get("__init__")):
             return None
     return None
 
 
+def _elsewhere(cls: type, version: str) -> type | None:
+    """The same, unless ``deferred_build``, the mixin or ``install()`` will have the ``build`` run there."""
+    marker = skipping_elsewhere(cls, version)
+    fixed = marker is not None and (installing.is_installed() or _was_deferred(cls, marker))
+    return None if fixed else marker
+
+
+def _was_deferred(cls: type, builtin: type) -> bool:
+    """Whether a class, or a base of it that is written on this built-in, was decorated or has the mixin."""
+    return any(was_deferred(each) and builtin in each.__mro__ for each in _keras.users_bases(cls))
+
+
+def _not_judged(classes: Iterable[type]) -> str:
+    """Which classes can't be judged for another Keras, in a line, as they are written on a private class of Keras's."""
+    unclear = [
+        f"{_name(cls)} (on {_name(base)})"
+        for cls in classes
+        if _keras.build_owner(cls) is not None
+        for base in _keras.written_bases(cls)
+        if _keras.public_name(base) is None and not _was_deferred(cls, base)
+    ]
+    if not unclear:
+        return ""
+    return "only public built-ins were measured, so for other Kerases nothing is known of: " + _some(unclear, ", ")
+
+
+def _some(names: list[str], separator: str) -> str:
+    more = f"{separator}and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return separator.join(names[:_SHOWN]) + more
+
+
 def _sees_to_built(init: object) -> bool:
-    """Whether a constructor sets ``built`` of its layer, whatever to, or has the layer built."""
+    """Whether a constructor sets ``built`` of its layer, whatever to, or builds the layer."""
     return isinstance(init, FunctionType) and sees_to_built(inspect.unwrap(init).__code__)
 
 
-def _finding(cls: type, marker: type, layer: str | None = None) -> SkippedBuild:
+def _finding(cls: type, marker: type, keras: str, layer: str | None = None) -> SkippedBuild:
     owner = _keras.build_owner(cls)
     assert owner is not None
     code = function_code(vars(owner)["build"])
     return SkippedBuild(
         cls=_name(cls),
-        base=_name(marker),
+        base=_keras.public_name(marker) or _name(marker),
         build_from=_name(owner),
         file=code.co_filename if code else "",
         line=code.co_firstlineno if code else 0,
-        consequence=_consequence(cls),
+        consequence=consequence(cls),
+        keras=keras,
         layer=layer,
     )
 
 
-def _consequence(cls: type) -> str:
-    """What skipping the ``build`` does, as far as the code of the user's classes tells."""
+def consequence(cls: type) -> str:
+    """What skipping the ``build`` does, as far as the code of the user's classes tells, in a sentence."""
     codes = {(base, name): code for base in _keras.users_bases(cls) for name, code in _functions(base)}
     skipped = {code for (_, name), code in codes.items() if name == "build"}
     made = set().union(*map(attributes_stored, skipped))
@@ -193,15 +323,15 @@ def _consequence(cls: type) -> str:
         if name == "__init__":
             made -= attributes_stored(code)
     adds_weight = any({"add_weight", "add_variable", "Variable"}.intersection(code.co_names) for code in skipped)
-    missing = "its weights are missing, from saved files too" if adds_weight else "what it would set is missing"
+    missing = "Its weights are missing, also from saved files" if adds_weight else "What it would set is missing"
     for (_, name), code in codes.items():
         if code in skipped:
             continue
         if asked := sorted(made.intersection(c for c in code.co_consts if isinstance(c, str))):
-            return f"{missing}; {name}() asks whether there is {', '.join(asked)}, and takes another branch"
+            return f"{missing}, and {name}() asks for {', '.join(asked)} and takes another branch."
         if read := sorted(made.intersection(code.co_names)):
-            return f"{missing}; {name}() reads {', '.join('self.' + attribute for attribute in read)}: AttributeError"
-    return f"{missing}, perhaps without an error"
+            return f"{missing}, and {name}() will fail on {', '.join('self.' + attribute for attribute in read)}."
+    return f"{missing}, perhaps without an error."
 
 
 def _functions(cls: type) -> Iterator[tuple[str, CodeType]]:
@@ -212,42 +342,15 @@ def _functions(cls: type) -> Iterator[tuple[str, CodeType]]:
             yield name, code
 
 
-def _layer_classes(modules: Iterable[ModuleType]) -> list[type]:
-    """The layer classes of the users' that modules define, wherever in them, or, for a lone module, hold."""
-    modules = list(modules)
-    names = {module.__name__ for module in modules}
-    found = {
-        id(cls): cls
-        for base in _keras.loaded_layer_bases()
-        for cls in _keras.layer_classes(base)
-        if cls.__module__ in names and not _keras.belongs_to_keras(cls)
-    }
-    if len(modules) == 1:
-        for value in list(vars(modules[0]).values()):
-            if _keras.layer_base(value) is not None and not _keras.belongs_to_keras(value):
-                found[id(value)] = value
-    return list(found.values())
-
-
-def _import_all(target: str | ModuleType) -> tuple[list[ModuleType], list[str]]:
-    """A module and, if it is a package, all its submodules, imported; and those that can't be, each with the error."""
-    if not target:
-        raise ModuleNotFoundError("There is no module without a name: give the import name of an installed package.")
-    top = importlib.import_module(target) if isinstance(target, str) else target
-    modules, failed = [top], []
-    for found in pkgutil.walk_packages(getattr(top, "__path__", ()), f"{top.__name__}.", onerror=lambda _: None):
-        if found.name.rpartition(".")[2] == "__main__":
-            continue  # a program, not a place for classes
-        try:
-            modules.append(importlib.import_module(found.name))
-        except (Exception, SystemExit) as error:
-            failed.append(f"{found.name} ({type(error).__name__}: {error})")
-    return modules, failed
-
-
 def _ordered(findings: Iterable[SkippedBuild]) -> list[SkippedBuild]:
     return sorted(findings, key=lambda found: (found.file, found.line, found.cls, found.layer or ""))
 
 
 def _name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def shown_file(file: str) -> str:
+    """A file as a reader in the current folder would write it."""
+    here = os.getcwd() + os.sep
+    return file[len(here) :] if file.startswith(here) else file

@@ -8,7 +8,6 @@ from typing import Any
 
 from keras_buildfix import _private
 from keras_buildfix import _private_training as private
-from keras_buildfix.optimizer_state import Slots
 
 #: How many sets of trained weights are kept for each model, besides the one that is trained.
 KEPT = 8
@@ -80,11 +79,10 @@ class State:
 
 @dataclass
 class _Step:
-    """A function, what it was traced for, and what the optimizers had for the weights that it trains."""
+    """A function, and what it was traced for."""
 
     state: State
     function: Any
-    slots: Sequence[tuple[Any, Slots]]
     #: What the model noted for its flags.
     noted: dict[str, Any]
     kept: _Kept
@@ -100,28 +98,17 @@ class _Kept:
     spoilt: bool = False
 
 
-def kept_slots(model: Any, flags: Flags) -> Sequence[tuple[Any, Slots]]:
-    """The optimizers' variables that a kept step was traced with, for these flags."""
-    for name in FUNCTIONS:
-        kept: _Kept | None = getattr(getattr(model, name, None), "__dict__", {}).get(_KEPT_IN)
-        for step in reversed(kept.steps if kept is not None else []):
-            if step.state.flags == flags:
-                return step.slots
-    return ()
-
-
 def knows_flags(model: Any) -> bool:
     """Whether the flags of a model were set here before."""
     return _FLAGS_IN in vars(model)
 
 
-def switch(model: Any, left: State, slots: Sequence[tuple[Any, Slots]], now: State, anew: bool, agreed: bool) -> None:
+def switch(model: Any, left: State, now: State, anew: bool, agreed: bool) -> None:
     """Has a model step with functions that are traced for what is trainable now.
 
     Args:
         model: A model.
         left: What it was before.
-        slots: What its optimizers had then.
         now: What it is now.
         anew: Whether a function that is not known to fit is to be made again, even if nothing seems to differ.
         agreed: Whether nothing was changed by hand that the optimizer does not know of.
@@ -143,7 +130,7 @@ def switch(model: Any, left: State, slots: Sequence[tuple[Any, Slots]], now: Sta
         kept = kept or _Kept(left.flags)
         steps, kept.steps = kept.steps, []
         if fits and private.can_be_put_back(model, name):
-            steps.append(_Step(left, current, slots, noted, kept))
+            steps.append(_Step(left, current, noted, kept))
         again = next((step for step in steps if step.state == now), None)
         here = _Kept(now.flags) if again is None else again.kept
         here.steps = [step for step in steps if step.state != now][-KEPT:]

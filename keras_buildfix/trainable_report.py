@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from keras_buildfix import _keras
 from keras_buildfix._entries import itemsize
@@ -55,23 +55,59 @@ class TrainableSummary:
         return "\n".join([*lines, *(f"not built yet: {name}" for name in self.not_built)])
 
 
-def trainable_summary(model: Any) -> TrainableSummary:
+@dataclass(frozen=True, repr=False)
+class FreezeReport:
+    """What ``freeze``, ``unfreeze``, ``freeze_up_to`` or ``frozen`` has changed. Prints as a line.
+
+    What was so before is in neither list.
+
+    Attributes:
+        action: ``"froze"`` or ``"unfroze"``.
+        layers: Names of the layers that have weights of their own, of which the layer or a weight has changed.
+        weights: Names of the weights that were trained and no longer are, or the other way round.
+        of: How many weights there are that could be trained.
+        waiting: Names of the layers that are not built yet: the rule holds for what their ``build`` makes.
+    """
+
+    action: Literal["froze", "unfroze"]
+    layers: tuple[str, ...]
+    weights: tuple[str, ...]
+    of: int
+    waiting: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        waits = f"waits for {_many(len(self.waiting), 'layer')} to be built" if self.waiting else ""
+        if waits and not self.of:
+            return f"{self.action} nothing yet, {waits}"
+        text = f"{self.action} {_many(len(self.layers), 'layer')}, {len(self.weights)} of {_many(self.of, 'weight')}"
+        return f"{text}, {waits}" if waits else text
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self}>"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def trainable_summary(layer: Any) -> TrainableSummary:
     """What of a layer or model is trained and what is frozen, by layer: counts and bytes.
 
     Args:
-        model: A layer or model. What is not built yet has no weights, and is named as such.
+        layer: A layer or model. What is not built yet has no weights, and is named as such.
 
     Returns:
         A report that prints as a table.
 
     Raises:
-        TypeError: If `model` is no Keras layer.
+        TypeError: If `layer` is no Keras layer.
 
     Example:
         >>> import keras
         >>> from keras_buildfix import freeze, trainable_summary
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1, name="head")])
-        >>> freeze(model, "dense")
+        >>> print(freeze(model, "dense"))
+        froze 1 layer, 2 of 4 weights
         >>> print(trainable_summary(model))
         layer     trainable         bytes        frozen         bytes
         -------------------------------------------------------------
@@ -81,8 +117,8 @@ def trainable_summary(model: Any) -> TrainableSummary:
 
     Source: ``model.summary()`` has the totals, in a form that differs from Keras to Keras.
     """
-    tree = weight_tree(_keras.layer_instance(model, "trainable_summary"))
-    trained = {id(variable) for variable in _trained(model)}
+    tree = weight_tree(_keras.layer_instance(layer, "trainable_summary"))
+    trained = {id(variable) for variable in _trained(layer)}
     seen: set[int] = set()
     lines, not_built = [], []
     for node in tree.nodes():

@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_buildfix import _keras, _private
 from keras_buildfix.after_build import AfterBuild, Refusal, is_to_build, waiting_for
-from keras_buildfix.selecting import Select, Selection, select
+from keras_buildfix.selecting import Select, Selection, find_excluded, find_selected, in_words
 from keras_buildfix.trainable_flags import Trainability, flag_of, is_batch_normalization
 from keras_buildfix.weight_names import LayerNode, weight_tree
 
@@ -45,10 +45,8 @@ class Rule:
 
     def selected(self, tree: LayerNode, *, partly: bool = False) -> tuple[Selection, Selection]:
         """What it is of, and what of that is left out."""
-        chosen = select(tree, self.select, self.wanted_by, partly=partly)
-        if self.exclude is None:
-            return chosen, Selection()
-        return chosen, select(tree, self.exclude, self.wanted_by, partly=partly)
+        chosen = find_selected(tree, self.select, self.wanted_by, partly=partly)
+        return chosen, find_excluded(tree, self.exclude, self.wanted_by, partly=partly)
 
     def apply(
         self,
@@ -169,11 +167,6 @@ def forget_refusals(nodes: Iterable[LayerNode]) -> None:
         refusal = vars(node.layer).get("call")
         if isinstance(refusal, Refusal) and isinstance(refusal.owner, WaitingFreeze):
             refusal.end()
-
-
-def in_words(chosen: dict[int, str], left_out: dict[int, str]) -> str:
-    """What nothing answers to, of what is meant and of what is left out."""
-    return "; ".join((*chosen.values(), *(f"exclude: {why}" for why in left_out.values())))
 
 
 def waiting_in(nodes: Iterable[LayerNode]) -> list[WaitingFreeze]:

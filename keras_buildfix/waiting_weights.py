@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from keras_buildfix import _keras
@@ -11,7 +12,7 @@ from keras_buildfix._entries import Entry
 from keras_buildfix.after_build import AfterBuild, Refusal, is_to_build, layers_to_build, waiting_for
 from keras_buildfix.weight_assigning import Assignment, assign_all
 from keras_buildfix.weight_names import LayerNode, weight_tree
-from keras_buildfix.weight_report import SkippedWeight, WeightReport
+from keras_buildfix.weight_report import SkippedWeight, WeightReport, nearest_names
 from keras_buildfix.weight_setting import Options, Source, check, finalize, find, place_matched
 
 #: Built-ins whose weights tell their input's shape: the weight, which of its axes, and how many axes the input has.
@@ -129,7 +130,7 @@ class WaitingWeights:
             self.set.add(id(each.variable))
 
     def _is_error(self, skipped: list[SkippedWeight]) -> bool:
-        return bool(skipped) and (self.options.strict or self.options.on_mismatch == "error")
+        return bool(skipped) and not self.options.skip_mismatch
 
     def _settle(self) -> None:
         """All that can be built is: find the rest, whatever it is called by."""
@@ -144,15 +145,14 @@ class WaitingWeights:
         if match.unexpected and self.hooks:
             return
         if self.options.strict:
-            wrong = [f"unexpected  {name}" for name in (*match.unexpected, *match.ambiguous)]
-            given = {id(variable) for variable, _ in match.pairs.values()}
-            if not self.hooks:
-                have = given | self.set
-                wrong += [f"missing     {name}" for name, v in tree.weights().items() if id(v) not in have]
-            if wrong:
-                self._give_up(wrong)
+            unexpected, weights = (*match.unexpected, *match.ambiguous), tree.weights()
+            have = {*match.pairs, *self.set}
+            missing = () if self.hooks else tuple(name for name, v in weights.items() if id(v) not in have)
+            nearest = nearest_names(missing, source.entries) | nearest_names(unexpected, weights)
+            if wrong := WeightReport(missing=missing, unexpected=unexpected, nearest=nearest).lines():
+                self._give_up([line.strip() for line in wrong])
         # What is missing has its value already.
-        allowed = Options(False, self.options.on_mismatch, self.options.casting)
+        allowed = replace(self.options, strict=False)
         place_matched(tree, source, match, allowed, self.wanted_by)
         self.set |= set(match.pairs)
         self.remaining = {}
@@ -163,7 +163,8 @@ class WaitingWeights:
         lines = "\n  ".join(reasons[:20])
         message = (
             f"{self.wanted_by}: values that waited for {self.layer.name!r} to be built do not fit it:\n  {lines}\n"
-            "It can be used again after a set_weights() that fits."
+            f"Until then {self.layer.name!r} can't be called: set weights that fit, or give these up with "
+            "set_weights(layer, {}, strict=False)."
         )
         self.refusal = Refusal(message, [node.layer for node in weight_tree(self.layer).nodes()], self)
         raise ValueError(message)

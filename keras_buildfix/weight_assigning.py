@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from keras_buildfix import _variables
 from keras_buildfix._entries import Array, Entry, itemsize
@@ -17,6 +17,7 @@ from keras_buildfix.weight_report import SkippedWeight
 #: has to do, but on TensorFlow for what is in memory, where keeping is free: else it would take the memory twice.
 UNDO_BYTES = 256 << 20
 
+Casting = Literal["same_kind", "unsafe"]
 CASTINGS = ("same_kind", "unsafe")
 
 

@@ -1,4 +1,4 @@
-"""What differs between the weights of two files."""
+"""What differs between the weights of two files, layers or models."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
+from keras_buildfix import _keras, _variables
 from keras_buildfix._entries import Entries, Entry, is_structural
 from keras_buildfix.structure_groups import without_state
 from keras_buildfix.weight_files import WeightFile, file_path, read_weights
-from keras_buildfix.weight_names import kind_of
+from keras_buildfix.weight_names import kind_of, weight_tree
 from keras_buildfix.weight_pairing import Pairing, paired
+from keras_buildfix.weight_setting import Source, drop_by_order, find
 
 Progress = Optional[Callable[[int, int], None]]
 
@@ -21,15 +23,15 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class WeightDiff:
-    """What differs between the weights of two files. Prints as a table; is true if anything does.
+    """What differs between two sets of weights. Prints as a table; as a bool it is true if anything differs.
 
     Attributes:
-        only_first: Names that only the first file has.
-        only_second: Names that only the second file has.
+        only_first: Names that only the first has.
+        only_second: Names that only the second has.
         changed: Name -> how it differs: both shapes, both dtypes, or how many values and how far. Where the
-            files call a weight differently: ``"place = name"``.
+            two call a weight differently: ``"place = name"``.
         equal: How many are equal.
-        paired: Where one file has places and the other names: name in the first file -> name in the second.
+        paired: Where one has places and the other names: name in the first -> name in the second.
         by_value: Whether these pairs were found by value, shape and place. If so, layers of the same shapes
             whose values only changed places are not seen to differ.
         left_out: How many entries are left out because they are no weights: an optimizer's, metrics, seeds.
@@ -62,33 +64,35 @@ class WeightDiff:
 
 
 def diff_weights(
-    path: str | os.PathLike[str],
-    other: str | os.PathLike[str],
+    a: Any,
+    b: Any,
     *,
     like: str | os.PathLike[str] | None = None,
     progress: Progress = None,
 ) -> WeightDiff:
-    """Compares the weights of two files of any format, by name and value. No Keras is needed.
+    """Compares the weights of two files of any format, or of layers or models, by name and value.
 
-    Where one file has places (``layers/dense/vars/0``, in ``.weights.h5`` and ``.keras``) and the other names, the
-    weights of a layer are paired by their values, their order and shapes, and the layer's name where the file has it.
+    Files alone need no Keras. Where one file has places (``layers/dense/vars/0``, in ``.weights.h5`` and ``.keras``)
+    and the other names, the weights of a layer are paired by their values, their order and shapes, and the layer's
+    name where the file has it. The places of a file and the weights of a model are paired as ``load_weights`` does.
 
     Args:
-        path: A file that ``read_weights`` reads.
-        other: Another one.
+        a: A file that ``read_weights`` reads; or a layer or model that is built.
+        b: Another one.
         like: Where one file has places and the other names: a third file that tells which is which. It holds
             the values of one of the two under names like those of the other: for ``old.keras`` and
             ``new.safetensors``, a ``.safetensors`` that was saved from the same model as ``old.keras``, or a
-            ``.keras`` that was saved together with ``new.safetensors``.
+            ``.keras`` that was saved together with ``new.safetensors``. A model tells it by itself.
         progress: Called with the bytes compared so far and those in all.
 
     Returns:
-        What differs. NaN equals NaN. What is no weight (of an optimizer, a metric, a seed) is left out.
+        What differs; true if anything does. NaN equals NaN. What is no weight (of an optimizer, a metric, a
+        seed) is left out.
 
     Raises:
-        TypeError: If something else than a path is given, a model, say.
-        ValueError: If a file is broken or not believed; if weights could be paired in several ways; or if
-            `like` does not tell which is which.
+        TypeError: If something else than a path, layer or model is given.
+        ValueError: If a file is broken or not believed; if a layer has no weights; if weights could be paired in
+            several ways; or if `like` does not tell which is which.
 
     Example:
         >>> import numpy, tempfile, os
@@ -101,37 +105,81 @@ def diff_weights(
         ! kernel: 1 of 3 values, by up to 0.5
         2 different, 0 equal
     """
-    paths = [_path(each) for each in (path, other, *([] if like is None else [like]))]
-    with read_weights(paths[0]) as first, read_weights(paths[1]) as second:
-        one, two = _weights(first), _weights(second)
-        left_out = len(first) + len(second) - len(one) - len(two)
-        otherwise = (first.layout == "structure") is not (second.layout == "structure")
-        if like is not None:
-            if not otherwise:
-                raise ValueError(
-                    f"diff_weights: {first.path} and {second.path} have one kind of names; leave out like=."
-                )
-            with read_weights(paths[2]) as third:
-                names = _told_by(first, second, third, progress)
-            names = {name: to for name, to in names.items() if name in one and to in two}
-            return replace(_compared(one, two, names, _Told([], None), left_out), paired=names)
-        pairing = (
-            paired(one, two, _Told([*one.values(), *two.values()], progress).add)
-            if otherwise
-            else _counted_otherwise(first, second, one, two)
+    third = None if like is None else _path(like)
+    with _side(a) as first, _side(b) as second:
+        models = [side for side in (first, second) if side.format == "model"]
+        if models and third is not None:
+            raise ValueError(f"diff_weights: {models[0].path} tells which weight is which; leave out like=.")
+        if len(models) == 1:
+            return _with_model(a, first, b, second, progress)
+        return _of_files(first, second, third, progress)
+
+
+def _of_files(first: WeightFile, second: WeightFile, like: str | None, progress: Progress) -> WeightDiff:
+    """Compares what has names or places of its own."""
+    one, two = _weights(first), _weights(second)
+    left_out = len(first) + len(second) - len(one) - len(two)
+    otherwise = (first.layout == "structure") is not (second.layout == "structure")
+    if like is not None:
+        if not otherwise:
+            raise ValueError(f"diff_weights: {first.path} and {second.path} have one kind of names; leave out like=.")
+        with read_weights(like) as third:
+            names = _told_by(first, second, third, progress)
+        names = {name: to for name, to in names.items() if name in one and to in two}
+        return replace(_compared(one, two, names, _Told([], None), left_out), paired=names)
+    pairing = (
+        paired(one, two, _Told([*one.values(), *two.values()], progress).add)
+        if otherwise
+        else _counted_otherwise(first, second, one, two)
+    )
+    if pairing is None:
+        names = {name: name for name in one if name in two}
+        return _compared(one, two, names, _Told([one[name] for name in names], progress), left_out)
+    if pairing.unsure:
+        raise ValueError(_unsure(first, second, pairing))
+    names = {entry.name: to.name for entry, to in pairing.pairs}
+    found = _compared(one, two, names, _Told([], None), left_out, pairing.equal)
+    return replace(found, paired={name: names[name] for name in one if name in names}, by_value=True)
+
+
+def _with_model(a: Any, first: WeightFile, b: Any, second: WeightFile, progress: Progress) -> WeightDiff:
+    """Compares a layer or model with a file, whose weights are found as ``load_weights`` does."""
+    layer, file, model = (a, second, first) if first.format == "model" else (b, first, second)
+    tree = weight_tree(layer)
+    match = find(Source.of(file), tree)
+    if match.ambiguous or match.own:
+        unsure = [*match.ambiguous, *(name for load in match.own for name in load.filed)]
+        raise ValueError(
+            f"diff_weights: it can't be told which weights of {model.path} these of {file.path} are: "
+            f"{', '.join(unsure[:_SHOWN])}{', ...' if len(unsure) > _SHOWN else ''}. Compare it with a .safetensors "
+            "that save_weights wrote."
         )
-        if pairing is None:
-            names = {name: name for name in one if name in two}
-            return _compared(one, two, names, _Told([one[name] for name in names], progress), left_out)
-        if pairing.unsure:
-            raise ValueError(_unsure(first, second, pairing))
-        names = {entry.name: to.name for entry, to in pairing.pairs}
-        found = _compared(one, two, names, _Told([], None), left_out, pairing.equal)
-        return replace(found, paired={name: names[name] for name in one if name in names}, by_value=True)
+    drop_by_order(match)
+    by_id = {id(variable): name for name, variable in tree.weights().items()}
+    names = {entry.name: by_id[id(variable)] for variable, entry in (*match.pairs.values(), *match.again)}
+    filed = {name: entry for name, entry in file.entries.items() if name in names or name in match.unexpected}
+    told = _Told([filed[name] for name in names], progress)
+    found = _compared(filed, model.entries, names, told, len(file) - len(filed))
+    pairs = names if file.layout == "structure" else {}
+    if model is second:
+        return replace(found, paired=pairs)
+    turned = {name: place for place, name in pairs.items()}
+    return replace(found, only_first=found.only_second, only_second=found.only_first, paired=turned)
+
+
+def _side(given: Any) -> WeightFile:
+    """A file, or the weights of a layer or model as if they were in one."""
+    if _keras.layer_base(type(given)) is None:
+        return read_weights(_path(given))
+    weights = weight_tree(given).weights()
+    if not weights:
+        raise ValueError(f"diff_weights: {given.name!r} has no weights; is it built?")
+    entries = {name: _variables.entry_of(name, variable) for name, variable in weights.items()}
+    return WeightFile(f"the layer {given.name!r}", "model", entries, "names", "", [])
 
 
 def _path(path: Any) -> str:
-    return file_path(path, "diff_weights", "Save a model with save_weights(model, path), and compare the files.")
+    return file_path(path, "diff_weights", "It compares files, layers and models with each other.")
 
 
 def _weights(file: WeightFile) -> dict[str, Entry]:

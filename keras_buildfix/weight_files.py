@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import IO, Any, Union
 
+from keras_buildfix import _keras
 from keras_buildfix._entries import Array, Entry, is_structural
 from keras_buildfix.formats import hdf5, keras_zip, npz, safetensors
 from keras_buildfix.formats._bytes import BadFileError
@@ -44,13 +45,30 @@ class WeightFile(Mapping[str, Array]):
     """
 
     def __init__(
-        self, path: str, form: str, entries: dict[str, Entry], layout: str, writer: str, files: Sequence[Any]
+        self,
+        path: str,
+        format: str,  # noqa: A002 - what the attribute is called
+        entries: dict[str, Entry],
+        layout: str,
+        writer: str,
+        files: Sequence[Any],
     ) -> None:
-        self.path, self.format, self.layout, self.writer = path, form, layout, writer
-        self.entries = {name: _with_path(path, entry) for name, entry in entries.items()}
-        self._files = files
+        self.path, self.format, self.layout, self.writer = path, format, layout, writer
+        self.entries = {name: self._told(entry) for name, entry in entries.items()}
+        self._files, self._closed = files, False
+
+    def __repr__(self) -> str:
+        count = len(self.entries)
+        writer = f", written by Keras {self.writer}" if self.writer else ""
+        closed = ", closed" if self._closed else ""
+        return f"<WeightFile {self.path}: {count} weight{'' if count == 1 else 's'}, {self.format}{writer}{closed}>"
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries
 
     def __getitem__(self, name: str) -> Array:
+        if name not in self.entries:
+            raise KeyError(f"{self.path} has no weight {name!r}{_like(name, list(self.entries))}.")
         return self.entries[name].read()
 
     def __iter__(self) -> Iterator[str]:
@@ -71,8 +89,26 @@ class WeightFile(Mapping[str, Array]):
 
     def close(self) -> None:
         """Closes the file; arrays can't be read any more."""
+        self._closed = True
         for file in self._files:
             file.close()
+
+    def _told(self, entry: Entry) -> Entry:
+        """An entry whose errors begin with the file."""
+
+        def told(function: Callable[[], Any]) -> Callable[[], Any]:
+            def call() -> Any:
+                if self._closed:
+                    raise ValueError(f"{self.path} is closed: read a weight before the block of `with` ends.")
+                try:
+                    return function()
+                except BadFileError as error:
+                    raise BadFileError(f"{self.path}: {error}") from None
+
+            return call
+
+        check = None if entry.check is None else told(entry.check)
+        return replace(entry, read=told(entry.read), check=check)
 
     def __enter__(self) -> WeightFile:
         return self
@@ -293,7 +329,7 @@ def _patterns(rename: Pairs) -> list[tuple[re.Pattern[str], Any]]:
     """The pairs, each pattern compiled."""
     kinds = "rename is a mapping, a function, or pairs (pattern, replacement)"
     if isinstance(rename, (str, bytes)) or not isinstance(rename, Iterable):
-        raise ValueError(f"{kinds}; got {rename!r:.200}.")
+        raise ValueError(f"{kinds}; got {_keras.short(rename, 200)}.")
     pairs: list[Any] = list(rename)
     if len(pairs) == 2 and isinstance(pairs[0], (str, re.Pattern)) and not isinstance(pairs[1], (tuple, list)):
         raise ValueError(f"{kinds}; put a single pair into a list: rename=[{tuple(pairs)!r}].")
@@ -307,7 +343,7 @@ def _patterns(rename: Pairs) -> list[tuple[re.Pattern[str], Any]]:
                 raise TypeError("a pattern is text, or what re.compile makes of it")
             compiled.append((re.compile(pattern), replacement))
         except (re.error, TypeError, ValueError) as error:
-            raise ValueError(f"{kinds}; got {pair!r:.200}: {error}") from None
+            raise ValueError(f"{kinds}; got {_keras.short(pair, 200)}: {error}") from None
     return compiled
 
 
@@ -400,25 +436,9 @@ def _read(path: str, file: IO[bytes]) -> WeightFile:
         layout = "structure" if is_structural(entries) else "names"
         form, writer = "safetensors", ""
     else:
-        raise BadFileError(
-            f"it begins as no .safetensors, .npz, .h5 or .keras does: {start[:8]!r}, and {size} bytes in all."
-        )
+        what = f"it does not begin as a .safetensors, .npz, .h5 or .keras does, but with {start[:8]!r}"
+        raise BadFileError(f"{what}; it has {size} bytes." if size else "the file is empty.")
     return WeightFile(path, form, entries, layout, writer, files)
-
-
-def _with_path(path: str, entry: Entry) -> Entry:
-    """An entry whose errors begin with the file."""
-
-    def told(function: Callable[[], Any]) -> Callable[[], Any]:
-        def call() -> Any:
-            try:
-                return function()
-            except BadFileError as error:
-                raise BadFileError(f"{path}: {error}") from None
-
-        return call
-
-    return replace(entry, read=told(entry.read), check=told(entry.check) if entry.check is not None else None)
 
 
 def _check_name(entry: Entry, form: str) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from keras_buildfix._entries import Entries, Entry
-from keras_buildfix.weight_names import LayerNode, counted, kind_of, own_name, weight_tree
+from keras_buildfix.weight_names import PLACE_NAME, LayerNode, counted, kind_of, own_name, weight_tree
 
 Parts = tuple[str, ...]
 
@@ -54,7 +54,9 @@ class Match:
             self.again.append((variable, entry))
 
 
-def match_names(entries: Entries, root: LayerNode, *, canonical: bool = True) -> Match:
+def match_names(
+    entries: Entries, root: LayerNode, *, canonical: bool = True, only: Collection[int] | None = None
+) -> Match:
     """Finds the weights of `root` that named entries are meant for.
 
     Canonical names count, and the layer's own (``dense_7/kernel:0``, ``sequential/dense_7/kernel``). Names
@@ -64,6 +66,8 @@ def match_names(entries: Entries, root: LayerNode, *, canonical: bool = True) ->
         entries: By name.
         root: The layer or model.
         canonical: Whether a made-up name in the source may be a canonical one.
+        only: The ``id`` of each weight that is wanted. Where names can be read in two ways, the one counts that
+            gives just these.
     """
     match = Match()
     weights, own = root.weights(), _keras_names(root)
@@ -71,6 +75,9 @@ def match_names(entries: Entries, root: LayerNode, *, canonical: bool = True) ->
     as_canonical = {key: weights[name] for key, name in keys.items() if canonical and name in weights}
     as_own = {key: own[name] for key, name in keys.items() if name in own}
     whole = [found for found in (as_canonical, as_own) if len(found) == len(keys)]
+    if only is not None and len(whole) == 2:
+        just = [found for found in whole if {id(variable) for variable in found.values()} == set(only)]
+        whole = just if len(just) == 1 else whole
     if len(whole) == 2 and any(as_canonical[key] is not as_own[key] for key in keys):
         _note_two_meanings(match, as_canonical, as_own, root)
     elif whole:
@@ -223,7 +230,8 @@ class _Descent:
         for name in unpaired:
             for entry in groups[name].values():
                 if name in candidates.ambiguous:
-                    self.match.ambiguous[entry.name] = ["/".join(c.path) for c in node.children if has_weights(c)]
+                    alike = candidates.ambiguous[name]
+                    self.match.ambiguous[entry.name] = ["/".join(c.path) for c in node.children if c.name in alike]
                 else:
                     self.match.unexpected.append(entry.name)
         self.leaves(leaves, node)
@@ -237,7 +245,7 @@ class _Descent:
                 self.match.pair(own[known], entry)
             else:
                 rest[name] = entry
-        unnamed = [variable for name, variable in node.own if counted(name)[0] == "variable"]
+        unnamed = [v for name, v in node.own if counted(name)[0] == "variable" or hasattr(v, PLACE_NAME)]
         nameless = sorted((name for name in rest if re.fullmatch(r"[Vv]ariable(_\d+)?", name)), key=_number)
         if len(unnamed) == len(nameless):
             for name, variable in zip(nameless, unnamed):

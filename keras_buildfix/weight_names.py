@@ -14,6 +14,9 @@ from keras_buildfix import _keras, _private
 #: A name that Keras made up, in two parts: what a wrapper put before it, and the number behind it.
 _COUNTED = re.compile(r"(?P<prefix>(?:forward_|backward_)?)(?P<base>.*?)(?:_(?P<number>\d+))?")
 
+#: On a backend's variable that nobody named: its name by the place in which a portable layer holds it.
+PLACE_NAME = "_keras_buildfix_place_name"
+
 #: Weights that a built-in of Keras 2 names otherwise than Keras 3, whose names these are.
 #: Measured on 2.12 to tf_keras 2.21 against 3.0 to nightly by ``tests/test_weight_names.py``.
 _NAMES_SINCE_KERAS_3 = {
@@ -76,18 +79,18 @@ class LayerNode:
 
     def weights(self) -> dict[str, Any]:
         """Name -> variable for it and all below it, in Keras's own order."""
-        name_of = self.names()
-        return {name_of[id(variable)]: variable for variable in _own_order(self)}
+        names = self.names()
+        return {names[id(variable)]: variable for variable in _own_order(self)}
 
     def names(self) -> dict[int, str]:
         """The ``id`` of each weight in it and below -> its name, nearest first."""
-        name_of: dict[int, str] = {}
+        names: dict[int, str] = {}
         taken: dict[str, int] = {}
         for node in self.nodes():
-            for own_name, variable in node.own:
-                if id(variable) not in name_of:
-                    name_of[id(variable)] = unique("/".join((*node.path[len(self.path) :], own_name)), taken)
-        return name_of
+            for own, variable in node.own:
+                if id(variable) not in names:
+                    names[id(variable)] = unique("/".join((*node.path[len(self.path) :], own)), taken)
+        return names
 
     def nodes(self) -> Iterator[LayerNode]:
         """It and all nodes below it, nearest first."""
@@ -113,12 +116,22 @@ def weight_tree(layer: Any, path: tuple[str, ...] = ()) -> LayerNode:
     while waiting:
         node = waiting.popleft()
         children = _private.direct_sublayers(node.layer)
-        for child, name in zip(children, sibling_names(children)):
+        modules = [child for child in children if _is_own_module(node.layer, child)]
+        layers = [child for child in children if child not in modules] if modules else children
+        paths = {id(child): (*node.path, name) for child, name in zip(layers, sibling_names(layers))}
+        taken = {name: 0 for name, _ in node.own}
+        for child in children:
             if id(child) not in seen:
                 seen.add(id(child))
-                node.children.append(_node(child, (*node.path, name)))
+                found = paths.get(id(child))
+                node.children.append(_node(child, node.path, taken) if found is None else _node(child, found))
         waiting.extend(node.children)
     return root
+
+
+def _is_own_module(layer: Any, held: Any) -> bool:
+    """Whether what a ``tf.Module`` has is named as its portable layer's own: Keras 3 has only the latter."""
+    return _keras.layer_base(type(held)) is None and hasattr(layer, "_keras_buildfix_track_again")
 
 
 def sibling_names(layers: Sequence[Any]) -> list[str]:
@@ -171,6 +184,11 @@ def snake_case(name: str) -> str:
     return _snake_case(name, "[a-z]")
 
 
+def name_of(layer: Any, variable: Any) -> str:
+    """What a layer calls a weight of its own."""
+    return getattr(variable, PLACE_NAME, None) or own_name(layer, str(variable.name))
+
+
 def own_name(layer: Any, keras_name: str) -> str:
     """What a layer calls a weight of its own: the last part of Keras's name for it, without ``:0``."""
     name = keras_name.partition(":")[0].rpartition("/")[2]
@@ -183,13 +201,27 @@ def own_name(layer: Any, keras_name: str) -> str:
     return name
 
 
-def _node(layer: Any, path: tuple[str, ...]) -> LayerNode:
-    taken: dict[str, int] = {}
+def _node(layer: Any, path: tuple[str, ...], taken: dict[str, int] | None = None) -> LayerNode:
+    """The node of a layer, or of a module that a layer holds: its weights have none of the names taken."""
+    known = {} if taken is None else _names_in_layers(layer)
+    taken = {} if taken is None else taken
     trainable, non_trainable = (
-        [(unique(own_name(layer, str(variable.name)), taken), variable) for variable in variables]
+        [(unique(known.get(id(variable)) or name_of(layer, variable), taken), variable) for variable in variables]
         for variables in _private.own_weights(layer)
     )
     return LayerNode(layer, path, _made_up(layer)[1] is not None, trainable, non_trainable)
+
+
+def _names_in_layers(module: Any) -> dict[int, str]:
+    """The ``id`` of each weight of the layers in a module -> its name, which begins with that of the layer."""
+    layers = [each for each in module.submodules if _keras.layer_base(type(each)) is not None]
+    inner = {id(each) for layer in layers for each in layer.submodules}
+    outer = [layer for layer in layers if id(layer) not in inner]
+    return {
+        key: f"{name}/{weight}"
+        for layer, name in zip(outer, sibling_names(outer))
+        for key, weight in weight_tree(layer).names().items()
+    }
 
 
 def _own_order(root: LayerNode) -> list[Any]:

@@ -29,9 +29,10 @@ class SkippedWeight:
 
 @dataclass(frozen=True)
 class WeightReport:
-    """What became of each weight. Prints as a table.
+    """What became of each weight. Prints as a table; as a bool it is always true: ask ``complete``.
 
     Attributes:
+        complete: Whether nothing is missing, unexpected or skipped. What is waiting may turn out to be so later.
         assigned: Names of the weights that have their new value.
         waiting: Names (or ``"weight 0"``, ... where only positions are known) that are set once the
             layer is built.
@@ -76,16 +77,55 @@ class WeightReport:
 
     def lines(self) -> list[str]:
         """A line for each weight that did not simply get its value."""
-        lines = _some(f"  missing     {name}{self._like(name)}" for name in self.missing)
-        lines += _some(f"  unexpected  {name}{self._like(name)}" for name in self.unexpected)
-        lines += _some(f"  skipped     {each}" for each in self.skipped)
-        lines += _some(f"  waiting     {name}" for name in self.waiting)
-        lines += _some(f"  by order    {name}  (from {there})" for name, there in self.by_order.items())
-        return lines + _some(f"  not finite  {name}: {count} values" for name, count in self.not_finite.items())
+        lines = some_of(f"  missing     {name}{self._like(name)}" for name in self.missing)
+        lines += some_of(f"  unexpected  {name}{self._like(name)}" for name in self.unexpected)
+        lines += some_of(f"  skipped     {each}" for each in self.skipped)
+        lines += some_of(f"  waiting     {name}" for name in self.waiting)
+        lines += some_of(f"  by order    {name}  (from {there})" for name, there in self.by_order.items())
+        return lines + some_of(f"  not finite  {name}: {count} values" for name, count in self.not_finite.items())
+
+    def refused(self) -> str:
+        """The same for an error, where nothing has become of any weight."""
+        counts = str(self).partition("\n")[0].replace("assigned", "would fit").replace("skipped", "would not")
+        lines = [line.replace("  skipped     ", "  would not   ", 1) for line in self.lines()]
+        return "\n".join([counts, *lines])
 
     def _like(self, name: str) -> str:
         nearest = self.nearest.get(name)
         return f"  (nearest: {', '.join(nearest)})" if nearest else ""
+
+
+@dataclass(frozen=True, repr=False)
+class SaveReport:
+    """What ``save_weights`` wrote. Prints as a line.
+
+    Attributes:
+        path: The file.
+        format: ``"safetensors"``, ``"npz"``, ``"h5"`` (legacy), ``"weights.h5"`` or ``"keras"``.
+        weights: The names of the weights in it, as ``named_weights`` has them.
+        size: How many bytes the file has.
+    """
+
+    path: str
+    format: str
+    weights: tuple[str, ...]
+    size: int
+
+    def __str__(self) -> str:
+        count = len(self.weights)
+        return f"{count} weight{'' if count == 1 else 's'} to {self.path}, {in_bytes(self.size)}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self}>"
+
+
+def in_bytes(size: int) -> str:
+    """A number of bytes to read: ``1.2 MB``."""
+    amount, units = float(size), iter(("kB", "MB", "GB"))
+    unit = "bytes"
+    while amount >= 1000 and unit != "GB":
+        amount, unit = amount / 1000, next(units)
+    return f"{size} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"
 
 
 def nearest_names(names: Iterable[str], others: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -103,7 +143,7 @@ def nearest_names(names: Iterable[str], others: Iterable[str]) -> dict[str, tupl
     return found
 
 
-def _some(lines: Iterable[str]) -> list[str]:
+def some_of(lines: Iterable[str]) -> list[str]:
     """The first lines, and how many more there are."""
     every = list(lines)
     more = [f"  ... and {len(every) - _SHOWN} more"] if len(every) > _SHOWN else []

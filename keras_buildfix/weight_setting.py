@@ -11,10 +11,12 @@ from keras_buildfix import _keras
 from keras_buildfix._entries import Entries
 from keras_buildfix.info import keras_info
 from keras_buildfix.own_loading import loaded_by_own_code
+from keras_buildfix.selecting import Part, Select, part_of
 from keras_buildfix.weight_assigning import Assignment, assign_all, check_values, why_not
+from keras_buildfix.weight_files import WeightFile
 from keras_buildfix.weight_matching import Match, match_layer_groups, match_names
 from keras_buildfix.weight_names import LayerNode, weight_tree
-from keras_buildfix.weight_report import SkippedWeight, WeightReport, nearest_names
+from keras_buildfix.weight_report import SkippedWeight, WeightReport, nearest_names, some_of
 from keras_buildfix.weight_structure import match_structure, writes_by_hand
 
 
@@ -34,29 +36,75 @@ class Source:
     canonical: bool
     described: str
 
+    @classmethod
+    def of(cls, file: WeightFile) -> Source:
+        """What is in a file; names in those that Keras writes are not canonical."""
+        described = f"the file {file.path}" + (f" (written by Keras {file.writer})" if file.writer else "")
+        return cls(file.entries, file.layout, file.format in ("safetensors", "npz"), described)
+
 
 @dataclass(frozen=True)
 class Options:
     """How a user wants it done; see ``set_weights``."""
 
     strict: bool = True
-    on_mismatch: str = "error"
+    skip_mismatch: bool = False
     casting: str = "same_kind"
+    select: Select = "*"
+    exclude: Select | None = None
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether all weights are selected."""
+        return isinstance(self.select, str) and self.select == "*" and self.exclude is None
 
 
-def find(source: Source, root: LayerNode) -> Match:
-    """Which weight each entry is meant for."""
+def place(tree: LayerNode, source: Source, options: Options, wanted_by: str) -> WeightReport:
+    """Sets the weights of a layer that is built, or those of them that are selected.
+
+    Raises:
+        ValueError: If something is wrong that `options` do not allow; no weight has changed then.
+    """
+    if options.is_for_all:
+        return place_matched(tree, source, find(source, tree), options, wanted_by)
+    part = part_of(tree, options.select, options.exclude, wanted_by, built=True)
+    return place_matched(tree, source, find(source, tree, part), options, wanted_by, part)
+
+
+def find(source: Source, root: LayerNode, part: Part | None = None) -> Match:
+    """Which weight each entry is meant for, of those that are in a part."""
+    match = _find(source, root, part)
+    if part is None:
+        return match
+    match.pairs = {key: pair for key, pair in match.pairs.items() if key in part.ids}
+    match.again = [(variable, entry) for variable, entry in match.again if id(variable) in part.ids]
+    match.own = [load for load in match.own if not part.ids.isdisjoint(load.ids)]
+    meant = {entry.name for _, entry in match.pairs.values()}
+    meant |= {entry.name for load in match.own for entry in load.filed.values()}
+    match.by_order = {name: layers for name, layers in match.by_order.items() if name in meant}
+    if part.ids <= {*match.pairs, *(key for load in match.own for key in load.ids)}:
+        match.ambiguous = {}  # it is of other weights
+    if source.layout != "structure":  # a place does not say in which layer it would be
+        key_of = {entry.name: key for key, entry in source.entries.items()}
+        match.unexpected = [name for name in match.unexpected if part.holds(key_of[name])]
+    return match
+
+
+def _find(source: Source, root: LayerNode, part: Part | None) -> Match:
     if source.layout == "positions":
-        return _by_position(source.entries, root)
+        return _by_position(source.entries, root, part)
     if source.layout == "layers":
         return match_layer_groups(source.entries, root)
     if source.layout == "structure":
         return match_structure(source.entries, root)
-    return match_names(source.entries, root, canonical=source.canonical)
+    only = None if part is None else part.ids
+    return match_names(source.entries, root, canonical=source.canonical, only=only)
 
 
-def place_matched(tree: LayerNode, source: Source, match: Match, options: Options, wanted_by: str) -> WeightReport:
-    """Sets the weights of a layer that is built.
+def place_matched(
+    tree: LayerNode, source: Source, match: Match, options: Options, wanted_by: str, part: Part | None = None
+) -> WeightReport:
+    """Sets the weights of a layer that is built, or those that are in a part, for which what to set was found.
 
     Raises:
         ValueError: If something is wrong that `options` do not allow; no weight has changed then.
@@ -65,15 +113,19 @@ def place_matched(tree: LayerNode, source: Source, match: Match, options: Option
 
     layer, weights = tree.layer, tree.weights()
     by_id = {id(variable): name for name, variable in weights.items()}
+    if part is not None:
+        weights = {name: variable for name, variable in weights.items() if id(variable) in part.ids}
     for variable, entry in match.again:
         first = match.pairs[id(variable)][1]
         if entry.shape != first.shape or not np.array_equal(entry.read(), first.read(), equal_nan=True):
             match.ambiguous[entry.name] = [f"{by_id.get(id(variable))}, for which {first.name} has another value"]
     if match.ambiguous:
-        raise ValueError(_headline(layer, source, wanted_by, "could be meant for several weights") + _lines(match))
+        several = any(len(candidates) > 1 for candidates in match.ambiguous.values())
+        what = "could be meant for several weights of" if several else "does not fit"
+        raise ValueError(_headline(layer, source, wanted_by, what) + _lines(match))
     advice = _advice(source, match, by_id)
     if options.strict:
-        _drop_by_order(match)
+        drop_by_order(match)
     own = [key for load in match.own for key in load.ids]
     fitting, skipped = check(
         [Assignment(by_id.get(key, entry.name), variable, entry) for key, (variable, entry) in match.pairs.items()],
@@ -90,8 +142,8 @@ def place_matched(tree: LayerNode, source: Source, match: Match, options: Option
         by_order=_led_by_order(match, by_id),
     )
     _refuse(report, layer, source, options, wanted_by, advice)
-    with loaded_by_own_code(match.own) as failed:
-        lost = {by_id[key]: reason for load, reason in failed for key in load.ids}
+    with loaded_by_own_code(match.own, None if part is None else part.ids) as failed:
+        lost = {by_id[key]: reason for load, reason in failed for key in load.ids if by_id[key] in weights}
         assigned = tuple(name for name in report.assigned if name not in lost)
         more = [SkippedWeight(name, reason) for name, reason in lost.items()]
         report = replace(report, assigned=assigned, skipped=(*skipped, *more))
@@ -117,7 +169,8 @@ def _refuse(
     report: WeightReport, layer: Any, source: Source, options: Options, wanted_by: str, advice: Sequence[str]
 ) -> None:
     """Raises if something is wrong that the options do not allow."""
-    if (options.strict and not report.complete) or (options.on_mismatch == "error" and report.skipped):
+    unknown = report.missing or report.unexpected
+    if (options.strict and unknown) or (report.skipped and not options.skip_mismatch):
         text = _headline(layer, source, wanted_by, "does not fit") + _way_out(layer, source, report, advice)
         raise ValueError(text)
 
@@ -137,7 +190,7 @@ def _led_by_order(match: Match, by_id: Mapping[int, str]) -> dict[str, str]:
     return led
 
 
-def _drop_by_order(match: Match) -> None:
+def drop_by_order(match: Match) -> None:
     """Takes what only order led to out of a match: in the source it is unexpected, here it is missing."""
     match.pairs = {key: pair for key, pair in match.pairs.items() if pair[1].name not in match.by_order}
     names = match.by_order.keys()
@@ -174,13 +227,16 @@ def check(assignments: Iterable[Assignment], options: Options) -> tuple[list[Ass
     return [each for each in fitting if each.name not in names], skipped + too_large
 
 
-def _by_position(entries: Entries, root: LayerNode) -> Match:
+def _by_position(entries: Entries, root: LayerNode, part: Part | None) -> Match:
     match, weights = Match(), root.weights()
+    if part is not None:
+        weights = {name: variable for name, variable in weights.items() if id(variable) in part.ids}
     given = list(entries.values())
     if len(given) != len(weights):
+        selected = "" if part is None else "selected "
         shapes = ", ".join(f"{name} {tuple(v.shape)}" for name, v in list(weights.items())[:8])
         raise ValueError(
-            f"{root.layer.name!r} ({keras_info(root.layer)}) has {len(weights)} weights, "
+            f"{root.layer.name!r} ({keras_info(root.layer)}) has {len(weights)} {selected}weights, "
             f"the sequence {len(given)} values; they go by position: "
             f"{shapes}{', ...' if len(weights) > 8 else ''}. A mapping by name (see named_weights) may have fewer."
         )
@@ -190,14 +246,19 @@ def _by_position(entries: Entries, root: LayerNode) -> Match:
 
 
 def _headline(layer: Any, source: Source, wanted_by: str, what: str) -> str:
-    return f"{wanted_by}: {source.described} {what} for {layer.name!r} ({keras_info(layer)}); nothing was changed.\n"
+    return f"{wanted_by}: {source.described} {what} {layer.name!r} ({keras_info(layer)}); nothing was changed.\n"
 
 
 def _lines(match: Match) -> str:
-    shown = [f"  ambiguous   {name}  (could be: {', '.join(map(str, c[:4]))})" for name, c in match.ambiguous.items()]
-    more = [f"  ... and {len(shown) - 20} more"] if len(shown) > 20 else []
-    lost = [f"  unexpected  {name}" for name in match.unexpected[:20]]
-    return "\n".join([*shown[:20], *more, *lost, "Say which with rename=, to the names that named_weights() gives."])
+    lines = [f"  ambiguous   {name}  (could be: {', '.join(map(str, c[:4]))})" for name, c in match.ambiguous.items()]
+    lost = [f"  unexpected  {name}" for name in match.unexpected]
+    return "\n".join([*some_of(lines), *some_of(lost), _SAY_WHICH])
+
+
+_SAY_WHICH = (
+    "One of these could be several weights, or several of these the same one. Is it the model that they were saved "
+    "from? If it is: rename= says which is which, to the names that named_weights() gives."
+)
 
 
 def _way_out(layer: Any, source: Source, report: WeightReport, advice: Sequence[str]) -> str:
@@ -210,11 +271,10 @@ def _way_out(layer: Any, source: Source, report: WeightReport, advice: Sequence[
     if (report.missing or report.unexpected) and not advice:
         hints.append("rename= maps names, strict=False leaves out what has no counterpart")
     if report.skipped:
-        hints.append("strict=False with on_mismatch='skip' leaves out what does not fit")
+        hints.append("skip_mismatch=True leaves out what does not fit")
     if not getattr(layer, "built", True):
         hints.append("it is not built yet: call it on data first")
-    counts = str(report).partition("\n")[0].replace("assigned", "would fit")
-    return "\n".join([counts, *report.lines(), f"{'; '.join(hints)}."])
+    return f"{report.refused()}\n{'; '.join(hints)}."
 
 
 def _left_out_by_keras(layer: Any, missing: Iterable[str]) -> str:

@@ -48,6 +48,7 @@ IN_TURNS = (
     "test_portable_shapes",
     "test_precision",
     "test_saving",
+    "test_selecting_weights",
     "test_sharing",
     "test_signatures",
     "test_trained_models",

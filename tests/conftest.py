@@ -17,6 +17,8 @@ from keras_buildfix import keras_info
 from keras_buildfix.testing import building
 
 ENVIRONMENT = os.environ.get("KERAS_BUILDFIX_ENV", "")
+#: Where run_tests.py reads how far the tests are. Processes that tests start must not write there.
+PROGRESS = os.environ.pop("KERAS_BUILDFIX_PROGRESS", "")
 #: Some that differ much from each other: what is the same on most is tried at length on these.
 THOROUGH = bands.FULL or ENVIRONMENT in (
     "",
@@ -34,6 +36,8 @@ FILES_AT_LENGTH = bands.FULL or ENVIRONMENT in (
     "py313-newest-tensorflow",  # Python 3.13
     "newest-numpy",  # the newest of all
 )
+#: The oldest Python that run_tests.py is for: it depends on no Keras, so its tests run on one environment.
+RUNNERS = ("", "py310-keras3.12-tensorflow")
 
 
 def sampled(cases, *sample):
@@ -54,8 +58,24 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for item in items if item not in left_out]
 
 
+def pytest_collection_finish(session):
+    _tell(f"{len(session.items)}\n")
+
+
+def pytest_runtest_logreport(report):
+    _tell("F" * report.failed + "." * (report.when == "teardown"))
+
+
+def _tell(text):
+    if PROGRESS:
+        with open(PROGRESS, "a", encoding="ascii") as file:
+            file.write(text)
+
+
 def _is_run_here(item):
     """Whether a test runs on this environment; which turn it has is in its name, so that it is the same on all."""
+    if item.path.stem == "test_run_tests":
+        return ENVIRONMENT in RUNNERS
     of_files = item.path.stem in ("test_hostile_files", "test_saving")
     if item.get_closest_marker("at_length") or (of_files and FILES_AT_LENGTH):
         return FILES_AT_LENGTH

@@ -1,6 +1,8 @@
 """The commands on files of weights: they need no Keras."""
 
+import importlib.util
 import json
+import re
 import subprocess
 import sys
 
@@ -9,7 +11,7 @@ import pytest
 import weight_zoo
 from conftest import KERAS
 
-from keras_buildfix import convert_weights, diff_weights, read_weights, save_weights, weight_files
+from keras_buildfix import _screen, convert_weights, diff_weights, read_weights, save_weights, weight_files
 from keras_buildfix.cli import main
 
 
@@ -117,7 +119,7 @@ def test_a_wrong_file_is_one_line_and_exit_code_2(command, tmp_path, capsys):
     wrong = tmp_path / "wrong.h5"
     wrong.write_text("not weights")
     more = [] if command == "show" else [str(tmp_path / "out.npz")]
-    for path, message in ((str(wrong), "begins as no .safetensors"), (str(tmp_path / "no.h5"), "No such file")):
+    for path, message in ((str(wrong), "does not begin as a .safetensors"), (str(tmp_path / "no.h5"), "No such file")):
         assert main(["weights", command, path, *more]) == 2
         error = capsys.readouterr().err
         assert error.startswith("keras-buildfix: ")
@@ -138,14 +140,69 @@ def test_the_commands_import_no_keras(cnn, tmp_path):
     assert done.stdout.splitlines()[-1] == ""
 
 
-def test_a_bar_is_drawn_for_long_files_on_a_terminal(cnn, monkeypatch, capsys):
-    from keras_buildfix import cli_weights
+#: With rich where it is installed (every Keras 3 brings it), and as if it were not.
+LOOKS = ["plain", "rich"] if importlib.util.find_spec("rich") else ["plain"]
 
+
+@pytest.fixture(params=LOOKS)
+def terminal(request, monkeypatch):
+    """A narrow terminal, on which colours are not wanted; what is printed on it."""
+    monkeypatch.setattr(_screen, "on_terminal", lambda stream: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    if request.param == "plain":
+        monkeypatch.setitem(sys.modules, "rich", None)
+    return request.param
+
+
+@pytest.mark.at_length
+def test_a_table_fits_the_terminal_and_loses_no_letter(terminal, tmp_path, capsys):
+    names = ["encoder/block_1/attention/multi_head_attention/query/kernel", "short [bold]"]
+    np.savez(tmp_path / "w.npz", **{name: np.zeros((1, 2), "float32") for name in names})
+    assert main(["weights", "show", str(tmp_path / "w.npz")]) == 0
+    printed = capsys.readouterr().out
+    assert not re.search(r"\x1b\[[0-9;]*[34][0-9]m", printed)  # no colour; bold is none
+    *table, total = re.sub(r"\x1b\[[0-9;]*m", "", printed).splitlines()
+    assert table[0].split() == ["weight", "dtype", "and", "shape"]
+    assert max(map(len, table)) <= 40
+    assert "".join("".join(line[:24] for line in table[1:]).split()).startswith(names[0])
+    assert any(line.startswith(names[1]) and line.rstrip().endswith("float32[1, 2]") for line in table)
+    assert total.startswith("2 weights, 16 bytes, npz")
+
+
+@pytest.mark.at_length
+def test_a_bar_is_drawn_on_a_terminal_for_what_takes_long(terminal, cnn, monkeypatch, capsys):
     _, path, other = cnn
-    monkeypatch.setattr(cli_weights, "_LONG", 1)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert main(["weights", "convert", path, other]) == 0
-    assert capsys.readouterr().err.endswith(f"writing [{'#' * 40}] 100%\n")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(_screen, "PATIENCE", 0)
+    assert main(["weights", "convert", path, other]) == 0
+    error = capsys.readouterr().err
+    assert "writing" in error
+    assert "100%" in error
+    assert (f"writing [{'#' * 40}] 100%\n" in error) == (terminal == "plain")
+    with _screen.progress("halfway") as step:
+        step(1, 2)
+    assert capsys.readouterr().err.rstrip(" ")[-1] in "\nhK"  # the line of the bar has ended, or is gone
+
+
+@pytest.mark.at_length
+@pytest.mark.parametrize("ending", [".npz", ".safetensors"])
+def test_without_numpy_a_whole_file_is_not_called_broken(ending, tmp_path, monkeypatch, capsys):
+    path = str(tmp_path / f"w{ending}")
+    np.savez(tmp_path / "w.npz", kernel=np.zeros((2, 3), "float32"))
+    if ending != ".npz":
+        convert_weights(tmp_path / "w.npz", path)
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    code = main(["weights", "show", path])
+    printed = capsys.readouterr()
+    if ending == ".npz":
+        assert (code, printed.err) == (2, "keras-buildfix: .npz files need numpy: `pip install numpy`.\n")
+    else:  # its header is JSON
+        assert (code, printed.out.splitlines()[0]) == (0, "kernel  float32[2, 3]")
+        assert main(["weights", "diff", path, path]) == 2
+        assert "need numpy: `pip install numpy`" in capsys.readouterr().err
 
 
 def test_what_rename_can_not_be_is_one_error(cnn):

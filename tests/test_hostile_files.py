@@ -19,8 +19,7 @@ import numpy as np
 import pytest
 from conftest import KERAS, THOROUGH, sampled
 
-from keras_buildfix import get_weights, load_weights, read_weights, save_weights
-from keras_buildfix.formats._bytes import BadFileError
+from keras_buildfix import BadFileError, get_weights, load_weights, read_weights, save_weights
 
 ONES = np.ones(3, "float32")
 RANDOM = np.random.default_rng(0).normal(size=(8, 8)).astype("float32")

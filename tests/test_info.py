@@ -1,5 +1,6 @@
 """Which Keras it is: of objects, and of a process that has not imported it."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 from conftest import INFO, KERAS
 
 from keras_buildfix import KerasInfo, keras_info
+from keras_buildfix.info import is_backend_installed
 
 
 def test_objects_classes_and_modules_of_keras():
@@ -105,6 +107,17 @@ def test_legacy_keras_is_preferred_when_tensorflow_is_told_so(tmp_path):
     for said in ("1", "true", "True"):
         found = in_new_process({"TF_USE_LEGACY_KERAS": said, "KERAS_BACKEND": "jax"}, [tmp_path])[0]
         assert found == KerasInfo("tf_keras", "2.19.0", 2, "tensorflow")
+
+
+def test_a_folder_that_an_uninstalled_backend_left_over_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "jax", raising=False)
+    (tmp_path / "jax").mkdir()
+    assert not is_backend_installed("jax")
+    (tmp_path / "jax" / "__init__.py").touch()
+    importlib.invalidate_caches()
+    assert is_backend_installed("jax")
+    assert not is_backend_installed("no_such_backend")
 
 
 def test_no_keras_at_all_is_told(tmp_path):

@@ -334,7 +334,7 @@ def test_advice_for_places_that_could_be_several_works(tmp_path):
     """A layer more here: rename= says which are the two of the file, and strict=False leaves the third out."""
     expected = fill(model := stack(None, None))
     model.save_weights(path := str(tmp_path / "model.weights.h5"))
-    with pytest.raises(ValueError, match="Say which with rename=, to the names that named_weights"):
+    with pytest.raises(ValueError, match="rename= says which is which, to the names that named_weights"):
         load_weights(stack(None, None, None), path)
     names = list(expected)
     with read_weights(path) as file:
@@ -361,9 +361,9 @@ def test_what_the_error_of_set_weights_advises_works():
     with pytest.raises(ValueError, match="the sequence has no names; give a mapping"):
         set_weights(model, list(expected.values()), rename=[("^x/", "b/")])
     wide = {name: np.concatenate([value, value]) for name, value in expected.items()}
-    with pytest.raises(ValueError, match="strict=False with on_mismatch='skip' leaves out what does not fit"):
+    with pytest.raises(ValueError, match="skip_mismatch=True leaves out what does not fit"):
         set_weights(model, {**expected, "b/kernel": wide["b/kernel"]})
-    report = set_weights(model, {**expected, "b/kernel": wide["b/kernel"]}, strict=False, on_mismatch="skip")
+    report = set_weights(model, {**expected, "b/kernel": wide["b/kernel"]}, strict=False, skip_mismatch=True)
     assert [each.name for each in report.skipped] == ["b/kernel"]
     with pytest.raises(TypeError, match=r"load_weights takes the path of a file"):
         load_weights(model, None)

@@ -1,9 +1,13 @@
 """The house rules: nothing at import, arrows one way, private names in one room, examples that run."""
 
 import ast
+import contextlib
 import doctest
 import importlib
+import inspect
 import pkgutil
+import pydoc
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,8 +27,9 @@ MODULES = sorted(m.name for m in pkgutil.walk_packages([str(PACKAGE)], "keras_bu
 FLOORS = [
     {"__main__"},
     {"cli", "plugins.pytest"},
-    {"cli_weights", "freezing"},
-    {"testing.building", "skipped", "installing", "affected", "weights", "sharing", "weight_diff"},
+    {"cli_weights", "freezing", "explain"},
+    {"skipped"},
+    {"testing.building", "installing", "affected", "weights", "sharing", "weight_diff"},
     {"compiled_models", "waiting_freezes"},
     {"traced_steps", "optimizer_owners"},
     {
@@ -32,7 +37,6 @@ FLOORS = [
         "marks",
         "known_models",
         "optimizer_state",
-        "selecting",
         "trainable_flags",
         "trainable_report",
     },
@@ -41,7 +45,7 @@ FLOORS = [
     {"composites"},
     {"own_loading"},
     {"weight_assigning", "weight_structure", "extra_weights", "raw_variables"},
-    {"_extra_entries", "structure_groups"},
+    {"_extra_entries", "structure_groups", "selecting"},
     {"after_build", "policies", "weight_matching", "_variables", "adding_weights", "layer_shapes", "portable_weights"},
     {
         "precision",
@@ -54,7 +58,7 @@ FLOORS = [
         "own_function",
         "plain_shapes",
     },
-    {"casting", "_mixins", "_private_portable"},
+    {"casting", "_mixins", "_private_portable", "_modules"},
     {"_casts", "_wrapping"},
     {"_keras", "facts", "formats.safetensors", "formats.npz", "formats.hdf5", "formats.keras_zip"},
     {
@@ -70,7 +74,7 @@ FLOORS = [
         "weight_report",
     },
     {"formats._bytes"},
-    {"_entries"},
+    {"_entries", "_commands", "_screen", "_keywords"},
 ]
 
 
@@ -86,12 +90,27 @@ def test_importing_the_package_imports_next_to_nothing():
 def test_every_public_name_is_there_and_nothing_else():
     for name in keras_buildfix.__all__:
         value = getattr(keras_buildfix, name)
-        assert value.__module__.startswith("keras_buildfix.")
+        assert value.__module__.startswith("keras_buildfix")
         assert value.__doc__
-    assert set(keras_buildfix.__all__) <= set(dir(keras_buildfix))
+    assert {name for name in dir(keras_buildfix) if not name.startswith("__")} == set(keras_buildfix.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'no_such_name'"):
         _ = keras_buildfix.no_such_name
     assert (PACKAGE / "py.typed").exists()
+
+
+def test_help_begins_with_a_table_of_all_public_names():
+    rows = re.findall(r"^    (\w+) {2,}\S", keras_buildfix.__doc__, re.MULTILINE)
+    assert sorted(rows) == keras_buildfix.__all__
+    lines = pydoc.render_doc(keras_buildfix, renderer=pydoc.plaintext).splitlines()
+    assert any("PortableLayerMixin" in line for line in lines[:12])
+
+
+def test_help_shows_no_addresses():
+    for name in keras_buildfix.__all__:
+        value = getattr(keras_buildfix, name)
+        with contextlib.suppress(ValueError):  # a class without a signature
+            assert " at 0x" not in str(inspect.signature(value)), name
+    assert "(cls: 'Any' = <not given>)" in pydoc.render_doc(keras_buildfix.deferred_build, renderer=pydoc.plaintext)
 
 
 def imports_of(module):

@@ -20,6 +20,7 @@ from keras_buildfix import (
     lost_weights,
     named_weights,
     raw_weight,
+    read_weights,
     reset_built,
     save_weights,
     set_weights,
@@ -936,6 +937,219 @@ def test_a_layer_with_a_module_can_be_copied():
     assert len(copied.weights) == 3
     copied.layers[-1].a.v.assign(ones(3) * 9)
     assert 9 not in value_of(model.layers[-1].a.v)
+
+
+def late(start=2.0, callable_start=True, name=None):
+    """A ``tf.Module`` that makes its variable when it is first called, as those of Sonnet do."""
+
+    class Late(sys.modules["tensorflow"].Module):
+        v = None
+
+        def __call__(self, x):
+            if self.v is None:
+                value = np.full(int(x.shape[-1]), start, "float32")
+                self.v = sys.modules["tensorflow"].Variable((lambda: value) if callable_start else value, name=name)
+            return x * self.v
+
+    return Late()
+
+
+def lazy(**kwargs):
+    def init(self, **kwargs):
+        super(cls, self).__init__(**kwargs)
+        self.parts = [late()]
+
+    cls = register(portable(__init__=init, call=lambda self, x: self.parts[0](x)))
+    return cls(name="mine", **kwargs)
+
+
+def called(layer):
+    layer(ones(1, 3))
+    return layer
+
+
+def by_hand(layer):
+    layer.build((None, 3))
+    layer.parts[0](ones(1, 3))
+    return layer
+
+
+def in_a_model(layer):
+    return KERAS.Sequential([KERAS.Input((3,)), layer])
+
+
+def in_a_fit(layer):
+    class Around(KERAS.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = layer
+
+        def call(self, x):
+            return self.inner(x)
+
+    model = Around()
+    model.compile(KERAS.optimizers.SGD(0.0), "mse")
+    model.fit(ones(2, 3), ones(2, 3), verbose=0)
+    return model
+
+
+def in_a_function(layer):
+    sys.modules["tensorflow"].function(lambda x: (layer(x), layer.trainable_weights)[0])(ones(1, 3))
+    return layer
+
+
+FIRST_CALLS = (called, by_hand, in_a_model, in_a_fit, in_a_function)
+
+
+@needs_tensorflow
+@pytest.mark.parametrize("first_call", FIRST_CALLS)
+def test_a_variable_that_a_module_makes_in_its_first_call_is_tracked_trained_and_saved(first_call, tmp_path):
+    layer = lazy()
+    top = first_call(layer)
+    if not KERAS_2 and first_call is not in_a_fit:  # nothing has asked for its weights so far
+        model = top if first_call is in_a_model else in_a_model(layer)
+        model.save_weights(str(tmp_path / "w.weights.h5"))
+        with read_weights(tmp_path / "w.weights.h5") as file:
+            assert [array.tolist() for array in file.values()] == [[2, 2, 2]]
+    assert list(named_weights(top)) == ["parts_0_v" if top is layer else "mine/parts_0_v"]
+    assert len(layer.trainable_weights) == len(layer.variables) == len(top.weights) == 1
+    with pytest.raises(ValueError, match="shape"):
+        set_weights(layer, {"parts_0_v": ones(4)})
+    set_weights(layer, {"parts_0_v": ones(3) * 3})
+    assert value_of(layer.parts[0].v).tolist() == [3, 3, 3]
+    model = in_a_model(layer)
+    model.compile(KERAS.optimizers.SGD(0.1), "mse")
+    model.fit(ones(4, 3), np.zeros((4, 3)), batch_size=4, verbose=0)
+    assert value_of(layer.parts[0].v) == pytest.approx(3 - 0.1 * 2, abs=1e-5)  # the gradient is 2 * y / 3
+    freeze(layer)
+    assert layer.trainable_weights == []
+
+
+@needs_tensorflow
+def test_a_variable_that_a_module_makes_anew_takes_the_place_of_the_former():
+    layer = called(lazy())
+    assert [value_of(w)[0] for w in layer.weights] == [2]
+    layer.parts[0].v = threes(4)
+    assert [value_of(w)[0] for w in layer.weights] == [4]
+    layer.parts[0].also = threes(5, trainable=False)
+    assert [value_of(w)[0] for w in layer.weights] == [4, 5]
+    layer.parts[0].v = None
+    assert list(named_weights(layer)) == ["parts_0_also"]
+
+
+@needs_tensorflow
+def test_a_module_that_is_put_into_a_list_of_a_built_layer_is_tracked_or_refused():
+    layer = called(lazy())
+    layer.parts.append(late(3.0))
+    layer.parts[1](ones(1, 3))
+    assert [value_of(w)[0] for w in layer.weights] == [2, 3]
+    if not KERAS_2:
+        refused = r"a list or dict of the layer 'mine' .*a tf.Module with variables .Mod. after the layer was built"
+        with pytest.raises(ValueError, match=refused):
+            layer.parts.append(module(v=threes(2)))
+
+
+@needs_tensorflow
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_what_nobody_named_has_one_name_on_every_keras(policy):
+    def init(self, **kwargs):
+        super(cls, self).__init__(**kwargs)
+        self.plain, self.named = threes(1), threes(2, "given")
+        self.table = {"k": [threes(3)]}
+        self.a = module(v=threes(4), named=threes(5, "scale"), inner=[module(w=threes(6, trainable=False))])
+        inner = KERAS.layers.Dense(3, use_bias=False, name="inner")
+        inner.build((None, 3))
+        self.b = module(layer=inner)
+
+    def call(self, x):
+        return x
+
+    cls = portable(__init__=init, call=call)
+    model = KERAS.Sequential([KERAS.Input((3,)), cls(name="mine", dtype=policy)])
+    own = ["plain", "given", "table_k_0", "a_v", "scale", "a_inner_0_w", "inner/kernel"]
+    assert set(named_weights(model)) == {f"mine/{name}" for name in own}
+    values = {name: np.full(w.shape, at + 0.5) for at, (name, w) in enumerate(named_weights(model).items())}
+    set_weights(model, values)
+    assert {name: value.flat[0] for name, value in get_weights(model).items()} == {
+        n: v.flat[0] for n, v in values.items()
+    }
+
+
+# --- what can't be -------------------------------------------------------------------------------
+
+MARK = "List keras_buildfix.PortableLayerMixin first among the bases of the layer's class, and use the attribute"
+USES = {
+    "array * mark": lambda x, mark: x * mark,
+    "mark + array": lambda x, mark: mark + x,
+    "numpy": lambda x, mark: np.multiply(ones(3), mark),
+    "as an array": lambda x, mark: np.asarray(mark),
+    "array @ mark": lambda x, mark: x @ mark,
+    "-mark": lambda x, mark: -mark,
+    "item": lambda x, mark: mark[0],
+    "shape": lambda x, mark: mark.shape,
+    "assign": lambda x, mark: mark.assign(1.0),
+    "tensor": lambda x, mark: (sys.modules["tensorflow"] if KERAS_2 else KERAS.ops).convert_to_tensor(mark),
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_a_mark_in_a_layer_without_the_mixin_says_so_where_it_is_used(use):
+    class Plain(Layer):
+        def __init__(self):
+            super().__init__()
+            self.w = raw_weight(ones(3), name="w")
+
+        def call(self, x):
+            return use(x, self.w)
+
+    with pytest.raises((TypeError, AttributeError), match=MARK):
+        Plain()(ones(2, 3))
+
+
+def test_a_mark_in_a_layer_without_the_mixin_is_a_lost_weight(tmp_path):
+    inner = KERAS.layers.Dense(3, name="inner")
+    inner.w, inner.table = raw_weight(ones(3)), {"k": [raw_weight(ones(2), "given")]}
+    model = KERAS.Sequential([KERAS.Input((3,)), inner], name="model")
+    assert set(lost_weights(model)) == {"inner/w", "inner/table_k_0"}
+    with pytest.raises(ValueError, match=f"inner/w of 'model' can't be saved; nothing was written.*{MARK}"):
+        save_weights(model, tmp_path / "w.weights.h5")
+    assert list(tmp_path.iterdir()) == []
+    assert copy.deepcopy(inner.w).name is None
+
+
+MISPLACED = {
+    ("w", (3,), "ones"): "'w' of the layer 'mine' .* dtype='ones', by its place in add_weight.name, shape, dtype.*"
+    "keyword, as in initializer='ones' or name='ones'",
+    ("ones", "a", (3,)): "'ones' of the layer 'mine' .* shape='a', by its place in .*keyword, as in name='a'",
+    ((3,), "float32"): "initializer='float32', by its place in .*keyword, as in dtype='float32' or name='float32'",
+    ((3,), "w"): "initializer='w', by its place in .*keyword, as in name='w'",
+    ((3,), "ones", "float32", "w"): "trainable='w', by its place in .*keyword, as in name='w'",
+    ("w", (3,), None, "ones", True): "regularizer=True, by its place in .*keyword, as in trainable=True",
+}
+
+
+@pytest.mark.parametrize(("args", "message"), MISPLACED.items(), ids=map(str, MISPLACED))
+def test_arguments_of_add_weight_in_another_order_are_an_error_that_says_what_to_type(args, message):
+    layer = portable()(name="mine")
+    with pytest.raises(TypeError, match=message) as caught:
+        layer.add_weight(*args)
+    assert str(INFO) in str(caught.value)
+    assert layer.weights == []
+    with pytest.raises(TypeError, match=r"'w' .* dtype='flaot32', which .* can't take as that\. Give another"):
+        layer.add_weight("w", (3,), dtype="flaot32")
+
+
+def test_a_class_of_keras_that_is_no_layer_may_be_listed_before_the_mixin():
+    def build(self, shape):
+        self.scale = self.add_weight("scale", shape[-1:], initializer="ones")
+
+    members = {"build": build, "call": lambda self, x: x * self.scale}
+    layer = type("Both", (KERAS.callbacks.Callback, PortableLayerMixin, Layer), members)
+    watching = layer.__new__(layer)
+    Layer.__init__(watching)
+    assert numpy(watching(ones(1, 3))).tolist() == [[1, 1, 1]]
+    with pytest.raises(TypeError, match="PortableLayerMixin comes after the Keras class Layer in Wrong"):
+        type("Wrong", (Layer, PortableLayerMixin), {})
 
 
 # --- every base ---------------------------------------------------------------------------------

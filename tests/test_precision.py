@@ -212,7 +212,7 @@ def test_what_is_no_policy_or_no_keras_is_an_error():
     Policy.__module__ = "tf_keras.src.mixed_precision" if INFO.package == "keras" else "keras.src.dtype_policies"
     with pytest.raises(TypeError, match="is of another Keras than"):
         set_dtype_policy(Policy("float16"), keras=KERAS)
-    with pytest.raises(TypeError, match="is to be a Keras module"):
+    with pytest.raises(TypeError, match="expects a Keras module"):
         get_dtype_policy(keras=np)
 
 
@@ -806,6 +806,27 @@ def test_what_can_not_be_wrapped_is_an_error(wrong):
 def test_what_can_not_be_in_full_precision_is_an_error(wrong):
     with pytest.raises(TypeError, match="full_precision expects"):
         full_precision(wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "way_out"),
+    [
+        (lambda: full_precision(L.Dense(1)), "Make the layer with dtype='float32'"),
+        (lambda: full_precision(L.Dense), "Put @full_precision above a method of it, such as call"),
+        (lambda: full_precision(staticmethod(len)), "Put @full_precision below @staticmethod"),
+        (lambda: compute_dtype(L.Dense(1, dtype="mixed_float16").dtype_policy), "its attribute compute_dtype"),
+        (lambda: compute_dtype(np.ones(2)), "its attribute dtype"),
+        (lambda: cast_inputs(np.ones(2), L.Dense(1)), r"The layer comes first: cast_inputs\(layer, structure\)"),
+        (lambda: get_dtype_policy(L.Dense(1)), "The policy of a layer is layer.dtype_policy"),
+    ],
+    ids=["layer", "class", "static", "policy", "array", "order", "policy of a layer"],
+)
+def test_an_error_about_dtypes_names_a_way_out_that_works(wrong, way_out):
+    with pytest.raises(TypeError, match=way_out):
+        wrong()
+    layer = L.Dense(1, dtype="mixed_bfloat16")
+    assert layer.dtype_policy.compute_dtype == compute_dtype(layer) == "bfloat16"
+    assert compute_dtype(L.Dense(1, dtype="float32")) == "float32"
 
 
 def items(x):

@@ -1,4 +1,4 @@
-"""Everything that the README and the examples show runs."""
+"""Everything that the README, the pages of docs/ and the examples show runs."""
 
 import os
 import re
@@ -14,28 +14,40 @@ import keras_buildfix
 from keras_buildfix import affected_layers, cli
 
 ROOT = Path(__file__).resolve().parents[1]
+#: Pages whose Python is run, with lines that it prints. docs/by_error_message.md has tests of its own.
+PAGES = {
+    "README.md": ["4 assigned", "froze 1 layer, 4 of 4 weights"],
+    "docs/building.md": [],
+    "docs/freezing.md": ["froze 1 layer, "],
+    "docs/mixed_precision.md": [],
+    "docs/portable_layers.md": [],
+    "docs/weights.md": ["4 waiting", "4 assigned", "2 assigned"],
+}
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+def blocks(language, page="README.md"):
+    text = (ROOT / page).read_text("utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
-def test_python_blocks_run_in_order(monkeypatch, capsys, tmp_path):
+@pytest.mark.parametrize("page", PAGES)
+def test_python_blocks_run_in_order(page, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)  # they save files
     monkeypatch.setitem(sys.modules, "keras", KERAS)
     names = {"__name__": "readme"}
     monkeypatch.setitem(sys.modules, "readme", type(sys)("readme"))
-    assert len(blocks("python")) >= 7
+    assert blocks("python", page)
     try:
-        for block in blocks("python"):
-            exec(compile(block, "README.md", "exec"), names)
+        for block in blocks("python", page):
+            exec(compile(block, page, "exec"), names)
     finally:
         keras_buildfix.uninstall()
     printed = capsys.readouterr().out
-    for line in ("4 waiting\n", "4 assigned\n", "(2, 1)\n"):
+    for line in PAGES[page]:
         assert line in printed
-    assert ("readme.Soft: build() of readme.Soft is skipped" in printed) is ("Softmax" in affected_layers(INFO.version))
+    if page == "docs/building.md":
+        assert ("Soft.build() never runs on" in printed) is ("Softmax" in affected_layers(INFO.version))
 
 
 @pytest.mark.skipif("MaxPooling2D" not in affected_layers(INFO.version), reason="shown for Keras 3.6-3.9")
@@ -48,7 +60,8 @@ def test_the_failure_is_as_shown():
 
 
 def test_the_table_is_the_measured_one():
-    rows = dict(re.findall(r"^\| (\d\.\d+)[^|]*\| ([^|]*) \|", README, re.MULTILINE))
+    section = README.partition("## Which layers, on which Keras")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| (\d\.\d+)[^|]*\| ([^|]*) \|", section, re.MULTILINE))
     assert set(rows) == {"2.12", "3.0", "3.3", "3.6", "3.10", "3.12"}
     for first, said in rows.items():
         names = affected_layers(first)
@@ -56,12 +69,39 @@ def test_the_table_is_the_measured_one():
         assert count == len(names), first
 
 
-def test_commands_in_the_readme_are_there():
-    shell = "\n".join(blocks("sh"))
-    for words in re.findall(r"^keras-buildfix (.*?)(?: +#.*)?$", shell, re.MULTILINE):
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_are_there(page):
+    shell = "\n".join(blocks("sh", page))
+    inline = re.findall(r"`keras-buildfix ([^`]*)`", (ROOT / page).read_text("utf-8"))
+    for words in [*re.findall(r"^keras-buildfix (.*?)(?: +#.*)?$", shell, re.MULTILINE), *inline]:
         assert cli._parser().parse_args(shlex.split(words)).command
     for file in re.findall(r"python (\S+\.py)", shell):
         assert file == "script.py" or (ROOT / file).exists(), file
+
+
+@pytest.mark.at_length
+def test_links_lead_to_what_is_there():
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    found = 0
+    for page in pages:
+        for target, _, anchor in re.findall(r"\]\(([^)#]*)(#([^)]*))?\)", page.read_text("utf-8")):
+            found += 1
+            file = (page.parent / target).resolve() if target else page
+            assert file.exists(), f"{page.name}: {target}"
+            if anchor:
+                titles = re.findall(r"^#+ (.*)$", file.read_text("utf-8"), re.MULTILINE)
+                assert anchor in {as_anchor(title) for title in titles}, f"{page.name}: {target}#{anchor}"
+    assert found > 20
+
+
+def as_anchor(title):
+    """The anchor of a title, as code hosts make it."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+@pytest.mark.at_length
+def test_the_readme_stays_a_front_page():
+    assert len(README.splitlines()) < 170
 
 
 @pytest.mark.in_turns  # a process that imports Keras

@@ -20,6 +20,7 @@ from keras_buildfix import convert_weights, get_weights, load_weights, read_weig
 from keras_buildfix._entries import Entry
 from keras_buildfix.formats import _replacing
 from keras_buildfix.weight_files import write_weights
+from keras_buildfix.weight_report import in_bytes
 
 FORMS = {"w.safetensors": "safetensors", "w.npz": "npz", "w.h5": "h5", "w.weights.h5": "weights.h5"}
 NAMED = [name for name, form in FORMS.items() if form != "weights.h5"]
@@ -333,3 +334,31 @@ def test_names_come_back_or_are_refused_before_anything_is_written(name, bad, tm
         assert os.listdir(tmp_path) == []
         return
     assert sorted(read_all(tmp_path / name)) == sorted([bad, "b"])
+
+
+def test_a_file_is_not_overwritten_if_it_must_not_be(model, tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_weights(model, path, overwrite=False)
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError, match=r"w\.safetensors is there already; nothing was written"):
+        save_weights(model.layers[-1], path, overwrite=False)
+    assert path.read_bytes() == before
+    save_weights(model.layers[-1], path)
+    assert list(read_all(path)) == ["kernel", "bias"]
+
+
+@pytest.mark.parametrize("name", [*FORMS, "w.keras"])
+def test_what_was_written_is_told(name, model, tmp_path):
+    report = save_weights(model, tmp_path / name)
+    size = os.path.getsize(tmp_path / name)
+    assert (report.path, report.size, report.format) == (str(tmp_path / name), size, name.partition(".")[2])
+    assert report.weights == tuple(get_weights(model))
+    assert str(report) == f"8 weights to {tmp_path / name}, {in_bytes(size)}"
+    assert repr(report) == f"<SaveReport: {report}>"
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0 bytes"), (999, "999 bytes"), (1234567, "1.2 MB"), (5 * 10**12, "5000.0 GB")]
+)
+def test_sizes_are_told_in_a_unit_that_can_be_read(size, text):
+    assert in_bytes(size) == text

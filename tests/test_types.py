@@ -43,6 +43,36 @@ def use() -> None:
         print(a, b, found, names)
 """
 
+WEIGHTS = """
+import re
+from typing import Any
+import keras_buildfix
+from keras_buildfix import (BadFileError, FreezeReport, PortableLayerMixin, SaveReport, Shape, WeightDiff, WeightReport,
+    diff_weights, freeze, frozen, get_weights, load_weights, save_weights, set_weights, transfer_weights, unfreeze)
+
+class Layer:
+    trainable = True
+
+class Scale(PortableLayerMixin, Layer):
+    def build(self, input_shape: Shape) -> None:
+        sizes: list[int | None] = input_shape.as_list()
+        print(sizes, input_shape[-1], len(input_shape))
+
+def use(layer: Layer) -> None:
+    report: FreezeReport = freeze(layer, ["a/*", layer, Layer], exclude=re.compile("x"), batchnorm="train")
+    unfreeze(layer, lambda each: each.name == "a")
+    with frozen(layer, layer) as inside:
+        print(report.weights, inside.layers)
+    saved: SaveReport = save_weights(layer, "w.npz", select="a/*", overwrite=False)
+    try:
+        loaded: WeightReport = load_weights(layer, saved.path, exclude=layer, skip_mismatch=True, casting="unsafe")
+    except BadFileError:
+        loaded = transfer_weights(layer, layer, rename={"a": "b"})
+    set_weights(layer, get_weights(layer, layer), rename=[("a", "b")], select=Layer)
+    found: WeightDiff = diff_weights(layer, "w.npz")
+    print(loaded.complete, found.equal, keras_buildfix.__version__)
+"""
+
 WRONG = """
 from keras_buildfix import affected_layers, deferred_build
 
@@ -55,14 +85,32 @@ Bare(3).nowhere()
 affected_layers("3.9", symptom="other")
 """
 
+WRONG_WEIGHTS = """
+from keras_buildfix import freeze, get_weights, load_weights, set_weights
+from keras_buildfix import defered
+import keras_buildfix
+keras_buildfix.nowhere
+freeze(object(), "*", batchnorm="eval")
+freeze(object(), 3)
+get_weights(object(), 3)
+load_weights(object(), "w.h5", casting="all")
+load_weights(object(), "w.h5", by_name=True)
+set_weights(object(), {}, on_mismatch="skip")
+"""
+
 
 @pytest.mark.parametrize("checker", [["mypy", "--strict"], ["pyright"]], ids=["mypy", "pyright"])
-def test_types_that_a_user_sees(checker, tmp_path):
-    (tmp_path / "use.py").write_text(USE)
-    (tmp_path / "wrong.py").write_text(WRONG)
+@pytest.mark.parametrize(
+    ("use", "wrong", "lines"),
+    [(USE, WRONG, [8, 9, 10]), (WEIGHTS, WRONG_WEIGHTS, [3, 5, 6, 7, 8, 9, 10, 11])],
+    ids=["build", "weights"],
+)
+def test_types_that_a_user_sees(checker, use, wrong, lines, tmp_path):
+    (tmp_path / "use.py").write_text(use)
+    (tmp_path / "wrong.py").write_text(wrong)
     command = [sys.executable, "-m", *checker]
     right = subprocess.run([*command, "use.py"], cwd=tmp_path, capture_output=True, text=True)
     assert right.returncode == 0, right.stdout
-    wrong = subprocess.run([*command, "wrong.py"], cwd=tmp_path, capture_output=True, text=True)
-    errors = [line for line in wrong.stdout.splitlines() if "error:" in line]
-    assert [int(line.split(":")[1]) for line in errors] == [8, 9, 10], wrong.stdout
+    found = subprocess.run([*command, "wrong.py"], cwd=tmp_path, capture_output=True, text=True)
+    errors = [line for line in found.stdout.splitlines() if "error:" in line]
+    assert [int(line.split(":")[1]) for line in errors] == lines, found.stdout

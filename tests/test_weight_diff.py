@@ -10,7 +10,16 @@ import pytest
 import weight_zoo
 from conftest import INFO, KERAS
 
-from keras_buildfix import convert_weights, diff_weights, named_weights, read_weights, save_weights
+from keras_buildfix import (
+    convert_weights,
+    diff_weights,
+    get_weights,
+    named_weights,
+    read_weights,
+    save_weights,
+    set_weights,
+    transfer_weights,
+)
 from keras_buildfix.cli import main
 
 #: What some Keras versions can't write, of some models: tests/test_weight_files.py has which.
@@ -337,24 +346,84 @@ def test_all_bytes_are_told_once(tmp_path):
         assert seen[-1] == (256, 256)
 
 
-@pytest.mark.parametrize("wrong", [KERAS.layers.Dense(1), None, 3])
-def test_a_model_in_place_of_a_path_is_told_what_to_do(wrong, tmp_path):
-    for arguments in ((wrong, "x.npz"), ("x.npz", wrong)):
-        with pytest.raises(
-            TypeError, match=r"diff_weights takes the path of a file; got .*save_weights\(model, path\)"
+@pytest.mark.parametrize("wrong", [None, 3])
+def test_what_has_no_weights_is_told_what_to_do(wrong, tmp_path):
+    unbuilt = KERAS.layers.Dense(1, name="unbuilt")
+    np.savez(tmp_path / "x.npz", a=np.ones(1))
+    for at in (0, 1):
+        for given, error, message in (
+            (wrong, TypeError, r"diff_weights takes the path of a file; got .*It compares files, layers and models"),
+            (unbuilt, ValueError, "diff_weights: 'unbuilt' has no weights; is it built?"),
         ):
-            diff_weights(*arguments)
-    with pytest.raises(TypeError, match=r"read_weights takes the path of a file; got .*get_weights\(model\)"):
-        read_weights(wrong)
+            with pytest.raises(error, match=message):
+                diff_weights(*[given, tmp_path / "x.npz"][:: -1 if at else 1])
+    for given in (wrong, unbuilt):
+        with pytest.raises(TypeError, match=r"read_weights takes the path of a file; got .*get_weights\(model\)"):
+            read_weights(given)
 
 
-def test_the_command_in_the_readme_works(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("ending", [".safetensors", ".h5", ".weights.h5", ".keras"])
+@pytest.mark.parametrize("name", ["cnn", "nested"])
+def test_a_model_is_compared_with_a_model_and_with_a_file(name, ending, tmp_path):
+    model, _ = weight_zoo.make(KERAS, name)
+    other, _ = weight_zoo.make(KERAS, name)
+    weights = named_weights(model)
+    path = str(tmp_path / f"w{ending}")
+    save_weights(other, path)
+    for same in ((model, other), (model, path), (path, model), (other, other)):
+        found = diff_weights(*same)
+        assert not found
+        assert found.equal == len(weights)
+        assert str(found).startswith(f"0 different, {len(weights)} equal")
+    changed = list(weights)[2]
+    values = get_weights(model)
+    values[changed] = values[changed] + 0.5
+    set_weights(model, values)
+    for one, two in ((model, other), (model, path), (path, model)):
+        found = diff_weights(one, two)
+        assert found
+        ((where, how),) = found.changed.items()
+        assert where.rpartition(" = ")[2] == changed or ending == ".h5"
+        assert "by up to 0.5" in how
+        assert found.equal == len(weights) - 1
+
+
+def test_what_only_a_model_or_only_a_file_has_is_on_its_side(tmp_path):
+    layers, path = KERAS.layers, str(tmp_path / "w.weights.h5")
+    longer = KERAS.Sequential([KERAS.Input((2,)), layers.Dense(2, name="a"), layers.Embedding(3, 2, name="b")])
+    shorter = KERAS.Sequential([KERAS.Input((2,)), layers.Dense(2, name="a")])
+    transfer_weights(longer, shorter, strict=False)
+    found = diff_weights(longer, shorter)
+    assert (found.only_first, found.only_second, found.equal) == (("b/embeddings",), (), 2)
+    save_weights(longer, tmp_path / "w.npz")
+    found = diff_weights(shorter, tmp_path / "w.npz")
+    assert (found.only_first, found.only_second, found.equal) == ((), ("b/embeddings",), 2)
+    save_weights(shorter, path)
+    found = diff_weights(longer, path)
+    assert (found.only_first, found.only_second, found.equal) == (("b/embeddings",), (), 2)
+    with pytest.raises(ValueError, match=r"the layer '.*' tells which weight is which; leave out like="):
+        diff_weights(longer, path, like=path)
+
+
+@pytest.mark.skipif(INFO.backend == "numpy", reason="the numpy backend can't train")
+def test_the_state_of_an_optimizer_in_a_file_is_no_difference_to_the_model(tmp_path):
+    model = trained(KERAS)
+    for form in (".weights.h5", ".keras"):
+        path = write(model, tmp_path / f"w{form}", form)
+        with read_weights(path) as weights:
+            besides = len(weights) - 4
+        found = diff_weights(path, model)
+        assert not found
+        assert (found.equal, found.left_out) == (4, besides)
+
+
+def test_the_command_in_the_documents_works(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     model, _ = weight_zoo.make(KERAS, "cnn")
     assert write(model, "old.keras", ".keras")
     save_weights(model, "new.safetensors")
-    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
-    (line,) = re.findall(r"^keras-buildfix (weights diff .*)$", readme, re.MULTILINE)
+    page = (Path(__file__).resolve().parents[1] / "docs" / "weights.md").read_text("utf-8")
+    (line,) = re.findall(r"^keras-buildfix (weights diff .*)$", page, re.MULTILINE)
     assert main(line.split()) == 0
     assert capsys.readouterr().out.startswith(f"0 different, {len(model.weights)} equal\n")
 

@@ -23,6 +23,7 @@ import weight_zoo
 from conftest import ENVIRONMENT, INFO, KERAS
 
 from keras_buildfix import (
+    BadFileError,
     load_weights,
     lost_weights,
     named_weights,
@@ -220,7 +221,7 @@ def test_a_layer_is_saved_and_loaded_as_a_model_is(tmp_path):
         assert len(load_weights(other, path).assigned) == 6
         for one, two in zip(layer.weights, other.weights):
             np.testing.assert_array_equal(weight_zoo.as_numpy(KERAS, one), weight_zoo.as_numpy(KERAS, two))
-    with pytest.raises(ValueError, match=r"weights.h5 is for models"):
+    with pytest.raises(ValueError, match=r"only a model is saved as .weights.h5, and '.*' is a layer"):
         save_weights(layer, tmp_path / "layer.weights.h5")
 
 
@@ -374,3 +375,22 @@ def test_a_layer_in_an_attribute_and_others_in_a_list_are_told_apart(tmp_path):
     model.save_weights(path)
     load_weights(fresh, path)
     np.testing.assert_array_equal(weight_zoo.as_numpy(KERAS, fresh(inputs)), weight_zoo.as_numpy(KERAS, model(inputs)))
+
+
+def test_a_file_prints_itself_and_answers_for_wrong_names_and_once_it_is_closed(tmp_path):
+    path = tmp_path / "w.npz"
+    np.savez(path, **{"head/kernel": np.ones((2, 3), "float32"), "head/bias": np.zeros(3, "float32")})
+    with read_weights(path) as weights:
+        assert repr(weights) == f"<WeightFile {path}: 2 weights, npz>"
+        assert "head/bias" in weights
+        assert "head/kernl" not in weights
+        assert weights.get("head/kernl") is None
+        with pytest.raises(KeyError, match=r"w.npz has no weight 'head/kernl' \(nearest: head/kernel"):
+            weights["head/kernl"]
+    assert repr(weights) == f"<WeightFile {path}: 2 weights, npz, closed>"
+    for read in (lambda: weights["head/bias"], weights.entries["head/bias"].read):
+        with pytest.raises(ValueError, match=r"w.npz is closed: read a weight before the block of `with` ends"):
+            read()
+    (tmp_path / "empty.h5").write_bytes(b"")
+    with pytest.raises(BadFileError, match=r"empty.h5: the file is empty"):
+        read_weights(tmp_path / "empty.h5")

@@ -141,7 +141,7 @@ def test_a_name_that_could_mean_two_weights_is_an_error():
 def test_a_weight_that_is_named_twice_is_an_error(twice):
     layer = dense(name="twice", use_bias=False)
     before = values(layer)
-    with pytest.raises(ValueError, match=r"could be meant for several weights|1 unexpected"):
+    with pytest.raises(ValueError, match=r"the same weight as kernel|could be: kernel\)|1 unexpected"):
         set_weights(layer, {name: np.ones((3, 2)) for name in twice})
     assert values(layer) == before
 
@@ -165,6 +165,40 @@ def test_one_error_lists_all_that_is_wrong_and_nothing_changes():
     assert values(model) == before
 
 
+def test_skip_mismatch_alone_is_strict_about_names():
+    model = stack("one", "two")
+    given, kept = random_values(model), values(model)["one/kernel"]
+    given["one/kernel"] = np.ones((3, 4), "float32")
+    report = set_weights(model, given, skip_mismatch=True)
+    assert [each.name for each in report.skipped] == ["one/kernel"]
+    assert values(model) == {name: given[name].tolist() for name in given} | {"one/kernel": kept}
+    for wrong in ({**given, "other": np.ones(3)}, {name: given[name] for name in ("one/kernel", "one/bias")}):
+        before = values(model)
+        with pytest.raises(ValueError, match=r"1 unexpected|2 missing"):
+            set_weights(model, wrong, skip_mismatch=True)
+        assert values(model) == before
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: keras_buildfix.load_weights(m, "w.h5", by_name=True), "load_weights takes no by_name=: a name that"),
+        (lambda m: keras_buildfix.load_weights(m, filepath="w.h5"), "load_weights takes no filepath=: .* path"),
+        (lambda m: keras_buildfix.save_weights(m, "w.h5", save_format="tf"), "takes no save_format=: the ending"),
+        (lambda m: keras_buildfix.save_weights(m, "w.h5", max_shard_size=1), "takes no max_shard_size=: weights are"),
+        (lambda m: keras_buildfix.load_weights(m, m), r"got Dense. transfer_weights\(source, target\) takes"),
+        (lambda m: keras_buildfix.load_weights(m, [1.0]), r"got list. set_weights\(layer, weights\) takes"),
+        (lambda m: keras_buildfix.save_weights("w.h5", m), "save_weights expects a Keras layer"),
+        (lambda m: keras_buildfix.save_weights(m, None), "save_weights takes the path of a file; got NoneType"),
+        (lambda m: transfer_weights("w.h5", m), r"load_weights\(mine, 'w.h5'\) loads a file"),
+        (lambda m: transfer_weights({}, m), r"got a dict. set_weights\(layer, weights\) takes"),
+    ],
+)
+def test_what_goes_another_way_is_answered_by_name(call, message):
+    with pytest.raises(TypeError, match=message):
+        call(dense(name="mine"))
+
+
 def test_what_is_wrong_can_be_left_out():
     model = stack("one", "two")
     given = random_values(model)
@@ -173,7 +207,7 @@ def test_what_is_wrong_can_be_left_out():
     given["three/bias"] = np.ones((3,), "float32")
     with pytest.raises(ValueError, match=r"\(3, 4\)"):
         set_weights(model, given, strict=False)
-    report = set_weights(model, given, strict=False, on_mismatch="skip")
+    report = set_weights(model, given, strict=False, skip_mismatch=True)
     assert report.assigned == ("one/bias", "two/kernel")
     assert report.missing == ("two/bias",)
     assert report.unexpected == ("three/bias",)
@@ -214,9 +248,10 @@ def test_a_failure_while_assigning_gives_the_old_values_back(monkeypatch):
         ([np.ones((3, 2)), np.array([object(), None])], ValueError, "which is no number"),
         ({"kernel": np.ones((3, 2))}, ValueError, "missing     bias"),
         ({}, ValueError, "2 missing"),
-        (3, TypeError, "expects a mapping of names to arrays, a sequence of arrays or the path of a file"),
+        (3, TypeError, "expects a mapping of names to arrays, or a sequence of arrays"),
         (None, TypeError, "expects a mapping"),
-        ("no/such/file.h5", FileNotFoundError, "no/such/file.h5"),
+        ("no/file.h5", TypeError, r"set_weights expects .*; load_weights\(layer, 'no/file.h5'\) loads a file"),
+        (L.Dense(2, name="other"), TypeError, r"transfer_weights\(source, target\) takes the weights of 'other'"),
     ],
     ids=str,
 )
@@ -229,8 +264,8 @@ def test_bad_input_is_one_clear_error_and_changes_nothing(given, error, message)
 
 
 def test_bad_options_are_one_clear_error():
-    with pytest.raises(ValueError, match="on_mismatch is 'error' or 'skip', not 'warn'"):
-        set_weights(dense(), {}, on_mismatch="warn")
+    with pytest.raises(TypeError, match="skip_mismatch is True or False, not 'warn'"):
+        set_weights(dense(), {}, skip_mismatch="warn")
     with pytest.raises(ValueError, match="casting is 'same_kind' or 'unsafe', not 'all'"):
         set_weights(dense(), {}, casting="all")
     for function in (set_weights, transfer_weights, keras_buildfix.load_weights, keras_buildfix.save_weights):
@@ -506,8 +541,12 @@ def test_a_lazy_model_notices_wrong_and_missing_names_when_it_is_built():
         wrong["tow/kernel"] = wrong.pop("two/kernel")
         model = make()
         set_weights(model, wrong)
-        with pytest.raises(ValueError, match="unexpected  tow/kernel"):
+        with pytest.raises(ValueError, match=r"unexpected  tow/kernel  \(nearest: two/kernel"):
             model(inputs)
+        with pytest.raises(ValueError, match=r"give these up with set_weights\(layer, {}, strict=False\)"):
+            model(inputs)
+        set_weights(model, {}, strict=False)
+        model(inputs)
         model = make()
         set_weights(model, {name: value for name, value in whole.items() if name != "one/bias"})
         with pytest.raises(ValueError, match="missing     one/bias"):
@@ -754,3 +793,33 @@ def test_many_layers_are_matched_once_each(monkeypatch):
 def test_reports_are_data_that_can_be_kept():
     report = set_weights(dense(), {"kernel": np.ones((3, 2), "float32")}, strict=False)
     assert pickle.loads(pickle.dumps(report)) == report
+
+
+def test_another_model_is_not_called_ambiguous():
+    file = KERAS.Sequential([KERAS.Input((3,)), L.Dense(4), L.BatchNormalization(), L.Dense(2)])
+    model = KERAS.Sequential([KERAS.Input((3,)), L.Dense(4)])
+    before = values(model)
+    with pytest.raises(
+        ValueError, match=r"(?s)does not fit 'seq.*unexpected  batch_norm.*Is it the model that"
+    ) as caught:
+        set_weights(model, get_weights(file))
+    assert "several weights of" not in str(caught.value)
+    assert values(model) == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "shown"),
+    [
+        (3, "3 (an int)"),
+        (None, "None"),
+        (np.ones((30, 30)), "array([[1., 1., 1., 1., 1., 1., 1., 1., 1., 1., 1., 1., 1... (a numpy.ndarray)"),
+        ("x" * 70, f"'{'x' * 56}... (a str)"),
+        (object, "the class builtins.object"),
+    ],
+    ids=["int", "none", "array", "text", "class"],
+)
+def test_what_is_given_wrongly_is_shown_on_one_line_and_cut_with_dots(wrong, shown):
+    with pytest.raises(TypeError, match="get_weights expects a Keras layer") as caught:
+        get_weights(wrong)
+    assert str(caught.value).endswith(f"got {shown}.")
+    assert "\n" not in str(caught.value)

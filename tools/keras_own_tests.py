@@ -17,8 +17,10 @@ process of its own:
 
 A table has how many tests passed and failed each way. A test fails only with us if it fails in `mixin`, but neither
 plain nor bare, or in `install`, but not plain. With `--quick`, plain and bare run only what failed with us, which
-takes less than half of the time. Exit status: 0 if nothing fails only with us, 1 if anything does, 2 for a wrong call.
-It takes long (layers on JAX: minutes a way), and is run by hand.
+takes less than half of the time. With `--minutes 10` that is so too, and ours run for so long each, in an order that
+is mixed the same way each time: tests that were not begun then are counted as left out. Exit status: 0 if nothing
+fails only with us, 1 if anything does, 2 for a wrong call. It takes long (layers on JAX: 20 minutes a way on one
+core), and is run by hand.
 
 In the processes that run the tests this file is the plugin of pytest that replaces the classes and notes outcomes.
 """
@@ -26,12 +28,15 @@ In the processes that run the tests this file is the plugin of pytest that repla
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
+import random
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import types
 from collections import Counter
 from pathlib import Path
@@ -47,7 +52,8 @@ BAD = ("failed", "error", "lost")
 PACKAGE = "keras_tests"
 #: What XLA leaves out, on JAX, to be done in half of the time.
 XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-WAY, OUTCOMES = "KERAS_OWN_TESTS_WAY", "KERAS_OWN_TESTS_OUTCOMES"
+WAY, OUTCOMES, MINUTES = "KERAS_OWN_TESTS_WAY", "KERAS_OWN_TESTS_OUTCOMES", "KERAS_OWN_TESTS_MINUTES"
+START = time.monotonic()
 
 
 # --- In the processes that run the tests ----------------------------------------------------------
@@ -80,11 +86,19 @@ def replace_layers(keras: Any, *mixins: type) -> int:
     return len(by_class)
 
 
+def take_for_users(name: str) -> None:
+    """Gives a module of Keras's a name of its own: the classes that its functions define count as a user's then."""
+    module = importlib.import_module(name)
+    module.__name__ = name.rpartition(".")[2]
+    sys.modules[module.__name__] = module
+
+
 def pytest_configure(config: Any) -> None:
     """Sets the way up, before any test is imported."""
     config.addinivalue_line("markers", "requires_trainable_backend: Keras's own")
     import keras
 
+    take_for_users("keras.src.testing.test_case")
     way = os.environ[WAY]
     if way == "bare":
         replace_layers(keras)
@@ -108,6 +122,17 @@ def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
             if "requires_trainable_backend" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="the backend does not train"))
     _note("lost", [item.nodeid for item in items])
+    if os.environ.get(MINUTES):
+        random.Random(0).shuffle(items)
+
+
+def pytest_runtest_protocol(item: Any) -> bool | None:
+    """Leaves a test out once the time is up."""
+    minutes = float(os.environ.get(MINUTES) or "inf")
+    if time.monotonic() - START < minutes * 60:
+        return None
+    _note("left out", [item.nodeid])
+    return True
 
 
 def pytest_collectreport(report: Any) -> None:
@@ -183,7 +208,7 @@ def lay_out(python: Path, tests_from: Path, work: Path) -> str:
     return f"Keras {ask(python, asked_version)}, tests of {version}"
 
 
-def run(python: Path, backend: str, work: Path, way: str, tests: list[str]) -> dict[str, str]:
+def run(python: Path, backend: str, work: Path, way: str, tests: list[str], minutes: str = "") -> dict[str, str]:
     """Runs tests one way; returns each one's outcome, which is "lost" if the process died before."""
     outcomes, log = work / "outcomes", work / f"{way}.log"
     outcomes.unlink(missing_ok=True)
@@ -196,6 +221,7 @@ def run(python: Path, backend: str, work: Path, way: str, tests: list[str]) -> d
         "TF_CPP_MIN_LOG_LEVEL": "3",
         WAY: way,
         OUTCOMES: str(outcomes),
+        MINUTES: minutes,
     }
     options = ["-p", "keras_own_tests", "-p", "no:cacheprovider", "--continue-on-collection-errors", "-q", "--tb=short"]
     command = [str(python), "-m", "pytest", *options, *tests]
@@ -230,12 +256,12 @@ def bad(outcomes: dict[str, str]) -> list[str]:
 
 
 def measure(
-    python: Path, backend: str, work: Path, folders: dict[str, list[str]], ours: list[str], quick: bool
+    python: Path, backend: str, work: Path, folders: dict[str, list[str]], ours: list[str], quick: bool, minutes: str
 ) -> bool:
     """Runs our ways, and what they are measured by, over all folders; returns whether nothing fails only with us."""
     fine = True
     ways = [way for way in WAYS if way in ours or any(way in MEASURED_BY[our] for our in ours)]
-    print(f"{'folder':<12}{'way':<10}{'passed':>8}{'failed':>8}{'skipped':>8}", flush=True)
+    print(f"{'folder':<12}{'way':<10}{'passed':>8}{'failed':>8}{'skipped':>8}{'left out':>10}", flush=True)
     for folder, tests in folders.items():
         found: dict[str, dict[str, str]] = {}
         for way in reversed(ways) if quick else ways:  # ours first, then what failed with us
@@ -243,10 +269,14 @@ def measure(
             if quick and way not in ours:
                 failed = {test for our in ours if way in MEASURED_BY[our] for test in bad(found[our])}
                 chosen = sorted(failed - {test for test in failed if test.partition("::")[0] in failed - {test}})
-            found[way] = run(python, backend, work, way, chosen) if chosen else {}
+            limit = minutes if way in ours else ""
+            found[way] = run(python, backend, work, way, chosen, limit) if chosen else {}
             count = Counter(found[way].values())
             wrong = len(bad(found[way]))
-            print(f"{folder:<12}{way:<10}{count['passed']:>8}{wrong:>8}{count['skipped']:>8}", flush=True)
+            print(
+                f"{folder:<12}{way:<10}{count['passed']:>8}{wrong:>8}{count['skipped']:>8}{count['left out']:>10}",
+                flush=True,
+            )
         for way, names in only_with_us(found).items():
             fine = fine and not names
             for name in names:
@@ -263,6 +293,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--folder", action="append", choices=FOLDERS, help="only these (can be repeated)")
     parser.add_argument("--tests", action="append", default=[], help="only these files, by their path in the folder")
     parser.add_argument("--quick", action="store_true", help="plain and bare run only what failed with us")
+    parser.add_argument("--minutes", type=float, help="each of our ways runs for so long, and leaves the rest out")
     parser.add_argument("--keep", type=Path, help="keep the tests and the logs in this new folder")
     parser.add_argument("--way", action="append", choices=[*MEASURED_BY], help="only this of our ways")
     given = parser.parse_args(arguments)
@@ -289,7 +320,8 @@ def main(arguments: list[str] | None = None) -> int:
                 folders[folder] = [path.relative_to(work).as_posix() for path in files]
         if not folders:
             parser.error("no such test file in these folders.")
-        return 0 if measure(python, backend, work, folders, given.way or [*MEASURED_BY], given.quick) else 1
+        ours, minutes = given.way or [*MEASURED_BY], str(given.minutes or "")
+        return 0 if measure(python, backend, work, folders, ours, given.quick or bool(minutes), minutes) else 1
 
 
 if __name__ == "__main__":

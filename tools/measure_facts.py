@@ -211,11 +211,13 @@ def main() -> None:
         into.write_text(json.dumps(here()))
         return
     sys.path.insert(0, str(ROOT))
-    from run_tests import installed_tox, path_with_pyenv
+    from planning import search_path
+
+    from run_tests import installed_tox
 
     command = f"python {Path(__file__).relative_to(ROOT)} --into {REPORTS}/{{env_name}}.json"
     tox = [installed_tox(), "-m", "tox", "run-parallel", "-p", "2", "-m", "matrix", "-x", f"testenv.commands={command}"]
-    subprocess.run(list(map(str, tox)), cwd=ROOT, check=True, env={**os.environ, "PATH": path_with_pyenv()})
+    subprocess.run(list(map(str, tox)), cwd=ROOT, check=True, env={**os.environ, "PATH": search_path()})
     reports = [json.loads(file.read_text()) for file in sorted(REPORTS.glob("*.json"))]
     for report in reports:
         if report["unmade"]:

@@ -24,15 +24,16 @@ def main(wanted: list[str]) -> int:
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     import bands
     import recorded_files
+    from planning import search_path
 
-    from run_tests import FILES, installed_tox, path_with_pyenv
+    from run_tests import FILES, installed_tox
 
     names, code = wanted or list(bands.matrix()), 0
     if wanted == ["--left"]:
         names = [name for name in bands.matrix() if (FILES / name).is_dir()]
     else:
         command = [str(installed_tox()), "-m", "tox", "run-parallel", "-p", "2", "--parallel-no-spinner"]
-        environment = {**os.environ, "PATH": path_with_pyenv(), "KERAS_BUILDFIX_FULL": "1"}  # each writes all models
+        environment = {**os.environ, "PATH": search_path(), "KERAS_BUILDFIX_FULL": "1"}  # each writes all models
         code = subprocess.run([*command, "-e", ",".join(names), "--", WRITES], cwd=ROOT, env=environment).returncode
     missing = [name for name in names if not (FILES / name).is_dir()]
     if code or missing or not names:

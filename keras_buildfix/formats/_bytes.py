@@ -17,7 +17,9 @@ EXPANSION, SMALL = 200, 64 << 20
 
 
 class BadFileError(ValueError):
-    """A file that can't be read as weights, or that is not what it says."""
+    """A file that can't be read as weights, since it is broken, no file of weights, or not what it says."""
+
+    __module__ = "keras_buildfix"  # what a traceback shows, and `except` can name
 
 
 def dtype_of(name: str) -> Any:

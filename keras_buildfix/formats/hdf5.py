@@ -61,7 +61,7 @@ def read(
             opened.close()
         if isinstance(error, BadFileError):
             raise
-        raise BadFileError(f"it is no whole HDF5 file: {type(error).__name__}: {error}") from None
+        raise BadFileError(f"the HDF5 file is cut off or damaged ({type(error).__name__}: {error}).") from None
 
 
 def write_layers(path: str, groups: Mapping[str, Sequence[Entry]], version: str, backend: str) -> None:
@@ -92,7 +92,7 @@ def import_h5py() -> Any:
     try:
         import h5py
     except ModuleNotFoundError:
-        raise ModuleNotFoundError("HDF5 files (.h5, .keras) need h5py: `pip install keras-buildfix[files]`.") from None
+        raise ModuleNotFoundError("HDF5 files (.h5, .keras) need h5py: `pip install h5py`.") from None
     return h5py
 
 

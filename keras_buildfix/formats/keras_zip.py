@@ -54,7 +54,7 @@ def weights_in(file: IO[bytes]) -> tuple[IO[bytes], int, int]:
     except BadFileError:
         raise
     except Exception as error:  # zipfile raises all sorts on broken input
-        raise BadFileError(f"it is no whole zip: {type(error).__name__}: {error}") from None
+        raise BadFileError(f"the .keras is cut off or damaged ({type(error).__name__}: {error}).") from None
 
 
 def config_in(file: IO[bytes]) -> bytes:

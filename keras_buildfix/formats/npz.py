@@ -48,8 +48,10 @@ def read(file: IO[bytes]) -> dict[str, Entry]:
         return entries
     except BadFileError:
         raise
+    except ModuleNotFoundError:  # of numpy: the file may be whole
+        raise ModuleNotFoundError(".npz files need numpy: `pip install numpy`.", name="numpy") from None
     except Exception as error:  # zipfile and numpy raise all sorts on broken input
-        raise BadFileError(f"it is no whole zip of arrays: {type(error).__name__}: {error}") from None
+        raise BadFileError(f"the .npz is cut off or damaged ({type(error).__name__}: {error}).") from None
 
 
 def write(file: IO[bytes], entries: Iterable[Entry]) -> None:

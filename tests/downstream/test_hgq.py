@@ -77,4 +77,4 @@ def test_skipped_builds_finds_its_pooling_layers_and_nothing_else():
     assert {finding.file.rpartition("/")[2] for finding in found} == {"pooling.py"}
     for finding in found:
         assert "weights are missing" in finding.consequence
-        assert "_compute_ebops() reads self.n_parallel" in finding.consequence
+        assert "_compute_ebops() will fail on self.n_parallel" in finding.consequence

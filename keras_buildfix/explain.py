@@ -1,0 +1,183 @@
+"""What becomes of the ``build`` of one layer class, on the Keras at hand and on the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keras_buildfix import _keras
+from keras_buildfix._code import MARKS_BUILT, function_code, stores_built
+from keras_buildfix._modules import import_class
+from keras_buildfix.affected import affected_layers, release_spans
+from keras_buildfix.build import is_mended, repairs, was_deferred
+from keras_buildfix.info import keras_info
+from keras_buildfix.skipped import consequence, shown_file, skipping_builtin, skipping_elsewhere
+
+#: Why a class that is deferred gains an attribute.
+_WHY = {
+    "built": "ignores the mark that the built-in sets in its __init__, so that Keras still calls build()",
+    "_lock_state": "lets the class make weights and layers in its __init__, after the built-in's",
+    "build": "counts the layer as built once build() has run, so that it does not run twice",
+}
+
+_RUNS = "build() runs once"
+
+
+@dataclass(frozen=True)
+class LayerExplanation:
+    """What becomes of the ``build`` of a layer class. Prints as some lines of text.
+
+    Attributes:
+        cls: The class, as ``module.qualname``.
+        keras: The Keras at hand, such as ``"keras 3.9.2 on jax"``.
+        bases: The classes above it up to Keras's ``Layer``: built-ins by their public names.
+        build_from: The class of the user's that ``build`` comes from; empty if it is Keras's own.
+        file: The file that this ``build`` is in; empty if it has none.
+        line: Its line there; 0 if it has none.
+        marked_by: The built-in that marks the layer as built, so that ``build`` is skipped here; empty if none does.
+        deferred: Whether ``build`` runs here because of ``deferred_build``, the mixin or ``install()``.
+        on_each: Pairs of the releases, in words, and what happens there without ``deferred_build``.
+        at_stake: What goes wrong where ``build`` is skipped, in a sentence; empty if it is skipped nowhere.
+        adds: What ``deferred_build`` or the mixin adds to the class here: the attributes, each with the reason.
+    """
+
+    cls: str
+    keras: str
+    bases: tuple[str, ...]
+    build_from: str
+    file: str
+    line: int
+    marked_by: str
+    deferred: bool
+    on_each: tuple[tuple[str, str], ...]
+    at_stake: str
+    adds: dict[str, str]
+
+    def __str__(self) -> str:
+        lines = [f"{title}: {text}" for title, text in self.parts()]
+        lines += [f"  Keras {releases}: {what}" for releases, what in self.on_each]
+        return "\n".join([self.cls, *lines])
+
+    def parts(self) -> list[tuple[str, str]]:
+        """Titles and texts, in the order in which they are printed; what happens on each Keras comes after."""
+        build = f"{self.build_from} ({shown_file(self.file)}:{self.line})" if self.build_from else "Keras's own"
+        found = [("written on", ", ".join(self.bases)), ("build() is from", build)]
+        if self.deferred:
+            found.append((f"on {self.keras}", f"{_RUNS}, thanks to keras-buildfix"))
+        elif self.marked_by:
+            found.append((f"on {self.keras}", f"build() never runs: {self.marked_by} marks the layer as built"))
+        else:
+            found.append((f"on {self.keras}", f"{_RUNS}; nobody marks the layer as built before"))
+        if self.at_stake:
+            found.append(("at stake", self.at_stake))
+        adds = "; ".join(f"`{name}`, which {why}" for name, why in self.adds.items())
+        if not adds:
+            adds = "nothing here" + (
+                f"; where build() is skipped, `built`, which {_WHY['built']}" if self.at_stake else ""
+            )
+        found.append(("@deferred_build adds", adds))
+        return found
+
+
+def explain_layer(target: object) -> LayerExplanation:
+    """Explains one layer class: its bases, who marks it as built on which Keras, what is at stake, what helps.
+
+    Args:
+        target: A layer class, a layer, or where to import the class from: ``"package.module:Class"`` or
+            ``"folder/module.py:Class"``.
+
+    Returns:
+        What was found. The Keras at hand is judged by its code, the others by what was measured of the built-ins that
+        the class is written on.
+
+    Raises:
+        TypeError: If `target` is no layer class, layer or name.
+        ValueError: If the module has no layer class of that name.
+        ModuleNotFoundError: If there is no such module.
+        ImportError: If it can't be imported.
+
+    Example:
+        >>> import keras
+        >>> from keras_buildfix import explain_layer
+        >>> class Scaled(keras.layers.MaxPooling2D):
+        ...     def build(self, input_shape):
+        ...         self.scale = self.add_weight(name="scale", shape=())
+        >>> dict(explain_layer(Scaled).on_each)["3.6 to 3.9"]
+        'build() never runs: MaxPooling2D marks the layer as built'
+
+    Source: measured by ``tools/measure_facts.py``, held against behaviour by the tests.
+    """
+    if isinstance(target, str):
+        cls = import_class(target)
+    else:
+        asked = target if isinstance(target, type) or _keras.layer_base(type(target)) is None else type(target)
+        cls = _keras.layer_class(asked, "explain_layer")
+    owner, marker = _keras.build_owner(cls), skipping_builtin(cls)
+    code = function_code(vars(owner)["build"]) if owner is not None else None
+    on_each = tuple(release_spans(lambda first: _on(cls, first)))
+    return LayerExplanation(
+        cls=_name(cls),
+        keras=str(keras_info(cls)),
+        bases=tuple(_bases(cls)),
+        build_from=_name(owner) if owner is not None else "",
+        file=code.co_filename if code else "",
+        line=code.co_firstlineno if code else 0,
+        marked_by=_shown(marker) if marker is not None else "",
+        deferred=marker is not None and is_mended(cls),
+        on_each=on_each,
+        at_stake=consequence(cls) if marker is not None or any("never runs" in what for _, what in on_each) else "",
+        adds={name: _WHY.get(name, "") for name in _added(cls)},
+    )
+
+
+def _on(cls: type, version: str) -> str:
+    """What happens to a class without ``deferred_build`` on a Keras that was measured."""
+    marker = skipping_elsewhere(cls, version)
+    if marker is not None:
+        return f"build() never runs: {_shown(marker)} marks the layer as built"
+    written = [_keras.public_name(base) for base in _keras.written_bases(cls)]
+    own = _keras.build_owner(cls) is not None
+    locked = () if own else affected_layers(version, symptom="locked_state")
+    if by := next((name for name in written if name in locked), None):
+        return f"has no build() of its own; {by} refuses weights and layers that its __init__ makes"
+    if not all(written):
+        return f"not known: it is written on {_shown(_keras.written_bases(cls)[written.index(None)])}, a private class"
+    if not own:
+        return "has no build() of its own, and nothing is refused"
+    return "build() runs again at the first call after layer.build(shape)" if _may_run_twice(cls, version) else _RUNS
+
+
+def _may_run_twice(cls: type, version: str) -> bool:
+    """Whether Keras 2 does not count a layer as built after its ``build``: only ``Layer.build`` says so there."""
+    owner = _keras.build_owner(cls)
+    code = function_code(vars(owner)["build"]) if owner is not None else None
+    if not version.startswith("2.") or code is None or stores_built(code):
+        return False
+    twice = affected_layers(version, symptom="built_twice")
+    passes_on = {"build", "super"} <= {*code.co_names}
+    return not passes_on or any(_keras.public_name(base) in twice for base in _keras.written_bases(cls))
+
+
+def _added(cls: type) -> list[str]:
+    """The attributes that ``deferred_build`` adds to a class and its bases here, or has added."""
+    names = [*repairs(cls)]
+    for base in filter(was_deferred, _keras.users_bases(cls)):
+        ours = [name for name in _WHY if name in vars(base)]
+        names += [name for name in ours if name != "build" or hasattr(vars(base)[name], MARKS_BUILT)]
+    return list(dict.fromkeys(names))
+
+
+def _bases(cls: type) -> list[str]:
+    """The classes above one up to ``Layer``, without Keras's private ones."""
+    above = cls.__mro__[1:]
+    end = _keras.layer_base(cls)
+    until = above[: above.index(end) + 1] if end in above else above
+    return [_shown(base) for base in until if not _keras.belongs_to_keras(base) or _keras.public_name(base)]
+
+
+def _shown(cls: type) -> str:
+    """A built-in by its public name, other classes with their module."""
+    return (_keras.public_name(cls) if _keras.belongs_to_keras(cls) else None) or _name(cls)
+
+
+def _name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"

@@ -1,0 +1,185 @@
+"""What run_tests.py is to run: which environments, with which Python, and about how long it takes.
+
+Reads tox.ini and looks for interpreters; installs and starts nothing else.
+"""
+
+from __future__ import annotations
+
+import configparser
+import difflib
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Collection, Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+#: The Python of environments that name none.
+USUAL = "3.11"
+#: So many environments run at once: on two cores, each waits for processes, files and packages a while.
+AT_ONCE = 3
+#: Seconds for which each environment ran in `run_tests.py all`, on 2 cores, three at once, installed before.
+RECORDED = ROOT / "tools" / "seconds.json"
+#: With every combination an environment takes so many times as long.
+FULL = 4
+#: Seconds to install an environment for the first time.
+INSTALLING = 45
+#: Where uv puts the Pythons that it fetches.
+FETCHED = ROOT / ".tox" / ".pythons"
+#: Words that stand for several environments.
+ALL = ("all", "full")
+
+
+@functools.cache
+def _tox() -> configparser.ConfigParser:
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini", "utf-8")
+    return tox
+
+
+def quick() -> list[str]:
+    """The environments that run when none is named."""
+    return re.findall(r"[^\s,]+", _tox()["tox"]["env_list"])
+
+
+@functools.cache
+def labels() -> dict[str, list[str]]:
+    """The environments of each label in tox.ini."""
+    text = _tox()["tox"]["labels"].replace("\\\n", " ")
+    return {label: re.findall(r"[^\s,]+", names) for label, names in re.findall(r"^(\w+) = (.*)", text, re.MULTILINE)}
+
+
+def known() -> list[str]:
+    """The names of all environments."""
+    return [*(name for names in labels().values() for name in names), "bench"]
+
+
+def chosen(words: list[str]) -> list[str]:
+    """The environments that these words name, each once; an error with the nearest names for a wrong one."""
+    wrong = [word for word in words if word not in (*known(), *ALL)]
+    if wrong:
+        lines = []
+        for word in wrong:
+            near = ", ".join(difflib.get_close_matches(word, known(), 4, 0.5))
+            lines.append(f"No environment is called {word!r}." + (f" The nearest: {near}." if near else ""))
+        raise ValueError("\n".join([*lines, "", "The environments are:", listing()]))
+    if not words:
+        return quick()
+    everything = [name for names in labels().values() for name in names]
+    return list(dict.fromkeys(name for word in words for name in (everything if word in ALL else [word])))
+
+
+def listing() -> str:
+    """All environments by label, with a word on what each label is."""
+    texts = {"lint": "lint and types", "matrix": "one Keras and backend each", "downstream": "published libraries"}
+    lines = []
+    for label, names in {**labels(), "bench": ["bench"]}.items():
+        lines.append(f"  {texts.get(label, 'benchmarks')}:")
+        line = ""
+        for name in names:
+            if len(line) + len(name) > 100:
+                lines.append(f"    {line.rstrip()}")
+                line = ""
+            line += f"{name}  "
+        lines.append(f"    {line.rstrip()}")
+    return "\n".join(lines)
+
+
+def pythons_of(name: str) -> list[str]:
+    """The Pythons that an environment can run on, its own first."""
+    own = re.match(r"py(\d)(\d+)-", name)
+    if own:
+        return [f"{own[1]}.{own[2]}"]
+    table = {version: patterns.split() for version, patterns in _tox()["pythons"].items()}
+    able = [version for version, patterns in table.items() if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    usual = _minor(USUAL)
+    return sorted(able, key=lambda version: (_minor(version) < usual, abs(_minor(version) - usual)))
+
+
+def _minor(version: str) -> int:
+    return int(version.split(".")[1])
+
+
+def python_for(name: str, here: Collection[str]) -> str | None:
+    """Which of the Pythons that are here an environment runs on; None if it can run on none of them."""
+    return next((version for version in pythons_of(name) if version in here), None)
+
+
+def any_of(versions: list[str]) -> str:
+    """Versions of Python in words, as in "3.9, 3.10 or 3.11"."""
+    *others, last = sorted(versions, key=_minor)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def interpreters(path: str) -> list[str]:
+    """The Pythons, as "3.11", that are found on a PATH and start, and this one."""
+    here = ".".join(map(str, sys.version_info[:2]))
+    # Shims last: each of them takes a second to find out that its Python is not there.
+    folders = sorted(dict.fromkeys(path.split(os.pathsep)), key=lambda folder: Path(folder).name == "shims")
+    return [
+        version
+        for version in _tox()["pythons"]
+        if version == here or any(_starts(shutil.which(f"python{version}", path=folder)) for folder in folders)
+    ]
+
+
+def _starts(python: str | None) -> bool:
+    """Whether an interpreter starts: a shim of pyenv may be there for one that is switched off."""
+    if python is None:
+        return False
+    try:
+        return subprocess.run([python, "-c", ""], capture_output=True, timeout=10).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def search_path() -> str:
+    """PATH, and behind it this interpreter's folder and those of the interpreters that pyenv and uv installed."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    uv = (FETCHED, Path.home() / ".local" / "share" / "uv" / "python")
+    found = [Path(sys.base_prefix, "bin"), *sorted(pyenv.glob("*/bin"))]
+    found += [folder for fetched in uv for folder in sorted(fetched.glob("cpython-*/bin"))]
+    return os.pathsep.join([os.environ.get("PATH", ""), *map(str, found)])
+
+
+def seconds(names: Iterable[str], full: bool = False) -> dict[str, float]:
+    """About how long each of these environments takes with the others, on as many cores as are here."""
+    names = list(names)
+    recorded: dict[str, int] = json.loads(RECORDED.read_text("utf-8"))
+    usual = sorted(recorded.values())[len(recorded) // 2]
+    # Recorded with three environments on two cores: with a core for each, each is that much faster.
+    load = max(1.0, min(AT_ONCE, len(names)) / (os.cpu_count() or 1)) / (AT_ONCE / 2)
+    return {
+        name: recorded.get(name, usual) * load * (FULL if full else 1)
+        + (0 if (ROOT / ".tox" / name / "pyvenv.cfg").exists() else INSTALLING)
+        for name in names
+    }
+
+
+def together(each: dict[str, float]) -> float:
+    """About how long environments take, of which several run at once."""
+    return max(sum(each.values()) / min(AT_ONCE, len(each) or 1), *each.values(), 0.0)
+
+
+def first_of(names: Collection[str]) -> dict[str, list[str]]:
+    """For each environment, those of the same run that must end before it starts: `depends` in tox.ini."""
+    rules = {}
+    for line in _tox()["testenv"]["depends"].strip().splitlines():
+        factors, _, before = line.partition(":")
+        choices = re.search(r"\{(.*)\}(.*)", factors)
+        after = [f"{choice}{choices[2]}" for choice in choices[1].split(",")] if choices else [factors.strip()]
+        for name in after:
+            rules[name] = [other for other in re.findall(r"[^\s,]+", before) if other in names]
+    return {name: rules.get(name, []) for name in names}
+
+
+def spoken(span: float) -> str:
+    """A number of seconds in words, as far as an estimate knows it."""
+    if span < 50:
+        return "less than a minute"
+    return f"about {round(span / 60)} min" if span < 5400 else f"about {span / 3600:.1f} hours"
