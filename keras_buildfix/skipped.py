@@ -287,9 +287,8 @@ def _not_judged(classes: Iterable[type]) -> str:
     ]
     if not unclear:
         return ""
-    return "only public built-ins were measured, so nothing is known on other Keras versions of: " + _some(
-        unclear, ", "
-    )
+    measured = "only public built-ins were measured, so nothing is known for other Keras versions about: "
+    return measured + _some(unclear, ", ")
 
 
 def _some(names: list[str], separator: str) -> str:
