@@ -85,7 +85,7 @@ def turns(toggle: str) -> Callable[[], None]:
 
 def main() -> None:
     x, y = np.ones((8, 4), "float32"), np.ones((8, 4), "float32")
-    print(f"{INFO}; Python {sys.version.split()[0]}; medians, and of turns the fastest\n")
+    print(f"{INFO}; Python {sys.version.split()[0]}; medians; for turns, the fastest round\n")
     row("what", "by hand", "ours", "ratio", "aim")
     for count in (250, 500, 1000, 2000):
         model = model_of(count)
@@ -116,7 +116,7 @@ def main() -> None:
     for _ in range(42):
         for toggle, one in ways.items():
             times[toggle].append(milliseconds(one))
-    plain = min(times[""][2:])  # the fastest round: least disturbed by what else the machine does
+    plain = min(times[""][2:])  # the fastest round: other work on the machine disturbs it least
     for toggle, name in (("frozen", "with frozen(D)"), ("freeze", "freeze, unfreeze D")):
         later = min(times[toggle][2:])
         row(f"D and G in turns, {name} (ms)", f"{plain:.1f}", f"{later:.1f}", f"{later / plain:.2f}", "<= 2")

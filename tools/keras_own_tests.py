@@ -55,7 +55,7 @@ PACKAGE = "keras_tests"
 XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 WAY, OUTCOMES, MINUTES = "KERAS_OWN_TESTS_WAY", "KERAS_OWN_TESTS_OUTCOMES", "KERAS_OWN_TESTS_MINUTES"
 START = time.monotonic()
-#: How long a test may take.
+#: The seconds that a test may take.
 SECONDS = int(os.environ.get("KERAS_OWN_TESTS_SECONDS", "600"))
 
 
@@ -130,7 +130,7 @@ def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
 
 
 def pytest_runtest_protocol(item: Any) -> bool | None:
-    """Leaves a test out once the time is up; has one fail that does not end, as those of a newer Keras on 3.9."""
+    """Leaves tests out once the time is up, and stops a test that hangs, like some of a newer Keras on 3.9."""
     minutes = float(os.environ.get(MINUTES) or "inf")
     if time.monotonic() - START < minutes * 60:
         if hasattr(signal, "SIGALRM"):  # not on Windows
@@ -142,7 +142,7 @@ def pytest_runtest_protocol(item: Any) -> bool | None:
 
 
 def pytest_runtest_teardown(item: Any) -> None:
-    """The test has ended."""
+    """Ends the time limit of the test."""
     if hasattr(signal, "SIGALRM"):
         signal.alarm(0)
 
