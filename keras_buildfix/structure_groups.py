@@ -25,8 +25,8 @@ class Group:
     Attributes:
         name: The group's name: the attribute that holds the layer; in a list, the class and a number.
         layer_name: The layer's name, if the file says it.
-        given_name: The layer's name if somebody gave it. Known only in a list or dict, where Keras would make up
-            a name from the class.
+        given_name: The layer's name if somebody gave it. It means that only in a list or dict, where Keras makes
+            places, and names up, from the class.
         weights: The layer's own weights, by position or name.
         groups: The groups in it, by their names.
     """

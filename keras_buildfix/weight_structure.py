@@ -20,7 +20,7 @@ from keras_buildfix.weight_names import LayerNode, counted, kind_of, snake_case
 
 #: Where Keras stores a model's layers: on 2.15 to nightly, and on 2.12 to 2.14.
 _LAYERS = ("layers", "_layer_checkpoint_dependencies")
-#: The beginnings of attributes in which TensorFlow and torch note what a layer holds, which is no further place.
+#: TensorFlow and torch list what a layer holds in attributes that begin so; the user did not make those dicts.
 _NOTES = ("_self_", "_modules")
 
 

@@ -332,7 +332,7 @@ def test_like_has_to_be_what_it_should_be(tmp_path):
         diff_weights(one, other, like=names(tmp_path / "like.npz", stem=dense(1), head=dense(5)))
     with pytest.raises(ValueError, match="does not tell which is which of: layers/dense_1/vars/0"):
         diff_weights(one, other, like=names(tmp_path / "like.npz", stem=dense(1)))
-    with pytest.raises(ValueError, match="have one kind of names; leave out like="):
+    with pytest.raises(ValueError, match="have the same kind of names; omit like="):
         diff_weights(one, one, like=other)
 
 

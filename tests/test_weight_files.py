@@ -221,7 +221,7 @@ def test_a_layer_is_saved_and_loaded_as_a_model_is(tmp_path):
         assert len(load_weights(other, path).assigned) == 6
         for one, two in zip(layer.weights, other.weights):
             np.testing.assert_array_equal(weight_zoo.as_numpy(KERAS, one), weight_zoo.as_numpy(KERAS, two))
-    with pytest.raises(ValueError, match=r"only a model is saved as .weights.h5, and '.*' is a layer"):
+    with pytest.raises(ValueError, match=r"only a model can be saved as .weights.h5, and '.*' is a layer"):
         save_weights(layer, tmp_path / "layer.weights.h5")
 
 

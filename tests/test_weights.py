@@ -239,13 +239,13 @@ def test_a_failure_while_assigning_gives_the_old_values_back(monkeypatch):
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ([np.ones((3, 2))], ValueError, "2 weights, the sequence 1 values"),
-        ([np.ones((3, 2))] * 3, ValueError, "2 weights, the sequence 3 values"),
+        ([np.ones((3, 2))], ValueError, "2 weights, the sequence has 1 values"),
+        ([np.ones((3, 2))] * 3, ValueError, "2 weights, the sequence has 3 values"),
         ([np.ones((2, 3)), np.ones(2)], ValueError, r"its shape is \(3, 2\), the value's \(2, 3\)"),
         ([np.ones((3, 2)), np.ones(2, bool)], ValueError, "the value's bool"),
         ([np.ones((3, 2)), np.ones(2, "complex64")], ValueError, "the value's complex64"),
-        ([np.ones((3, 2)), np.array(["a", "b"])], ValueError, "which is no number"),
-        ([np.ones((3, 2)), np.array([object(), None])], ValueError, "which is no number"),
+        ([np.ones((3, 2)), np.array(["a", "b"])], ValueError, "which is not numeric"),
+        ([np.ones((3, 2)), np.array([object(), None])], ValueError, "which is not numeric"),
         ({"kernel": np.ones((3, 2))}, ValueError, "missing     bias"),
         ({}, ValueError, "2 missing"),
         (3, TypeError, "expects a mapping of names to arrays, or a sequence of arrays"),
