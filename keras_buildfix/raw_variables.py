@@ -40,7 +40,7 @@ class MarkedWeight:
     def no_weight(self) -> str:
         """The text of an error: what the mark is, and what to do."""
         return (
-            f"{self!r} is no weight yet: it becomes one when it is set as an attribute of a layer that has "
+            f"{self!r} is not a weight yet: it becomes one when you set it as an attribute of a layer that has "
             "PortableLayerMixin. List keras_buildfix.PortableLayerMixin first among the bases of the layer's class, "
             "and use the attribute, not what raw_weight() returned."
         )

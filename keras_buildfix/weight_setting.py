@@ -121,7 +121,7 @@ def place_matched(
             match.ambiguous[entry.name] = [f"{by_id.get(id(variable))}, for which {first.name} has another value"]
     if match.ambiguous:
         several = any(len(candidates) > 1 for candidates in match.ambiguous.values())
-        what = "could be meant for several weights of" if several else "does not fit"
+        what = "could mean several weights of" if several else "does not fit"
         raise ValueError(_headline(layer, source, wanted_by, what) + _lines(match))
     advice = _advice(source, match, by_id)
     if options.strict:
@@ -256,8 +256,8 @@ def _lines(match: Match) -> str:
 
 
 _SAY_WHICH = (
-    "One of these could be several weights, or several of these the same one. Is it the model that they were saved "
-    "from? If it is: rename= says which is which, to the names that named_weights() gives."
+    "Some of these could mean several weights, or several of them mean the same weight. Check that they were saved from "
+    "this model. If they were, give rename=, with the names that named_weights() gives."
 )
 
 
@@ -269,9 +269,9 @@ def _way_out(layer: Any, source: Source, report: WeightReport, advice: Sequence[
             "save_weights writes them to .safetensors"
         )
     if (report.missing or report.unexpected) and not advice:
-        hints.append("rename= maps names, strict=False leaves out what has no counterpart")
+        hints.append("rename= maps names, strict=False leaves out those without a counterpart")
     if report.skipped:
-        hints.append("skip_mismatch=True leaves out what does not fit")
+        hints.append("skip_mismatch=True leaves out values that do not fit")
     if not getattr(layer, "built", True):
         hints.append("it is not built yet: call it on data first")
     return f"{report.refused()}\n{'; '.join(hints)}."

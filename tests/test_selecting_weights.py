@@ -209,7 +209,7 @@ def test_made_up_names_of_a_part_are_read_as_the_selection_says():
     set_weights(source, values)
     before = get_weights(target)
     part = get_weights(source, "dense_1")
-    with pytest.raises(ValueError, match=r"could be meant for several weights"):
+    with pytest.raises(ValueError, match=r"could mean several weights"):
         set_weights(target, part, strict=False)
     set_weights(target, part, select="dense_1")
     assert_only(["dense_1/kernel", "dense_1/bias"], target, before, values)

@@ -326,7 +326,7 @@ def test_a_layer_more_of_a_class_in_a_list_is_an_error_with_the_candidates(tmp_p
         return KERAS.Sequential([KERAS.Input((3,)), *(KERAS.layers.Dense(3) for _ in range(number))])
 
     make(2).save_weights(path)
-    with pytest.raises(ValueError, match=r"(?s)could be meant for several weights.*could be: dense, dense_1, dense_2"):
+    with pytest.raises(ValueError, match=r"(?s)could mean several weights.*could be: dense, dense_1, dense_2"):
         load_weights(make(3), path)
 
 
@@ -349,7 +349,7 @@ def test_layers_in_a_dict_are_not_taken_for_each_other(tmp_path):
         named = all(entry.layer_name for entry in weights.entries.values())
         by_list = any(name.startswith(("layers/", "_layer")) for name in weights)
     if by_list and not named:
-        with pytest.raises(ValueError, match="could be meant for several weights"):
+        with pytest.raises(ValueError, match="could mean several weights"):
             load_weights(fresh, path)
         save_weights(model, path := str(tmp_path / "towers.safetensors"))
     load_weights(fresh, path)
