@@ -137,14 +137,14 @@ def installed_tox() -> Path:
         return python
     if sys.version_info < (3, 10):
         raise ChildProcessError("tox needs Python 3.10 or newer: run this with another Python.")
-    print("Installing tox and uv into .tox/.runner, in under a minute", flush=True)
+    print("Installing tox and uv into .tox/.runner, in about a minute", flush=True)
     making = [sys.executable, "-m", "venv", "--clear", str(RUNNER)]
     pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *TOOLS]
     for command in (making, pip):
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             said = textwrap.shorten(done.stdout, 400) if command is making else _last_line(done.stderr)
-            raise ChildProcessError(f"tox could not be installed: {said}")
+            raise ChildProcessError(f"tox could not be installed: {said.rstrip('.')}. Is there a network?")
     ready.write_text(str(TOOLS))
     return python
 
@@ -186,7 +186,7 @@ def _built_wheel() -> Path:
     links = os.environ.get("UV_FIND_LINKS", os.environ.get("PIP_FIND_LINKS"))
     done = subprocess.run([*command, *(["--find-links", links] if links else [])], capture_output=True, text=True)
     if done.returncode:
-        raise ChildProcessError(f"The package could not be built: {done.stderr.strip()}")
+        raise ChildProcessError(f"The package could not be built: {_last_line(done.stderr)}. Is there a network?")
     return next(REPORTS.glob("*.whl"))
 
 

@@ -233,7 +233,7 @@ def _told_by(first: WeightFile, second: WeightFile, like: WeightFile, progress: 
         names = ", ".join([*pairing.unsure, *unlike][:_SHOWN])
         raise ValueError(
             f"diff_weights: like={like.path!r} must hold the values of {source.path}, different ones for each layer, "
-            f"under names like those in {(second if as_second else first).path}; it does not say what these are: {names}."
+            f"under names as in {(second if as_second else first).path}; it does not tell what these are: {names}."
         )
     pairs = [(entry.name, other.name) for entry, other in pairing.pairs]
     return dict(pairs) if as_second else {name: to for to, name in pairs}

@@ -43,7 +43,8 @@ class WeightReport:
             the host. Such values are accepted.
         by_order: With ``strict=False``: a weight that got its value only by the order of layers, because its layer
             has another given name in the source -> the name of the value there.
-        nearest: A missing or unexpected name -> the names on the other side that look most like it.
+        nearest: A missing or unexpected name (as renamed) -> the names on the other side that look most like it.
+        renamed: A name in the source -> the name that ``rename`` made of it.
 
     Example:
         >>> import keras
@@ -64,6 +65,7 @@ class WeightReport:
     not_finite: dict[str, int] = field(default_factory=dict)
     nearest: dict[str, tuple[str, ...]] = field(default_factory=dict)
     by_order: dict[str, str] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -78,7 +80,7 @@ class WeightReport:
     def lines(self) -> list[str]:
         """One line for each weight that did not simply get its value."""
         lines = some_of(f"  missing     {name}{self._like(name)}" for name in self.missing)
-        lines += some_of(f"  unexpected  {name}{self._like(name)}" for name in self.unexpected)
+        lines += some_of(f"  unexpected  {self._renamed(name)}" for name in self.unexpected)
         lines += some_of(f"  skipped     {each}" for each in self.skipped)
         lines += some_of(f"  waiting     {name}" for name in self.waiting)
         lines += some_of(f"  by order    {name}  (from {there})" for name, there in self.by_order.items())
@@ -89,6 +91,10 @@ class WeightReport:
         counts = str(self).partition("\n")[0].replace("assigned", "would fit").replace("skipped", "would not")
         lines = [line.replace("  skipped     ", "  would not   ", 1) for line in self.lines()]
         return "\n".join([counts, *lines])
+
+    def _renamed(self, name: str) -> str:
+        new = self.renamed.get(name, name)
+        return (name if new == name else f"{name} renamed to {new}") + self._like(new)
 
     def _like(self, name: str) -> str:
         nearest = self.nearest.get(name)

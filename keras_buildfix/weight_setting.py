@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -138,7 +138,8 @@ def place_matched(
         missing=tuple(missing),
         unexpected=tuple(match.unexpected),
         skipped=tuple(skipped),
-        nearest=nearest_names(missing, source.entries) | nearest_names(match.unexpected, weights),
+        nearest=nearest_names(missing, source.entries) | nearest_names(map(_new(source), match.unexpected), weights),
+        renamed={entry.name: name for name, entry in source.entries.items() if name != entry.name},
         by_order=_led_by_order(match, by_id),
     )
     _refuse(report, layer, source, options, wanted_by, advice)
@@ -151,6 +152,12 @@ def place_matched(
         report.not_finite.update(assign_all(fitting))
     finalize(tree, {*(id(each.variable) for each in fitting), *own})
     return report
+
+
+def _new(source: Source) -> Callable[[str], str]:
+    """The name in the source -> the name that ``rename`` made of it."""
+    names = {entry.name: name for name, entry in source.entries.items()}
+    return lambda name: names.get(name, name)
 
 
 def finalize(tree: LayerNode, assigned: Collection[int]) -> None:
@@ -256,8 +263,8 @@ def _lines(match: Match) -> str:
 
 
 _SAY_WHICH = (
-    "Some of these could mean several weights, or several of them mean the same weight. Check that they were saved from "
-    "this model. If they were, give rename=, with the names that named_weights() gives."
+    "Some of these could mean several weights, or several of them mean the same weight. Check that they were saved "
+    "from this model. If they were, give rename=, with the names that named_weights() gives."
 )
 
 

@@ -174,7 +174,7 @@ def transfer_weights(
 
 
 @answers(
-    by_name="load_weights always follows the names that somebody gave to layers; strict=False leaves out what has no "
+    by_name="it always follows the names that somebody gave to layers; strict=False leaves out names without a "
     "counterpart.",
     filepath="the file is the second argument, path.",
 )

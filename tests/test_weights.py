@@ -182,7 +182,7 @@ def test_skip_mismatch_alone_is_strict_about_names():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: keras_buildfix.load_weights(m, "w.h5", by_name=True), "load_weights takes no by_name=: a name that"),
+        (lambda m: keras_buildfix.load_weights(m, "w.h5", by_name=True), "load_weights takes no by_name=: it always follows"),
         (lambda m: keras_buildfix.load_weights(m, filepath="w.h5"), "load_weights takes no filepath=: .* path"),
         (lambda m: keras_buildfix.save_weights(m, "w.h5", save_format="tf"), "takes no save_format=: the ending"),
         (lambda m: keras_buildfix.save_weights(m, "w.h5", max_shard_size=1), "takes no max_shard_size=: weights are"),
@@ -655,6 +655,15 @@ def test_names_can_be_changed_on_the_way(rename):
     assert list(values(source).values()) == list(values(target).values())
 
 
+def test_a_name_that_was_changed_in_vain_is_shown_old_and_new():
+    layer = dense()
+    with pytest.raises(ValueError, match="1 missing, 1 unexpected") as caught:
+        set_weights(layer, {"kernel": np.ones((3, 2)), "bias": np.ones(2)}, rename={"kernel": "kernal"})
+    lines = [line.split() for line in str(caught.value).splitlines()]
+    assert ["missing", "kernel", "(nearest:", "kernal)"] in lines
+    assert ["unexpected", "kernel", "renamed", "to", "kernal", "(nearest:", "kernel)"] in lines
+
+
 def test_two_weights_renamed_to_one_are_an_error():
     with pytest.raises(ValueError, match=r"rename makes 'x' of both 'one/kernel' and 'one/bias'"):
         transfer_weights(stack("one"), stack("one"), rename=lambda name: "x")
@@ -811,10 +820,10 @@ def test_another_model_is_not_called_ambiguous():
     ("wrong", "shown"),
     [
         (3, "3 (an int)"),
-        (None, "None (a NoneType)"),
+        (None, "None"),
         (np.ones((30, 30)), "array([[1., 1., 1., 1., 1., 1., 1., 1., 1., 1., 1., 1., 1... (a numpy.ndarray)"),
         ("x" * 70, f"'{'x' * 56}... (a str)"),
-        (object, "the class builtins.object"),
+        (object, "the class object"),
     ],
     ids=["int", "none", "array", "text", "class"],
 )

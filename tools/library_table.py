@@ -54,7 +54,8 @@ LIBRARIES = (
     Library(
         "deel-lip==1.5.0",
         "16 layers with a bounded Lipschitz constant, written for Keras 2. What fails with the mixin is their own\n"
-        "code: it calls `read_value()` of a weight that Keras made, or sets an item of a shape.",
+        "code: it calls `read_value()` of a weight that Keras made, sets an item of a shape, or gives a built-in's\n"
+        "constructor what only that of Keras 2 takes.",
         "deel.lip.layers",
         {
             "ScaledAveragePooling2D": ((), IMAGE),
@@ -314,14 +315,15 @@ def lower(text: str | None) -> str:
 
 def failures(results: dict[str, dict[str, str]]) -> Iterator[str]:
     """A line for each error: on which Kerases, of which layers."""
-    found: dict[str, dict[str, set[str]]] = {}
+    kerases: dict[tuple[str, str], list[str]] = {}  # of a layer and its error
     for keras, tests in results.items():
-        for test, error in tests.items():
-            if error:
-                found.setdefault(error, {}).setdefault(test.split(" ")[0], set()).add(keras)
-    for error, layers in found.items():
-        kerases = [keras for keras in results if any(keras in where for where in layers.values())]
-        yield f"- {', '.join(kerases)}: ``{error}`` ({', '.join(layers)})"
+        for layer, error in {(test.split(" ")[0], error): None for test, error in tests.items() if error}:
+            kerases.setdefault((layer, error), []).append(keras)
+    layers: dict[tuple[str, str], list[str]] = {}  # of an error and where it is seen
+    for (layer, error), where in kerases.items():
+        layers.setdefault((error, ", ".join(where)), []).append(layer)
+    for (error, where), names in layers.items():
+        yield f"- {where}: ``{error}`` ({', '.join(names)})"
 
 
 def label(environment: str) -> str:
