@@ -16,7 +16,7 @@ _NAME_FIRST = (
     *("name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint"),
     *("use_resource", "synchronization", "aggregation"),
 )
-#: Keras 3.0 and 3.1; 3.2 to 3.12, told by the bool in the fifth place; from 3.13 on only the first three.
+#: The orders of Keras 3.0 and 3.1, and of 3.2 to 3.12, where the fifth is a bool. Since 3.13 only three go by position.
 _SHAPE_FIRST = ("shape", "initializer", "dtype", "trainable", "regularizer", "constraint", "name")
 _SHAPE_FIRST_AUTOCAST = (
     *("shape", "initializer", "dtype", "trainable", "autocast", "regularizer", "constraint"),

@@ -126,7 +126,7 @@ def _rebuilt(cls: Any, config: Any, build_config: Any, weights: Any) -> Any:
 
 
 def _is_without(layer: Any, following: Any) -> bool:
-    """Whether a layer of Keras 3 lacks the method that `following` is; a model needs no help."""
+    """Whether `following` is only the default method of Keras 3's ``Layer``. False for models, which need no help."""
     known = _private.wraps_build(type(layer)) and _private_signatures.is_default(following)
     return known and not _keras.is_model(layer)
 

@@ -302,7 +302,7 @@ def met_while_saving(model: Any) -> set[int]:
     """
     if not _keras.is_model(model):
         raise ValueError(
-            f"On {keras_info(model)} it can't be told what saving the layer {model.name!r} alone would lose: "
+            f"On {keras_info(model)} we can't tell what saving the layer {model.name!r} alone would lose: "
             "give the model that it is in."
         )
     base = _keras.layer_base(type(model))

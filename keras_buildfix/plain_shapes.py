@@ -106,7 +106,7 @@ def give_plain_shapes(cls: type, names: Iterable[str] = ("build", "compute_outpu
 
 
 def passed_on(cls: type, name: str, inherited: Callable[..., Any]) -> Callable[..., Any]:
-    """A method for a class without one: it calls that of the next class, which depends on the subclass."""
+    """A method for a class without one: it calls the next class's, which may be another one in a subclass."""
 
     @functools.wraps(inherited)
     def passed_on(self: Any, *args: Any, **kwargs: Any) -> Any:

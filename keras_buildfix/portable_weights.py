@@ -34,7 +34,7 @@ _READS = ("read_value", "sparse_read", "gather_nd")
 
 
 class _Adding:
-    """A class that stands before Keras's own class of a weight in the bases."""
+    """Stands before Keras's own class of a weight in the bases."""
 
     _made_of: tuple[Any, ...]
 
@@ -54,7 +54,7 @@ class _Adding:
 
 
 class _Answering(_Adding):
-    """The same for a weight that stands for a backend's own variable."""
+    """Stands before Keras's class of a weight that stands for a backend's own variable."""
 
     def assign(self, value: Any, use_locking: Any = None, name: Any = None, read_value: Any = True) -> Any:
         return super().assign(value)  # type: ignore[misc]

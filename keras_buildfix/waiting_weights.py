@@ -16,7 +16,7 @@ from keras_buildfix.weight_report import SkippedWeight, WeightReport, nearest_na
 from keras_buildfix.weight_setting import Options, Source, check, finalize, find, place_matched
 
 #: Built-ins whose input shape follows from a weight: the weight, which of its axes, and how many axes the input has.
-#: Measured by ``tests/test_waiting_weights.py`` on every Keras.
+#: Measured by ``tests/test_weights.py`` on every Keras.
 _INPUT_FROM = {
     "Dense": ("kernel", 0, 2),
     "Embedding": ("embeddings", None, 2),

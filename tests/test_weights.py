@@ -182,7 +182,10 @@ def test_skip_mismatch_alone_is_strict_about_names():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: keras_buildfix.load_weights(m, "w.h5", by_name=True), "load_weights takes no by_name=: it always follows"),
+        (
+            lambda m: keras_buildfix.load_weights(m, "w.h5", by_name=True),
+            "load_weights takes no by_name=: it always follows",
+        ),
         (lambda m: keras_buildfix.load_weights(m, filepath="w.h5"), "load_weights takes no filepath=: .* path"),
         (lambda m: keras_buildfix.save_weights(m, "w.h5", save_format="tf"), "takes no save_format=: the ending"),
         (lambda m: keras_buildfix.save_weights(m, "w.h5", max_shard_size=1), "takes no max_shard_size=: weights are"),

@@ -49,7 +49,7 @@ def are_lengths(numbers: list[Any]) -> bool:
 
 
 def shape_size(shape: list[Any]) -> Any:
-    """The product of a shape's sizes other than zero, which numpy limits too; infinite if it is not a shape."""
+    """The product of a shape's sizes without the zeros, because numpy limits that product too."""
     size = 1
     for length in shape:
         size *= length if type(length) is int and length else 1

@@ -122,7 +122,7 @@ class _Reader:
         return entries, "structure" if is_structural(entries) else "names", version
 
     def _paths(self) -> list[str]:
-        """Every path in the file, each object once; a link out of the file is an error."""
+        """Every path in the file, each object once; a soft or external link is an error."""
         paths: list[str] = []
 
         def visit(name: bytes, info: Any) -> None:
