@@ -183,7 +183,9 @@ def test_what_matches_nothing_is_an_error_before_anything_changes(kind, tmp_path
 
 @pytest.mark.parametrize("form", ["w.weights.h5", "w.keras", "w.h5"])
 def test_a_part_is_not_saved_where_names_can_not_say_which(form, tmp_path):
-    with pytest.raises(ValueError, match=r"can't hold a selection of the weights; take \.safetensors or \.npz. Nothing was written"):
+    with pytest.raises(
+        ValueError, match=r"a selection of the weights; take \.safetensors or .npz. Nothing was written"
+    ):
         save_weights(model(), tmp_path / form, select="encoder")
     assert not list(tmp_path.iterdir())
 
