@@ -32,6 +32,7 @@ import importlib
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -54,6 +55,8 @@ PACKAGE = "keras_tests"
 XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 WAY, OUTCOMES, MINUTES = "KERAS_OWN_TESTS_WAY", "KERAS_OWN_TESTS_OUTCOMES", "KERAS_OWN_TESTS_MINUTES"
 START = time.monotonic()
+#: How long a test may take.
+SECONDS = int(os.environ.get("KERAS_OWN_TESTS_SECONDS", "600"))
 
 
 # --- In the processes that run the tests ----------------------------------------------------------
@@ -127,12 +130,25 @@ def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
 
 
 def pytest_runtest_protocol(item: Any) -> bool | None:
-    """Leaves a test out once the time is up."""
+    """Leaves a test out once the time is up; has one fail that does not end, as those of a newer Keras on 3.9."""
     minutes = float(os.environ.get(MINUTES) or "inf")
     if time.monotonic() - START < minutes * 60:
+        if hasattr(signal, "SIGALRM"):  # not on Windows
+            signal.signal(signal.SIGALRM, _too_long)
+            signal.alarm(SECONDS)
         return None
     _note("left out", [item.nodeid])
     return True
+
+
+def pytest_runtest_teardown(item: Any) -> None:
+    """The test has ended."""
+    if hasattr(signal, "SIGALRM"):
+        signal.alarm(0)
+
+
+def _too_long(*_: Any) -> None:
+    raise TimeoutError(f"the test has not ended after {SECONDS} seconds")
 
 
 def pytest_collectreport(report: Any) -> None:
