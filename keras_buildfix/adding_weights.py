@@ -1,4 +1,4 @@
-"""The arguments of ``add_weight``: those that any Keras knows, in either order, as the Keras at hand takes them."""
+"""Translates the arguments of ``add_weight`` of any Keras, in either order, into those of the installed one."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _NAME_FIRST = (
     *("name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint"),
     *("use_resource", "synchronization", "aggregation"),
 )
-#: Keras 3.0 and 3.1; 3.2 to 3.12, told by the bool in the fifth place; from 3.13 on only the first three.
+#: The orders of Keras 3.0 and 3.1, and of 3.2 to 3.12, where the fifth is a bool. Since 3.13 only three go by position.
 _SHAPE_FIRST = ("shape", "initializer", "dtype", "trainable", "regularizer", "constraint", "name")
 _SHAPE_FIRST_AUTOCAST = (
     *("shape", "initializer", "dtype", "trainable", "autocast", "regularizer", "constraint"),
     *("aggregation", "overwrite_with_gradient", "name"),
 )
-#: ``add_variable`` of 3.2 on.
+#: ``add_variable``, from 3.2 on.
 _OF_ADD_VARIABLE = (*_SHAPE_FIRST_AUTOCAST[:7], "name")
 _EVERYWHERE = ("name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint")
-#: Keywords of one Keras, with the values that ask for nothing; compared by name in lower case.
+#: Keywords that only Keras 2 or 3 has, with the values that change nothing, as text in lower case.
 _ASKS_NOTHING: dict[str, tuple[str, ...]] = {
     "use_resource": ("none", "true"),
     "synchronization": ("none", "auto"),
@@ -38,11 +38,11 @@ _ASKS_NOTHING: dict[str, tuple[str, ...]] = {
     "layout": ("none",),
     "experimental_enable_variable_lifting": ("none", "true"),
 }
-#: Keras 3's names of them, some of which are TensorFlow's.
+#: Keras 3's names of aggregations, some of which TensorFlow has too.
 _AGGREGATIONS = ("auto", "none", "mean", "sum", "only_first_replica")
 _ENUMS = ("aggregation", "synchronization")
 _KEYWORDS = frozenset({*_EVERYWHERE, *_ASKS_NOTHING, "autocast", "experimental_autocast"})
-_OF_KERAS_2 = frozenset(_ASKS_NOTHING) - {"overwrite_with_gradient", "partitioner"}  # it ignores `partitioner`
+_OF_KERAS_2 = frozenset(_ASKS_NOTHING) - {"overwrite_with_gradient", "partitioner"}  # Keras 2 ignores `partitioner`
 
 
 def add_weight(layer: Any, add: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -51,19 +51,19 @@ def add_weight(layer: Any, add: Callable[..., Any], args: tuple[Any, ...], kwarg
     Args:
         layer: The layer.
         add: Its Keras's ``add_weight``, bound.
-        args: ``name, shape, dtype, initializer, ...`` as on Keras 2 if the first is a string (or None before
-            a shape), else ``shape, initializer, dtype, trainable, ...`` as on Keras 3; there as the eighth,
-            where ``add_variable`` has the name and ``add_weight`` the aggregation, a string is what it can be.
-        kwargs: The keywords of any Keras.
+        args: If the first is a string (or None before a shape): ``name, shape, dtype, initializer, ...`` as on
+            Keras 2. Else: ``shape, initializer, dtype, trainable, ...`` as on Keras 3. The eighth of those is the
+            name in ``add_variable`` and the aggregation in ``add_weight``; the value decides which it is.
+        kwargs: Keywords of any Keras.
 
     Returns:
         The weight.
 
     Raises:
         TypeError: For an unknown keyword, too many positional arguments, or one value given twice.
-        ValueError: For what the Keras at hand can't honour.
+        ValueError: For a keyword that this Keras can't honour.
 
-    Source: signatures of 2.12 to nightly, measured in ``measured/signatures.txt``.
+    Source: the signatures of ``add_weight``, measured on 2.12 to nightly.
     """
     given = _by_name(layer, args, kwargs)
     by_position = _order(args)[: len(args)]
@@ -76,7 +76,7 @@ def add_weight(layer: Any, add: Callable[..., Any], args: tuple[Any, ...], kwarg
 
 
 def _add(layer: Any, add: Callable[..., Any], given: dict[str, Any]) -> Any:
-    """Makes a weight from arguments by name."""
+    """Makes a weight from arguments that all have names."""
     generation = 3 if _private.wraps_build(type(layer)) else 2
     autocast = given.pop("autocast", True)
     ours = _common(layer, given, generation)
@@ -88,7 +88,7 @@ def _add(layer: Any, add: Callable[..., Any], given: dict[str, Any]) -> Any:
             if not (keyword in ("getter", "layout", "caching_device") and value is None):
                 ours[keyword] = _of_tensorflow(keyword, value) if keyword in _ENUMS else value
         elif generation == 3 and keyword in known and keyword == "aggregation":
-            if _said(value) != "none":  # "none" is refused by 3.2 to 3.6
+            if _said(value) != "none":  # 3.2 to 3.6 refuse "none"
                 ours[keyword] = _said(value)
         elif generation == 3 and keyword in known:
             ours[keyword] = value
@@ -106,16 +106,16 @@ def _add(layer: Any, add: Callable[..., Any], given: dict[str, Any]) -> Any:
 
 
 def where(layer: Any, given: dict[str, Any]) -> str:
-    """The layer and weight that an error is about."""
+    """The words for the layer and weight in an error."""
     name = given.get("name")
     weight = f"the weight {name!r}" if name is not None else "a weight without a name"
     return f"{weight} of the layer {getattr(layer, 'name', '')!r} ({type(layer).__name__})"
 
 
 def can_hold(layer: Any, raw: Any) -> bool:
-    """Whether the layer's Keras can have a weight of the shape and dtype of a backend's own variable.
+    """Whether the layer's Keras can have a weight with the shape and dtype of a backend's own variable.
 
-    No Keras 3 one of unknown sizes, 3.0 to 3.3 none of complex numbers.
+    No Keras 3 can have one of unknown sizes; 3.0 to 3.3 can't have one of complex numbers.
     """
     if not _private.wraps_build(type(layer)):
         return True
@@ -129,7 +129,7 @@ def can_hold(layer: Any, raw: Any) -> bool:
 
 
 def plain_initializer(layer: Any, value: Any) -> Callable[..., Any]:
-    """An initializer that returns an array or tensor, or what a user's function makes, in the dtype asked for."""
+    """An initializer that returns an array or tensor, or the result of a user's function, in the asked dtype."""
     function = value if callable(value) else None
     takes_dtype = function is None or _takes_dtype(function)
 
@@ -145,7 +145,7 @@ def plain_initializer(layer: Any, value: Any) -> Callable[..., Any]:
 
 
 def _by_name(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """All arguments by name, as told apart by the first positional one."""
+    """All arguments by name; the first positional one decides which order they have."""
     order = _order(args)
     given = dict(kwargs)
     if len(args) > len(order):
@@ -156,7 +156,7 @@ def _by_name(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[
     for name, value in zip(order, args):
         if name in given:
             raise TypeError(
-                f"{where(layer, given)} is given `{name}` twice: {value!r} by position, as in "
+                f"{where(layer, given)} got `{name}` twice: {value!r} by position, as in "
                 f"add_weight({', '.join(order[: len(args)])}), and {given[name]!r} by keyword. Leave one out."
             )
         given[name] = value
@@ -170,8 +170,8 @@ def _by_name(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[
         older = given.pop("experimental_autocast")
         if "autocast" in given and bool(given["autocast"]) != bool(older):
             raise TypeError(
-                f"{where(layer, given)} is given autocast={given['autocast']!r} and experimental_autocast={older!r}, "
-                "which are one thing (Keras 3's name and Keras 2's). Leave one out."
+                f"{where(layer, given)} got autocast={given['autocast']!r} and experimental_autocast={older!r}, "
+                "which are the same option (Keras 3's name and Keras 2's). Leave one out."
             )
         given["autocast"] = older
     return given
@@ -189,7 +189,7 @@ def _order(args: tuple[Any, ...]) -> tuple[str, ...]:
 def _check_places(
     layer: Any, given: dict[str, Any], by_position: tuple[str, ...], checked: Iterable[str], cause: Any = None
 ) -> None:
-    """Raises a TypeError for a value that can't be what it is given as: mostly arguments in another order."""
+    """Raises a TypeError for a value that can't be what its argument asks for: mostly arguments in another order."""
     for keyword in checked:
         value = given.get(keyword)
         if value is None or _CHECKS[keyword](layer, value):
@@ -202,8 +202,8 @@ def _check_places(
             way_out = "Pass the arguments by keyword"
             way_out += f", as in {' or '.join(f'{other}={value!r:.60}' for other in meant)}." if meant else "."
         raise TypeError(
-            f"{where(layer, given)} is given {keyword}={value!r:.60}{place}, "
-            f"which {keras_info(layer)} can't take as that. {way_out}"
+            f"{where(layer, given)} got {keyword}={value!r:.60}{place}, "
+            f"which {keras_info(layer)} can't use as `{keyword}`. {way_out}"
         ) from cause
 
 
@@ -240,7 +240,7 @@ def _is_shape(thing: Any) -> bool:
     return isinstance(thing, (tuple, list)) or hasattr(thing, "as_list") or hasattr(thing, "__index__")
 
 
-#: What a value must be to be given as an argument of this name.
+#: The name of an argument -> a check of its value.
 _CHECKS: dict[str, Callable[[Any, Any], bool]] = {
     "shape": lambda layer, value: _is_shape(value) and not isinstance(value, bool),
     "dtype": _is_dtype,
@@ -249,17 +249,17 @@ _CHECKS: dict[str, Callable[[Any, Any], bool]] = {
     "regularizer": _is_not_bool,
     "constraint": _is_not_bool,
 }
-#: Those for which a Keras takes anything. To look at an initializer takes a number from Python's random ones.
+#: Arguments for which Keras takes any value. (Checking an initializer would use up one of Python's random numbers.)
 _CHECKED_FIRST = ("shape", "trainable", "regularizer", "constraint")
 
 
 def _common(layer: Any, given: dict[str, Any], generation: int) -> dict[str, Any]:
-    """The arguments that every Keras has, as this one takes them."""
+    """The arguments that every Keras has, in the form that this one takes."""
     ours = {keyword: given[keyword] for keyword in _EVERYWHERE if given.get(keyword) is not None}
     name = ours.get("name")
     if generation == 3 and isinstance(name, str) and "/" in name:
         raise ValueError(
-            f"{where(layer, given)} has a '/' in its name, which {keras_info(layer)} does not take (Keras 2 does). "
+            f"{where(layer, given)} has a '/' in its name, which {keras_info(layer)} does not allow (Keras 2 does). "
             f"Call it {name.replace('/', '_')!r}."
         )
     if "initializer" in ours and _is_array(ours["initializer"]):
@@ -267,7 +267,7 @@ def _common(layer: Any, given: dict[str, Any], generation: int) -> dict[str, Any
         shape = tuple(array.shape)
         if "shape" in ours and _sizes(ours["shape"]) != shape:
             raise ValueError(
-                f"{where(layer, given)} is to have the shape {_sizes(ours['shape'])}, but its initializer is an array "
+                f"{where(layer, given)} has the shape {_sizes(ours['shape'])}, but its initializer is an array "
                 f"of the shape {shape}."
             )
         ours["shape"] = shape
@@ -284,7 +284,7 @@ def _common(layer: Any, given: dict[str, Any], generation: int) -> dict[str, Any
 
 
 def dtype_name(dtype: Any) -> str:
-    """The name of a dtype of TensorFlow, numpy, JAX or torch, of Python's types, or of a name."""
+    """The name of a dtype of TensorFlow, numpy, JAX or torch, or of a Python type; a name stays as it is."""
     if isinstance(dtype, str):
         return dtype.replace("torch.", "")
     for python, name in ((float, "float32"), (bool, "bool"), (int, "int32")):
@@ -314,7 +314,7 @@ def _is_array(thing: Any) -> bool:
 def _takes_dtype(function: Callable[..., Any]) -> bool:
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # of C
+    except (TypeError, ValueError):  # a function in C has no signature
         return True
     return any(each.name == "dtype" or each.kind is each.VAR_KEYWORD for each in parameters)
 
@@ -329,7 +329,7 @@ def _tensor(layer: Any, value: Any, dtype: str | None) -> Any:
 
 
 def as_instance(layer: Any, keyword: str, function: Callable[..., Any]) -> Any:
-    """A plain function as a regularizer or constraint: 3.1 to 3.14 take only instances."""
+    """Wraps a plain function as a regularizer or constraint: 3.1 to 3.14 take only instances."""
     keras = _keras_of(layer)
     base = keras.regularizers.Regularizer if keyword == "regularizer" else keras.constraints.Constraint
     return type("Function", (base,), {"__call__": lambda self, value: function(value)})()
@@ -342,12 +342,12 @@ def _keras_of(layer: Any) -> Any:
 
 
 def _said(value: Any) -> str:
-    """A value, an enum of TensorFlow's or its name, as text."""
+    """A value as text in lower case; a TensorFlow enum as its name."""
     return str(getattr(value, "name", value)).lower()
 
 
 def _of_tensorflow(keyword: str, value: Any) -> Any:
-    """An aggregation or synchronization by Keras 3's name, as TensorFlow's enum."""
+    """TensorFlow's enum for an aggregation or synchronization that has Keras 3's name."""
     enum = "VariableAggregation" if keyword == "aggregation" else "VariableSynchronization"
     if value is None or isinstance(value, str):
         default = "NONE" if keyword == "aggregation" else "AUTO"
@@ -357,6 +357,6 @@ def _of_tensorflow(keyword: str, value: Any) -> Any:
 
 def _refuse(layer: Any, given: dict[str, Any], keyword: str, value: Any) -> None:
     raise ValueError(
-        f"{where(layer, given)} is given {keyword}={value!r}, which {keras_info(layer)} can't honour; "
-        f"leave `{keyword}` out (its default changes nothing), or use a Keras that has it."
+        f"{where(layer, given)} got {keyword}={value!r}, which {keras_info(layer)} can't honour; "
+        f"leave `{keyword}` out (its default changes nothing), or use a Keras version that has it."
     )

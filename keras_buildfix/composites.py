@@ -1,4 +1,4 @@
-"""Layers without a ``build`` or a ``compute_output_shape``: what Keras 2 finds by running ``call``, on Keras 3 too."""
+"""Gives layers without ``build`` or ``compute_output_shape`` one on Keras 3, by tracing ``call`` as Keras 2 does."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from keras_buildfix import _keras, _private, _private_signatures
 from keras_buildfix.layer_shapes import traced_output
 from keras_buildfix.plain_shapes import plain_shapes
 
-#: Under which key the build configs of the layers inside a layer stand in its own.
+#: The key in a layer's build config that has the build configs of the layers inside it.
 _INNER = "keras_buildfix_layers"
 
 
 def output_shape_handed_over(layer: Any, owner: type, following: Any) -> Any:
-    """The ``compute_output_shape`` of a layer of Keras 3 that has none: found by tracing ``call``.
+    """A ``compute_output_shape`` for a layer of Keras 3 without one: it traces ``call``.
 
-    As on Keras 2, the layer is built first if it is not. It still counts as none, so that Keras itself
-    traces ``call`` where it makes a model.
+    As on Keras 2, it builds the layer first. For Keras the layer still has no such method, so Keras itself traces
+    ``call`` when it makes a model.
     """
     if not _is_without(layer, following):
         return following
@@ -29,7 +29,7 @@ def output_shape_handed_over(layer: Any, owner: type, following: Any) -> Any:
     def compute_output_shape(*args: Any, **kwargs: Any) -> Any:
         shapes = [plain_shapes(shape) for shape in args]
         named = {name: plain_shapes(shape) for name, shape in kwargs.items()}
-        if not shapes and "input_shape" in named:  # what Keras 2 calls the first one
+        if not shapes and "input_shape" in named:  # Keras 2's name of the first argument
             shapes = [named.pop("input_shape")]
         if not layer.built:
             _build(layer, shapes, named)
@@ -39,7 +39,7 @@ def output_shape_handed_over(layer: Any, owner: type, following: Any) -> Any:
 
 
 def default_build(layer: Any, following: Callable[..., Any]) -> Any:
-    """The ``build`` of a layer of Keras 3 that has none: builds the layers inside it, by tracing ``call``."""
+    """A ``build`` for a layer of Keras 3 without one: it builds the layers inside it by tracing ``call``."""
     if not _is_without(layer, following):
         return following
 
@@ -47,7 +47,7 @@ def default_build(layer: Any, following: Callable[..., Any]) -> Any:
     def build(*args: Any, **kwargs: Any) -> Any:
         shapes = [plain_shapes(shape) for shape in (*args, *kwargs.values())]
         if _unbuilt(layer) and shapes and shapes[0] is not None:
-            # What can't be traced, as it wants more inputs, Keras warns of.
+            # A call that wants more inputs can't be traced; Keras warns of that itself.
             with contextlib.suppress(Exception):
                 traced_output(layer, shapes, {})
         _build_inner(_configs.pop(id(layer), ()))
@@ -57,7 +57,7 @@ def default_build(layer: Any, following: Callable[..., Any]) -> Any:
 
 
 def build_config_handed_over(layer: Any, owner: type, following: Any) -> Any:
-    """The ``get_build_config`` of such a layer: with those of the layers inside it."""
+    """The ``get_build_config`` of a layer without ``build``, with the configs of the layers inside it."""
     if not _is_composite(layer):
         return following
 
@@ -71,7 +71,7 @@ def build_config_handed_over(layer: Any, owner: type, following: Any) -> Any:
 
 
 def build_from_config_handed_over(layer: Any, owner: type, following: Any) -> Any:
-    """The ``build_from_config`` of such a layer: the layers inside it are built as they were."""
+    """The ``build_from_config`` of a layer without ``build``: it builds the layers inside it as they were."""
     if not _is_composite(layer):
         return following
 
@@ -94,18 +94,18 @@ def build_from_config_handed_over(layer: Any, owner: type, following: Any) -> An
 
 
 def _build_inner(configs: Iterable[tuple[Any, Any]]) -> None:
-    """Builds layers inside a layer as they were, those that are not built yet."""
+    """Builds those inner layers that are not built yet, as they were."""
     for inner, config in configs:
         if config and not inner.built:
             inner.build_from_config(config)
 
 
-#: While a layer is built from its config, what the layers inside it are built from.
+#: The build configs of the layers inside a layer, while it is built from its own config.
 _configs: dict[int, list[tuple[Any, Any]]] = {}
 
 
 def reduced(layer: Any, protocol: Any, following: Callable[[Any], Any]) -> Any:
-    """What pickles and copies a layer of a Keras 3 that has no way to (3.0 to 3.2): its config and its weights."""
+    """Pickles and copies a layer by its config and weights, on 3.0 to 3.2, which have no way to do that."""
     own: Any = type(layer).__reduce__
     if not _private.wraps_build(type(layer)) or own is not object.__reduce__:
         return following(protocol)
@@ -126,13 +126,13 @@ def _rebuilt(cls: Any, config: Any, build_config: Any, weights: Any) -> Any:
 
 
 def _is_without(layer: Any, following: Any) -> bool:
-    """Whether a layer of Keras 3 has no such method; a model finds out for itself."""
+    """Whether `following` is only the default method of Keras 3's ``Layer``. False for models, which need no help."""
     known = _private.wraps_build(type(layer)) and _private_signatures.is_default(following)
     return known and not _keras.is_model(layer)
 
 
 def _is_composite(layer: Any) -> bool:
-    """Whether a layer of Keras 3 has no ``build`` but layers inside it."""
+    """Whether a layer of Keras 3 has no ``build`` but has layers inside it."""
     return _is_without(layer, layer.build) and bool(_private.direct_sublayers(layer))
 
 
@@ -141,7 +141,7 @@ def _unbuilt(layer: Any) -> bool:
 
 
 def _build(layer: Any, shapes: list[Any], named: dict[str, Any]) -> None:
-    """Builds a layer for inputs of these shapes, as calling it would."""
+    """Builds a layer for inputs of these shapes, as a call would."""
     wanted = list(inspect.signature(layer.build).parameters)
     if len(wanted) < 2:
         layer.build(next(iter((*shapes, *named.values())), None))

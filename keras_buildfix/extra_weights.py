@@ -1,4 +1,4 @@
-"""Weights that a subclass adds to a built-in which saves its own ones by hand: saved, loaded and copied."""
+"""``ExtraWeightsMixin``: saves, loads and copies the weights that a subclass adds to Dense, Embedding and others."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from keras_buildfix._mixins import check_listed_first
 
 
 class ExtraWeightsMixin:
-    """Has the extra weights of a subclass of a built-in saved, loaded and copied with it, on every Keras.
+    """Saves, loads and copies the extra weights of a built-in's subclass together with the others, on every Keras.
 
-    On Keras 3 Dense, EinsumDense and Embedding (3.2 on) and Conv1D to Conv3D (3.3 on) write their own
-    weights by hand, and so do lookup layers on every Keras. What a subclass adds is left out of ``.keras`` and
-    ``.weights.h5`` without a word; loading, ``copy.deepcopy`` and pickling (3.3 on, no layer can be copied
-    before) then fail. ``Discretization`` writes them and, on Keras 3, never reads them. List the mixin
-    before the Keras class. On 2.12, which has other methods, it does nothing.
+    On Keras 3 Dense, EinsumDense and Embedding (from 3.2 on) and Conv1D to Conv3D (from 3.3 on) write their own
+    weights by hand, and so do lookup layers on every Keras. They silently leave what a subclass adds out of
+    ``.keras`` and ``.weights.h5``; loading, ``copy.deepcopy`` and pickling then fail (no layer can be copied before
+    3.3). ``Discretization`` writes extra weights and, on Keras 3, never reads them. List the mixin before the Keras
+    class. On 2.12, which has other methods, it does nothing.
 
-    It writes what the built-in does not, behind that. The names in the file are ``"2"``, ``"3"``, ... as plain
-    Keras before 3.2 has them, if the layer made the built-in's weights first, is not quantized and has no
-    LoRA; else they are the weights' own names. Classes whose own ``save_own_variables`` writes all their weights, and
-    those without extra weights, are saved as without the mixin. Where a built-in's own ``load_own_variables`` reads
-    more than its ``save_own_variables`` writes (Dense and EinsumDense on 3.15 in the modes "gptq" and "awq"), the
-    file has what the former asks for.
+    The mixin writes the extra weights after the built-in's. Their names in the file are ``"2"``, ``"3"``, ... as in
+    plain Keras before 3.2, if the layer made the built-in's weights first, is not quantized and has no
+    LoRA; else they are the weights' own names. The mixin changes nothing for classes without extra weights, or whose
+    own ``save_own_variables`` writes all weights. If a built-in's ``load_own_variables`` reads more than its
+    ``save_own_variables`` writes (Dense and EinsumDense on 3.15 in the modes "gptq" and "awq"), the file has what
+    loading needs.
 
-    Without the mixin, the same class reads such a file as follows. Keras 2 (2.13 on), 3.0 and 3.1, and for
-    convolutions 3.2, read all of it if the names are numbers, and raise if not. Later ones read the
-    built-in's weights and leave the extra ones as they are, without a word: they have no way to read them.
+    Without the mixin, the same class reads such a file as follows. Keras 2 (from 2.13 on), 3.0 and 3.1, and for
+    convolutions 3.2, read all of it if the names are numbers, and raise if not. Later versions read the
+    built-in's weights and silently leave the extra ones as they are.
 
     Raises:
-        ValueError: On loading, if a file has no value for an extra weight, as plain Keras writes it from 3.2
-            on, or one of another shape. The layer's other weights have been loaded then, so that with
-            Keras's ``skip_mismatch=True`` only the extra ones keep their values.
+        ValueError: On loading, if a file has no value for an extra weight (as plain Keras from 3.2 on writes it),
+            or one of another shape. The layer's other weights have been loaded then, so with Keras's
+            ``skip_mismatch=True`` only the extra ones keep their values.
         TypeError: At class definition, if a Keras class is listed before it.
 
     Example:
@@ -50,7 +50,7 @@ class ExtraWeightsMixin:
         >>> sorted(file) if file else ["0", "1", "2"]  # 2.12 has other, private methods
         ['0', '1', '2']
 
-    Source: measured, 2.12 to nightly ("expected 3 variables, but received 2 variables during loading").
+    Source: measured on 2.12 to nightly ("expected 3 variables, but received 2 variables during loading").
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -58,10 +58,10 @@ class ExtraWeightsMixin:
         check_listed_first(cls, ExtraWeightsMixin)
 
     def save_own_variables(self, store: Any) -> None:
-        """Saves the layer's own weights: what the class after the mixin writes, then the rest.
+        """Saves the layer's own weights: first those that the class after the mixin writes, then the others.
 
         Args:
-            store: A mapping of Keras's, into the file.
+            store: Keras's mapping, which writes to the file.
         """
         above: Any = super()
         if _own_saving.is_stand_in(self):
@@ -81,15 +81,15 @@ class ExtraWeightsMixin:
         values.update((keys[id(variable)], variable) for variable in saving.unsaved)
         if saving is written:
             above.save_own_variables(store)
-        as_variable = _private.wraps_build(type(self))  # Keras 3 makes arrays of them, with bfloat16 marked
+        as_variable = _private.wraps_build(type(self))  # Keras 3 itself makes arrays of variables, and marks bfloat16
         for key, variable in values.items():
             store[key] = variable if as_variable else _variables.read(variable)
 
     def load_own_variables(self, store: Any) -> None:
-        """Loads the layer's own weights, from files of this mixin's and of every plain Keras's.
+        """Loads the layer's own weights, from files of this mixin and of every plain Keras.
 
         Args:
-            store: A mapping of Keras's, out of the file.
+            store: Keras's mapping, which reads from the file.
 
         Raises:
             ValueError: If the file has no value for a weight, or one of another shape.
@@ -114,5 +114,5 @@ class ExtraWeightsMixin:
 
 
 def _is_plain(layer: Any) -> bool:
-    """Whether a layer saves and loads as every layer does: all of its weights, in their order."""
+    """Whether a layer saves and loads as ``Layer`` does: all of its weights, in their order."""
     return _own_saving.saves_by_hand(layer) is None and _own_saving.loads_by_hand(layer) is None

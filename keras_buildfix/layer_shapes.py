@@ -1,4 +1,4 @@
-"""``get_input_shape(layer)`` and ``get_output_shape(layer)``: what Keras 2 has as attributes and Keras 3 has not."""
+"""``get_input_shape(layer)`` and ``get_output_shape(layer)``: Keras 2 has them as attributes, Keras 3 does not."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from keras_buildfix.plain_shapes import Shape, plain_shapes
 
 
 def get_input_shape(layer: Any) -> Any:
-    """The shape of a layer's input, as a tuple; for several inputs in their lists and dicts.
+    """Returns the shape of a layer's input as a tuple; for several inputs, the shapes in lists and dicts.
 
-    Known once the layer was called symbolically (in a functional or ``Sequential`` model) or on data, whose
-    batch size it then has; on Keras 3 also once ``build`` was called by hand, of which Keras 2 takes no note.
-    A layer that is built when it is made (``Dropout``, ``ReLU`` and others on Keras 3, more on later
-    ones) has nothing noted by a call on data: it must be called on a ``keras.Input``.
+    The shape is known after a symbolic call (in a functional or ``Sequential`` model) or a call on data, with the
+    batch size of the data; on Keras 3 also after ``build`` was called by hand, which Keras 2 does not note.
+    Some layers are built when they are made (``Dropout``, ``ReLU`` and others on Keras 3; later versions have
+    more). For those a call on data notes nothing, so call them on a ``keras.Input``.
 
     Args:
         layer: A Keras layer or model.
 
     Returns:
         The shape of the first argument of ``call``: a tuple of ints and None, or lists, tuples and dicts of
-        such. For a functional or ``Sequential`` model, that of the inputs it was made with.
+        tuples. For a functional or ``Sequential`` model, the shape of the inputs it was made with.
 
     Raises:
         ValueError: If the layer has not been called or built, or was called on inputs of different shapes.
@@ -48,21 +48,22 @@ def get_input_shape(layer: Any) -> Any:
 
 
 def get_output_shape(layer: Any) -> Any:
-    """The shape of a layer's output, as a tuple; for several outputs in lists and dicts.
+    """Returns the shape of a layer's output as a tuple; for several outputs, the shapes in lists and dicts.
 
-    As ``get_input_shape``; of a layer that was only built or called on data, it is worked out by
-    ``compute_output_shape``, or on Keras 3, if the layer has none, by ``compute_output_spec``, which traces ``call``.
+    It is known when ``get_input_shape`` is. For a layer that was only built or called on data,
+    ``compute_output_shape`` computes it, or, on Keras 3 if the layer has none, ``compute_output_spec``, which
+    traces ``call``.
 
     Args:
         layer: A Keras layer or model.
 
     Returns:
-        A tuple of ints and None, or lists, tuples and dicts of such. On Keras 3 a layer that hands out a
-        dict in a functional model has a list here, in the order of the sorted keys.
+        A tuple of ints and None, or lists, tuples and dicts of tuples. On Keras 3, a layer that returns a
+        dict in a functional model gives a list here, in the order of the sorted keys.
 
     Raises:
-        ValueError: If the layer has not been called or built, if its outputs had different shapes, or if it can't be
-            worked out.
+        ValueError: If the layer has not been called or built, if its outputs had different shapes, or if the shape
+            can't be computed.
 
     Example:
         >>> import keras
@@ -88,13 +89,13 @@ def get_output_shape(layer: Any) -> Any:
     except Exception as error:
         raise ValueError(
             f"The output shape of {_named(layer)} is not known: it was built for {shapes}, but its "
-            f"output can't be worked out ({type(error).__name__}: {error}). "
+            f"output can't be computed ({type(error).__name__}: {error}). "
             "Give it a compute_output_shape, or call it on a keras.Input."
         ) from error
 
 
 def _computed_output(layer: Any, shapes: dict[str, Any]) -> Any:
-    """What comes out for these inputs: said by ``compute_output_shape``, or on Keras 3 found by tracing ``call``."""
+    """The output shape for these inputs, by ``compute_output_shape``, or on Keras 3 by tracing ``call``."""
     try:
         return layer.compute_output_shape(**shapes) if len(shapes) > 1 else layer.compute_output_shape(*shapes.values())
     except NotImplementedError:
@@ -104,12 +105,12 @@ def _computed_output(layer: Any, shapes: dict[str, Any]) -> Any:
 
 
 def traced_output(layer: Any, shapes: Sequence[Any], named: Mapping[str, Any]) -> Any:
-    """The shapes that come out of a layer of Keras 3 for inputs of these shapes, found by tracing ``call``.
+    """Finds the output shapes of a layer of Keras 3 for inputs of these shapes, by tracing ``call``.
 
     Args:
         layer: The layer. The trace builds the layers inside it.
-        shapes: Shapes of the inputs by place, as ``plain_shapes`` makes them.
-        named: Others, by the name of the argument of ``call``, which ``_shape`` may follow.
+        shapes: Shapes of positional inputs, as ``plain_shapes`` makes them.
+        named: Shapes of further inputs, by the name of the argument of ``call``, with or without ``_shape`` after it.
     """
     keras = sys.modules[next(filter(None, (_keras.package_of(base.__module__) for base in type(layer).__mro__)))]
     inputs = [_symbolic(keras, shape, layer.compute_dtype) for shape in shapes]
@@ -121,7 +122,7 @@ def traced_output(layer: Any, shapes: Sequence[Any], named: Mapping[str, Any]) -
 
 
 def _symbolic(keras: Any, shapes: Any, dtype: str) -> Any:
-    """Symbolic tensors of these shapes, in their lists, tuples and dicts."""
+    """Symbolic tensors of these shapes, in the same lists, tuples and dicts."""
     if isinstance(shapes, Shape):
         return keras.KerasTensor(shapes, dtype=dtype)
     if isinstance(shapes, dict):
@@ -139,7 +140,7 @@ def _of_model(layer: Any, which: str) -> Any:
         try:
             return _shapes(getattr(layer, which))
         except (AttributeError, ValueError):
-            return None  # a Sequential of Keras 2 that has no input yet
+            return None  # a Sequential of Keras 2 without an input yet
     if any(base.__name__ == "Sequential" for base in type(layer).__mro__):
         tensors = getattr(layer, f"{which}s", None) if layer.built else None
         return None if not tensors else _alone(_shapes(tensors))
@@ -160,7 +161,7 @@ def _agreed(layer: Any, which: str, shapes_of: Callable[[Any], Any]) -> Any:
 
 
 def _first_argument(layer: Any, node: Any) -> Any:
-    """What the first argument of a symbolic call was; for an input layer, its output."""
+    """The first argument of a symbolic call; for an input layer, its output."""
     if node.is_input:
         return _alone(node.outputs)
     arguments = getattr(node, "arguments", None)  # Keras 3
@@ -189,8 +190,8 @@ def _why_unknown(layer: Any) -> str:
     if not layer.built:
         return "it was never called or built"
     return (
-        "it was never called on a keras.Input, and this Keras has noted no other shape for it, as of layers that are "
-        "built when they are made or by hand"
+        "it was never called on a keras.Input, and this Keras notes no other shape for a layer that is built "
+        "when it is made or by hand"
     )
 
 

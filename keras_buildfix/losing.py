@@ -1,4 +1,4 @@
-"""Which weights Keras leaves out of the files that it writes, why, and what can be done."""
+"""``lost_weights``: finds the weights that Keras leaves out of the files it writes, why, and what to do."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from keras_buildfix.weight_names import LayerNode, weight_tree
 
 
 def lost_weights(layer: Any) -> dict[str, Any]:
-    """The weights that saving with plain Keras, the one at hand, and loading again would not bring back.
+    """Returns the weights that would be lost if the installed Keras, without help, saved and loaded the layer.
 
     In ``.weights.h5`` and ``.keras`` these are:
 
-    - those that a subclass adds to a built-in which saves or loads its own weights by hand;
-    - those of layers that saving does not come to: on every Keras before 3.15 what a layer holds in a list,
-      dict or tuple that is itself in one (``self.blocks = [{"a": Dense(1)}]``); on Keras 3 what is held
-      only under a name of Keras's own (``self._layers = [Dense(1)]``);
-    - on Keras 2 those of a ``tf.Module``;
-    - what ``raw_weight(...)`` marks in a layer without ``PortableLayerMixin``: no weight was made of it.
+    - weights that a subclass adds to a built-in which saves or loads its own weights by hand;
+    - weights of layers that saving does not reach: on every Keras before 3.15 those in a list, dict or tuple
+      inside another one (``self.blocks = [{"a": Dense(1)}]``); on Keras 3 those that are held only under a
+      name of Keras's own (``self._layers = [Dense(1)]``);
+    - on Keras 2 the weights of a ``tf.Module``;
+    - marks of ``raw_weight(...)`` in a layer without ``PortableLayerMixin``: they never became weights.
 
-    Neither a file is written nor a weight changed: Keras's own search for what it saves is run, and each
-    layer's own ``save_own_variables`` on a dict.
+    It writes no file and changes no weight. It runs Keras's own search for what to save, and each layer's
+    ``save_own_variables`` on a dict.
 
     Args:
-        layer: A layer or model, built: what is not built yet has no weights.
+        layer: A layer or model that is built: an unbuilt layer has no weights.
 
     Returns:
-        Name -> variable (or mark), the names those of ``named_weights``. Empty if nothing would be lost. Weights that
-        ``Discretization`` writes, but does not read back, are among them.
+        Name -> variable (or mark), with the names of ``named_weights``. Empty if nothing would be lost. It includes
+        weights that ``Discretization`` writes but does not read back.
 
     Raises:
-        TypeError: If `layer` is no Keras layer.
+        TypeError: If `layer` is not a Keras layer.
         ValueError: If a layer's ``save_own_variables`` raises.
 
     Example:
@@ -68,7 +68,7 @@ def lost_weights(layer: Any) -> dict[str, Any]:
 
 
 def check_nothing_lost(model: Any, path: str, form: str) -> None:
-    """Raises a ValueError that names the weights that Keras would leave out of a ``.weights.h5`` or ``.keras``."""
+    """Raises a ValueError if Keras would leave weights out of a ``.weights.h5`` or ``.keras``, and names them."""
     root = weight_tree(model)
     for name, mark in _marks(root).items():
         raise ValueError(
@@ -89,12 +89,12 @@ def check_nothing_lost(model: Any, path: str, form: str) -> None:
         f"save_weights: Keras would leave {len(found)} of {len(root.weights())} weights of {model.name!r} "
         f"({keras_info(model)}) out of {path}; nothing was written.\n"
         + "\n".join(lines)
-        + f"\nOr save as .safetensors, .npz or .h5, which will have {'it' if len(found) == 1 else 'all of them'}."
+        + f"\nOr save as .safetensors, .npz or .h5, which keep {'it' if len(found) == 1 else 'all of them'}."
     )
 
 
 def _marks(root: LayerNode) -> dict[str, Any]:
-    """What no weight was made of, by name."""
+    """Marks of ``raw_weight`` that never became weights, by name."""
     return {
         "/".join((*node.path, place)): mark for node in root.nodes() for place, mark in marks_left(node.layer).items()
     }
@@ -106,14 +106,14 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class _Loss:
-    """Why a weight is lost, and what its author can do, each a sentence."""
+    """Why a weight is lost, and what its author can do: a sentence each."""
 
     why: str
     way_out: str
 
 
 def _lost(root: LayerNode, wanted_by: str) -> dict[int, _Loss]:
-    """The ``id`` of each weight that Keras does not bring back -> why."""
+    """The ``id`` of each weight that Keras does not restore -> why."""
     met = _met(root.layer)
     saved: set[int] = set()
     lost: dict[int, _Loss] = {}
@@ -143,7 +143,7 @@ def _lost(root: LayerNode, wanted_by: str) -> dict[int, _Loss]:
 
 
 def _saving(node: LayerNode, wanted_by: str) -> _own_saving.OwnSaving | None:
-    """What becomes of a layer's own weights; None if all of them are saved and loaded."""
+    """How a layer saves and loads its own weights; None if it saves and loads all of them."""
     layer, owner = node.layer, _own_saving.saves_by_hand(node.layer)
     if _is_completed(layer) or (owner is None and _own_saving.loads_by_hand(layer) is None):
         return None
@@ -160,14 +160,14 @@ def _saving(node: LayerNode, wanted_by: str) -> _own_saving.OwnSaving | None:
 
 
 def _is_completed(layer: Any) -> bool:
-    """Whether ``ExtraWeightsMixin`` writes a layer; not on 2.12, where it does nothing."""
+    """Whether ``ExtraWeightsMixin`` writes a layer. On 2.12 the mixin does nothing."""
     name = "save_own_variables"
     first = next((cls for cls in type(layer).__mro__ if name in vars(cls)), None)
     return first is ExtraWeightsMixin and hasattr(super(ExtraWeightsMixin, layer), name)
 
 
 def _found_in(written: Iterable[Any], weights: list[Any]) -> set[int]:
-    """Those of `weights` that a user's own code has written: themselves, or an array with their values for each."""
+    """The ids of the `weights` that a user's code has written: the variables themselves, or arrays of their values."""
     import numpy as np
 
     by_id = {id(value) for value in written}
@@ -175,7 +175,7 @@ def _found_in(written: Iterable[Any], weights: list[Any]) -> set[int]:
     left = [variable for variable in weights if id(variable) not in found]
     arrays = []
     for value in written if left else ():
-        with contextlib.suppress(Exception):  # whatever it is, it is not the array of a weight
+        with contextlib.suppress(Exception):  # what can't be compared is not the array of a weight
             value = value.detach().cpu() if hasattr(value, "detach") else value
             arrays.append(_variables.read(value) if _variables.is_variable(value) else np.asarray(value))
     for variable in left:
@@ -194,7 +194,7 @@ def _unsaved(node: LayerNode, owner: type | None) -> _Loss:
         name = owner.__name__ if owner else kind.__name__
         return _Loss(
             f"save_own_variables of {name} does not write it for layer {node.layer.name!r}",
-            f"Write in save_own_variables of {name} each weight, and read it in load_own_variables.",
+            f"Write each weight in save_own_variables of {name}, and read it in load_own_variables.",
         )
     return _Loss(f"the built-in {owner.__name__} saves its own weights only, for {_shown(node.layer)}", _mixin(node))
 
@@ -210,12 +210,12 @@ def _mixin(node: LayerNode) -> str:
         return ""
     kind = type(node.layer)
     if _keras.belongs_to_keras(kind):
-        return f"Use in place of {kind.__name__} a subclass that lists keras_buildfix.ExtraWeightsMixin first."
+        return f"Replace {kind.__name__} by a subclass that lists keras_buildfix.ExtraWeightsMixin first."
     return f"List keras_buildfix.ExtraWeightsMixin first among the bases of {kind.__name__}."
 
 
 def _not_met(node: LayerNode, above: tuple[LayerNode, ...], met: set[int]) -> _Loss:
-    """Why saving does not come to a layer: by what the nearest layer around it that it comes to holds."""
+    """Says why saving does not reach a layer: looks at what the nearest reached layer around it holds."""
     around = next(at for at, each in enumerate(above) if id(each.layer) in met)
     holder, top = above[around].layer, (node, *above)[around].layer
     place = _place(holder, top)
@@ -226,14 +226,14 @@ def _not_met(node: LayerNode, above: tuple[LayerNode, ...], met: set[int]) -> _L
             f"Make each variable and layer in a {type(top).__name__} an attribute of {_shown(holder)} too.",
         )
     return _Loss(
-        f"Keras does not come to the layer {_shown(top)}, {held}",
+        f"Keras does not reach the layer {_shown(top)}, {held}",
         f"Make each such layer an attribute of {_shown(holder)} too, with a name of your own, "
         "or put it into a list of layers only that is one.",
     )
 
 
 def _place(holder: Any, wanted: Any) -> str:
-    """In which attribute of a layer something is held, and where in it: ``parts[0]['q']``; empty if in none."""
+    """The attribute of a layer that holds `wanted`, and where in it: ``parts[0]['q']``; empty if none does."""
     lists_of_keras_last = sorted(vars(holder).items(), key=lambda pair: pair[0] == "_layers")
     for name, value in lists_of_keras_last:
         if not name.startswith("_self_"):
@@ -257,7 +257,7 @@ def _shown(layer: Any) -> str:
 
 
 def _lost_in_legacy(root: LayerNode) -> dict[int, _Loss]:
-    """The same for a legacy HDF5 file: it has the model's own weights, and all of the layers that it lists."""
+    """What a legacy HDF5 file loses: it has only the model's own weights, and those of the layers that it lists."""
     saved = {id(variable) for layer in root.layer.layers for variable in layer.weights}
     saved.update(id(variable) for _, variable in root.own)
     loss = _Loss(f"this .keras has only what the list `layers` of {_shown(root.layer)} has", "")
@@ -265,7 +265,7 @@ def _lost_in_legacy(root: LayerNode) -> dict[int, _Loss]:
 
 
 def _check_names(model: Any, path: str) -> None:
-    """Raises a ValueError if two weights of a layer have one name, at which Keras stops half-way in a legacy file."""
+    """Raises a ValueError if two weights of a layer share a name: Keras then stops half-way in a legacy file."""
     for layer in model.layers:
         names = [variable.name for variable in layer.weights]
         double = next((name for name in names if names.count(name) > 1), None)
@@ -276,11 +276,11 @@ def _check_names(model: Any, path: str) -> None:
             )
 
 
-# --- What saving comes to ----------------------------------------------------------------------
+# --- What saving reaches -----------------------------------------------------------------------
 
 
 def _met(layer: Any) -> set[int]:
-    """The ids of the layers that Keras comes to when it saves a layer or model."""
+    """The ids of the layers that Keras reaches when it saves a layer or model."""
     met = _private_state.saved_by_walk(layer, _package(layer))
     return met_while_saving(layer) if met is None else met
 
@@ -292,17 +292,17 @@ def _package(layer: Any) -> str:
 
 
 def met_while_saving(model: Any) -> set[int]:
-    """The same by public names only, for a Keras that has the private one no longer: slower, and for models only.
+    """Finds the layers that Keras reaches with public names only: slower, and for models only.
 
-    The model is saved to a folder that is deleted at once, and each of its layers notes, in place of writing
-    its weights, that it was come to.
+    We need it for a Keras version without the private name. It saves the model to a folder that it deletes at
+    once; each layer notes that it was reached and writes no weights.
 
     Raises:
-        ValueError: If it is no model.
+        ValueError: If `model` is not a model.
     """
     if not _keras.is_model(model):
         raise ValueError(
-            f"On {keras_info(model)} it can't be told what saving the layer {model.name!r} alone would lose: "
+            f"On {keras_info(model)} we can't tell what saving the layer {model.name!r} alone would lose: "
             "give the model that it is in."
         )
     base = _keras.layer_base(type(model))
@@ -312,7 +312,7 @@ def met_while_saving(model: Any) -> set[int]:
 
     def note_in_place_of(save: Callable[[Any], None], key: int) -> Callable[[Any], None]:
         def note(store: Any) -> None:
-            if threading.get_ident() != thread:  # another one that saves has to get its file
+            if threading.get_ident() != thread:  # another thread that saves must get its file
                 save(store)
             met.add(key)
 

@@ -1,4 +1,4 @@
-"""Shapes as plain tuples: what ``build`` gets on every Keras, whatever the Keras hands it."""
+"""Makes shapes plain tuples, so that ``build`` gets the same kind of shape on every Keras."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_buildfix import _keras, _private, _private_portable
 
-#: Says of a method that it gets plain shapes already.
+#: An attribute of methods that get plain shapes already.
 _TAKES_PLAIN = "_keras_buildfix_plain_shapes"
 
 
@@ -20,10 +20,10 @@ else:
 
 
 class Shape(_Tuple):
-    """A shape: a tuple of ints and None, with what code for ``tf.TensorShape`` asks of one.
+    """A shape: a tuple of ints and None that also has the methods code for ``tf.TensorShape`` uses.
 
-    ``build(self, input_shape: Shape)`` of a ``PortableLayerMixin`` is given one, on every Keras. It equals, hashes,
-    pickles and is written to configs as the tuple that it is. Slices and sums of it are shapes too.
+    On every Keras, ``build(self, input_shape: Shape)`` of a ``PortableLayerMixin`` gets one. It compares, hashes,
+    pickles and goes into configs like the tuple that it is. Slices and sums of it are shapes too.
 
     Example:
         >>> from keras_buildfix import Shape
@@ -31,7 +31,7 @@ class Shape(_Tuple):
         >>> shape == (None, 3), shape.as_list(), shape[1:].as_list(), shape.rank
         (True, [None, 3], [3], 2)
 
-    Source: 50 of 83 surveyed libraries call ``.as_list()`` on shapes; Keras 3 hands tuples, Keras 2 ``TensorShape``.
+    Source: 50 of 83 surveyed libraries call ``.as_list()`` on shapes. Keras 2 passes ``TensorShape``, Keras 3 tuples.
     """
 
     __slots__ = ()
@@ -63,10 +63,10 @@ class Shape(_Tuple):
 
 
 def plain_shapes(shapes: Any) -> Any:
-    """Shapes in the same lists, tuples and dicts, each a ``Shape``.
+    """Makes each shape a ``Shape`` and keeps the lists, tuples and dicts around them.
 
     Args:
-        shapes: ``TensorShape``, tuple or list of sizes, or lists, tuples and dicts of such; None stays None.
+        shapes: A ``TensorShape``, a tuple or list of sizes, or lists, tuples and dicts of those. None stays None.
 
     Returns:
         The same structure. A ``TensorShape`` of unknown rank is None.
@@ -91,7 +91,7 @@ def plain_shapes(shapes: Any) -> Any:
 
 
 def give_plain_shapes(cls: type, names: Iterable[str] = ("build", "compute_output_shape")) -> None:
-    """Has those methods of a class that are the user's get plain shapes, on every Keras."""
+    """Makes a class's methods of these names, if a user wrote them, get plain shapes on every Keras."""
     for name in names:
         owner = next((base for base in cls.__mro__ if _keras.brings(base, name)), None)
         method = getattr(cls, name, None)
@@ -106,7 +106,7 @@ def give_plain_shapes(cls: type, names: Iterable[str] = ("build", "compute_outpu
 
 
 def passed_on(cls: type, name: str, inherited: Callable[..., Any]) -> Callable[..., Any]:
-    """A method for a class that has none: that of the next class, which a subclass may put another before."""
+    """A method for a class without one: it calls the next class's, which may be another one in a subclass."""
 
     @functools.wraps(inherited)
     def passed_on(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -125,15 +125,15 @@ def _with_plain_shapes(method: Callable[..., Any], *, eagerly: bool, wrapped_aga
         with _private_portable.outside_scratch_graphs(self):
             return method(self, *plain, **named)
 
-    # Keras 3 wraps `build` once more, for each layer, and Python before 3.11 then takes the signature of the
-    # innermost function, with `self`: this one must have the arguments itself.
+    # Keras 3 wraps `build` once more for each layer. Python before 3.11 then takes the signature of the innermost
+    # function, with `self`, so this function itself must have the arguments.
     found = _with_arguments_of(method, with_plain_shapes) if wrapped_again else with_plain_shapes
     setattr(found, _TAKES_PLAIN, found)  # itself: `functools.wraps` copies attributes
     return found
 
 
 def _with_arguments_of(method: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that calls another one, and has by itself the arguments of a method."""
+    """Makes a function that calls another one and itself has the arguments of a method."""
     values: dict[str, Any] = {"_function": function}
     head, handed = [], []
     bare = False
@@ -154,7 +154,7 @@ def _with_arguments_of(method: Callable[..., Any], function: Callable[..., Any])
     exec(f"def build({', '.join(head)}):\n    return _function({', '.join(handed)})", values)
     found: Callable[..., Any] = functools.wraps(method)(values["build"])
     del found.__wrapped__  # type: ignore[attr-defined]
-    vars(found).pop("__signature__", None)  # with `self`, which Keras would copy
+    vars(found).pop("__signature__", None)  # it has `self`, and Keras would copy it
     return found
 
 

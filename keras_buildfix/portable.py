@@ -1,4 +1,4 @@
-"""Portable bodies: a layer written for one Keras runs on all."""
+"""``PortableLayerMixin``: makes a layer that was written for one Keras version run on all."""
 
 from __future__ import annotations
 
@@ -15,39 +15,38 @@ from keras_buildfix.signatures import HandsOver, fit_signatures
 
 
 class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMixin, TFFunctionMixin, HandsOver):
-    """Makes the body of a layer that was written for one Keras run on all, on every backend.
+    """Makes the body of a layer that was written for one Keras version run on all of them, and on every backend.
 
     List it before the Keras class, which may be ``Layer``, a built-in or ``Model``. What it does:
 
-    - It has ``DeferredBuildMixin``, ``MixedPrecisionMixin``, ``ExtraWeightsMixin`` and ``TFFunctionMixin`` in
-      it: ``build`` runs once, before first use; ``call`` gets its tensors in the compute dtype; extra weights of
-      a built-in's subclass are saved; a ``call`` under ``@tf.function`` trains.
+    - It includes ``DeferredBuildMixin``, ``MixedPrecisionMixin``, ``ExtraWeightsMixin`` and ``TFFunctionMixin``:
+      ``build`` runs once, before first use; ``call`` gets its tensors in the compute dtype; files have the extra
+      weights of a built-in's subclass; a ``call`` under ``@tf.function`` trains.
     - ``add_weight`` takes name first or shape first, by position or keyword, and the keywords of every
-      Keras. What the Keras at hand can't honour is an error.
-    - A ``tf.Variable`` (TensorFlow), a ``torch.nn.Parameter`` (torch) or an array marked by ``raw_weight(...)``
-      (all) that is kept as an attribute, also in lists, tuples and dicts, is tracked, trained and saved. On
-      Keras 3 the attribute then holds a Keras weight that keeps its value in that very variable: the
-      user's own reference stays good, ``.value`` is the variable itself, and under mixed precision it is
-      read in the compute dtype. What a Keras weight does not know (``scatter_nd_update``, ``read_value``), the
-      variable answers, but ``.value`` is no method, ``.dtype`` is a name, and a tape watches ``.value``. One of
-      unknown sizes, or of complex numbers on 3.0 to 3.3, is left alone if it is not trainable (it is not saved
-      then), else an error.
-    - The variables and layers in a ``tf.Module`` that is kept so are tracked too, also those that it makes later, as
-      in its first call.
+      Keras version. A keyword that this Keras can't honour is an error.
+    - You can keep a ``tf.Variable`` (TensorFlow), a ``torch.nn.Parameter`` (torch) or an array marked by
+      ``raw_weight(...)`` (all backends) as an attribute, also in lists, tuples and dicts: it is tracked, trained and
+      saved. On Keras 3 the attribute then holds a Keras weight that keeps its value in that very variable: your
+      own reference stays valid, ``.value`` is the variable itself, and under mixed precision the weight is
+      read in the compute dtype. The variable answers what a Keras weight can't (``scatter_nd_update``,
+      ``read_value``), but ``.value`` is not a method, ``.dtype`` is a name, and a tape watches ``.value``. A
+      variable of unknown sizes, or of complex numbers on 3.0 to 3.3, is an error if it is trainable; if not, it
+      stays as it is and is not saved.
+    - The variables and layers in a ``tf.Module`` that you keep so are tracked too, also those that it makes later,
+      as in its first call.
     - ``add_variable`` takes what ``add_weight`` does.
     - ``assign_add`` and ``assign_sub`` add in the weight's own dtype; ``w.assign(w + 1)`` adds in the compute dtype.
     - ``build`` and ``compute_output_shape`` get tuples, in the lists and dicts of several inputs too, and
       ``.as_list()`` works on each.
-
-    - ``build`` and ``call`` of a built-in's subclass may have the signatures of either Keras, or other names:
-      arguments are told by name, else by place. ``super().build`` and ``super().call`` get what the built-in of
-      this Keras wants, in the order that the body's own signature has. ``build`` gets each shape it names.
-    - A layer without ``compute_output_shape`` has the one that its ``call`` gives. One without ``build`` builds the
+    - ``build`` and ``call`` of a built-in's subclass may have the signatures of Keras 2 or of Keras 3, or other
+      names: arguments go by name, else by position. ``super().build`` and ``super().call`` get what the built-in of
+      this Keras wants, in the order of the body's own signature. ``build`` gets each shape it names.
+    - A layer without ``compute_output_shape`` gets one from its ``call``. A layer without ``build`` builds the
       layers inside it when it is built, copied, unpickled or loaded.
 
-    On Keras 2 a raw ``tf.Variable`` stays as it is, an int one counts as trainable there; it is read in
-    the compute dtype if it was set on the attribute of a mixed-precision layer, unless another layer has it:
-    a float32 layer's kernel stays float32.
+    On Keras 2 a raw ``tf.Variable`` stays as it is, and one of ints counts as trainable. It is read in the compute
+    dtype if it was set on a mixed-precision layer, unless another layer has it too: the kernel of a float32 layer
+    stays float32.
 
     Raises:
         TypeError: At class definition, if a Keras class is listed before it.
@@ -66,7 +65,7 @@ class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMi
         >>> len(layer.trainable_weights)
         2
 
-    Source: signatures of ``add_weight`` and shapes handed to ``build``, 2.12 to nightly (measured/signatures.txt).
+    Source: the signatures of ``add_weight`` and the shapes that ``build`` gets, measured on 2.12 to nightly.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -83,7 +82,7 @@ class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMi
         return variable
 
     def add_variable(self, *args: Any, **kwargs: Any) -> Any:
-        """Adds a weight: ``add_weight`` by its other name, which Keras 2 and Keras 3 have too."""
+        """Adds a weight: the other name of ``add_weight``, on Keras 2 and Keras 3."""
         return self.add_weight(*args, **kwargs)
 
     def _keras_buildfix_track_again(self) -> None:
@@ -91,13 +90,13 @@ class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMi
 
     @property
     def weights(self) -> list[Any]:
-        """The layer's weights, with those that a ``tf.Module`` in it has made by now."""
+        """The layer's weights, including those that a ``tf.Module`` in it has made by now."""
         raw_variables.track_again(self)
         return super().weights  # type: ignore[misc, no-any-return]
 
     @property
     def variables(self) -> list[Any]:
-        """The same with the seeds of random layers."""
+        """The layer's weights and the seeds of random layers."""
         raw_variables.track_again(self)
         return super().variables  # type: ignore[misc, no-any-return]
 

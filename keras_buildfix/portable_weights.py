@@ -1,4 +1,4 @@
-"""What a weight of a portable layer does by itself on Keras 3: adds in its own dtype, answers as a ``tf.Variable``."""
+"""Makes a portable layer's weights on Keras 3 add in their own dtype and answer to methods of ``tf.Variable``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keras_buildfix import _keras, _private_portable
 
 
 def add_in_own_dtype(layer: Any, variable: Any) -> None:
-    """Has ``assign_add`` and ``assign_sub`` of a Keras 3 weight add in its own dtype, also where it is read in another.
+    """Makes ``assign_add`` and ``assign_sub`` of a Keras 3 weight add in its own dtype, even if it is read in another.
 
     Source: plain Keras 3 adds in the compute dtype: in bfloat16 a counter stops at 256 (measured, 3.0 to nightly).
     """
@@ -22,19 +22,19 @@ def add_in_own_dtype(layer: Any, variable: Any) -> None:
 
 
 def answer_as(layer: Any, variable: Any, raw: Any) -> None:
-    """The same for a weight that stands for a backend's own variable, which also answers what Keras's weights can't."""
+    """Makes a weight that stands for a backend's variable add so, and answer what Keras weights can't."""
     vars(variable)[_RAW] = raw
     _put_in_front(_Answering, layer, variable)
 
 
-#: On such a weight: the variable it stands for.
+#: An attribute of such a weight: the variable it stands for.
 _RAW = "_keras_buildfix_raw"
-#: What reads a ``tf.Variable``.
+#: Methods that read a ``tf.Variable``.
 _READS = ("read_value", "sparse_read", "gather_nd")
 
 
 class _Adding:
-    """In front of Keras's class of a weight."""
+    """Stands before Keras's own class of a weight in the bases."""
 
     _made_of: tuple[Any, ...]
 
@@ -54,7 +54,7 @@ class _Adding:
 
 
 class _Answering(_Adding):
-    """In front of Keras's class of a weight that stands for a variable of the backend's own."""
+    """Stands before Keras's class of a weight that stands for a backend's own variable."""
 
     def assign(self, value: Any, use_locking: Any = None, name: Any = None, read_value: Any = True) -> Any:
         return super().assign(value)  # type: ignore[misc]
@@ -72,7 +72,7 @@ class _Answering(_Adding):
         raw = vars(self).get(_RAW)
         if raw is None or name.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        # Read in the compute dtype it is a tensor, which has not all of a variable's names.
+        # Under mixed precision reading gives a tensor, which lacks some names of a variable.
         value = self.value
         if hasattr(value, name):
             return getattr(value, name)
@@ -94,7 +94,7 @@ def _put_in_front(kind: Any, layer: Any, variable: Any) -> None:
 
 @functools.cache
 def _knows_subclasses(keras_class: Any, base: Any) -> bool:
-    """Whether Keras takes a subclass of its class of weights for one; torch on 3.6 does not, and gives no gradients."""
+    """Whether Keras accepts a subclass of its weight class; on 3.6 with torch it does not, and gives no gradients."""
     torch = sys.modules.get("torch")
     if torch is None or sys.modules["keras"].config.backend() != "torch":
         return True
@@ -112,7 +112,7 @@ def _add_uncast(variable: Any, name: str, base: Any, value: Any, *args: Any, **k
 
 @functools.cache
 def _class(kind: Any, keras_class: Any, base: Any) -> Any:
-    """`keras_class` with `kind` in front; `base` is its Keras's ``Layer``."""
+    """A class with the bases `kind` and `keras_class`; `base` is the ``Layer`` of the same Keras."""
     if issubclass(keras_class, _Adding):
         return keras_class
     own = {"_made_of": (kind, keras_class, base), "__module__": keras_class.__module__}

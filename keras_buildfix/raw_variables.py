@@ -1,4 +1,4 @@
-"""A backend's own variable kept as an attribute of a layer, or in a ``tf.Module`` there, and ``raw_weight(array)``."""
+"""Makes weights of a backend's variables that a portable layer holds, also in a ``tf.Module``; ``raw_weight``."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from keras_buildfix.info import keras_info
 from keras_buildfix.portable_weights import add_in_own_dtype, answer_as
 from keras_buildfix.weight_names import PLACE_NAME
 
-#: On a backend's variable: the Keras weight that stands for it, by the ``Layer`` class of its Keras.
+#: An attribute of a backend's variable: the Keras weights that stand for it, by the ``Layer`` class of their Keras.
 _STANDS_FOR = "_keras_buildfix_weights"
-#: On a layer of Keras 3: the modules that it holds, by the attribute that has what Keras is to track of each.
+#: An attribute of a layer of Keras 3: the modules that it holds, by the attribute through which Keras tracks each one.
 _MODULES = "_keras_buildfix_modules"
-#: Attribute values that hold no variable: most of them.
+#: Values of these types hold no variable. Most attributes are of these, so we check them first.
 _PLAIN = (str, int, float, bool, bytes, type(None), type)
 
 
 class MarkedWeight:
-    """An array that becomes a weight when it becomes an attribute of a ``PortableLayerMixin`` layer; see ``weight``."""
+    """An array that becomes a weight when it is set on a ``PortableLayerMixin`` layer; see ``raw_weight``."""
 
     def __init__(self, value: Any, name: str | None, trainable: bool, dtype: str | None) -> None:
         self.value, self.name, self.trainable, self.dtype = value, name, trainable, dtype
@@ -38,16 +38,16 @@ class MarkedWeight:
         raise TypeError(self.no_weight())
 
     def no_weight(self) -> str:
-        """What to do, for an error."""
+        """The text of an error: what the mark is, and what to do."""
         return (
-            f"{self!r} is no weight yet: it becomes one when it is set as an attribute of a layer that has "
+            f"{self!r} is not a weight yet: it becomes one when you set it as an attribute of a layer that has "
             "PortableLayerMixin. List keras_buildfix.PortableLayerMixin first among the bases of the layer's class, "
             "and use the attribute, not what raw_weight() returned."
         )
 
     def __getattr__(self, name: str) -> Any:
-        """Says so for what arrays and weights have: ``shape``, ``assign``."""
-        hidden = name.startswith("_") or name == "value"  # asked for by Keras, or by `copy` before there is a value
+        """Raises an error that explains the mark when code asks for ``shape``, ``assign`` and the like."""
+        hidden = name.startswith("_") or name == "value"  # Keras asks for these, and `copy` before there is a value
         raise AttributeError(
             f"MarkedWeight has no attribute {name!r}" if hidden else f"No attribute {name!r}: {self.no_weight()}"
         )
@@ -60,7 +60,7 @@ class MarkedWeight:
 
 
 def marks_left(layer: Any) -> dict[str, MarkedWeight]:
-    """The marks that a layer holds which is no portable one, by the place where it does: they are no weights."""
+    """The marks that a layer without the mixin holds, by their place: they did not become weights."""
     found: dict[str, MarkedWeight] = {}
     seen: set[int] = set()
 
@@ -80,24 +80,24 @@ def marks_left(layer: Any) -> dict[str, MarkedWeight]:
 def raw_weight(value: Any, name: str | None = None, trainable: bool | None = None, dtype: Any = None) -> Any:
     """Marks an array as a weight: kept as an attribute of a portable layer, it is tracked, trained and saved.
 
-    For every Keras and backend; on TensorFlow a plain ``tf.Variable`` will do too, on torch a
-    ``torch.nn.Parameter``. The attribute (also an item of a list, tuple or dict, nested or not) then
-    holds a weight of Keras's, as ``add_weight`` makes it.
+    It works on every Keras and backend. On TensorFlow you can also use a plain ``tf.Variable``, on torch a
+    ``torch.nn.Parameter``. The attribute (or the item of a list, tuple or dict, nested or not) then holds a
+    Keras weight, as ``add_weight`` makes it.
 
     Args:
         value: The initial value: a number, array or tensor of any backend, of any shape. It is copied.
-        name: The weight's name; by default that of the attribute, with key or index: ``scales_0``.
-        trainable: Whether it is trained. By default it is if its dtype is a floating one.
-        dtype: A dtype of any backend or its name; by default the layer's variable dtype for floating
-            values. Others, which can't be trained as they are, need either this or ``trainable=False``, with
-            which they keep their own (``int32`` for Python's ints).
+        name: The weight's name; by default the attribute's name, with key or index: ``scales_0``.
+        trainable: Whether it is trained. The default is True for floating dtypes.
+        dtype: A dtype of any backend or its name; the default for floating values is the layer's variable
+            dtype. Other values can't be trained as they are: give this, or give ``trainable=False``, and
+            they keep their dtype (``int32`` for Python's ints).
 
     Returns:
-        The mark, good for nothing but being set as an attribute. Set twice, also on two layers, it is
-        one weight.
+        A mark. Set it as an attribute of a layer; it has no other use. A mark that is set twice, even on two
+        layers, becomes one weight.
 
     Raises:
-        TypeError: If `value` is no array of numbers or bools; if it is one of ints, bools or complex numbers, and
+        TypeError: If `value` is not an array of numbers or bools; if it has ints, bools or complex numbers and
             neither `dtype` nor ``trainable=False`` says what is meant; if it can't be trained in this `dtype`.
         ValueError: If `dtype` can't hold the value: -1 in ``uint8``, 1.5 in ``int32``, 1j in ``float32``.
 
@@ -114,22 +114,22 @@ def raw_weight(value: Any, name: str | None = None, trainable: bool | None = Non
         >>> [tuple(w.shape) for w in layer.trainable_weights]
         [(3,)]
 
-    Source: a ``tf.Variable`` attribute is a weight on Keras 2 and silently never trained on plain Keras
-    3 (measured, FACTS "Save and load"); an array is on no Keras.
+    Source: a ``tf.Variable`` attribute is a weight on Keras 2; plain Keras 3 silently never trains it (measured
+    on 2.12 to nightly). An array attribute is a weight on no Keras.
     """
     import numpy as np
 
     try:
-        if hasattr(value, "detach"):  # torch; its bfloat16 has no numpy dtype
+        if hasattr(value, "detach"):  # a torch tensor; numpy has no dtype for its bfloat16
             value = value.detach().cpu()
             value = value.float() if "bfloat16" in str(value.dtype) else value
         array = np.array(value.numpy() if hasattr(value, "numpy") else value)
     except Exception as error:
         raise TypeError(f"raw_weight() expects an array of numbers; got {_keras.describe(value)}.") from error
-    if array.dtype.kind not in "fiubc" and not _is_floating(str(array.dtype)):  # bfloat16 is of no kind
+    if array.dtype.kind not in "fiubc" and not _is_floating(str(array.dtype)):  # numpy has no kind for bfloat16
         raise TypeError(f"raw_weight() expects an array of numbers; got {_keras.describe(value)}.")
     if array.dtype == np.int64 and not hasattr(value, "dtype") and not _changes(array, "int32"):
-        array = array.astype("int32")  # as Keras has Python's ints; JAX has no int64 unless it is told to
+        array = array.astype("int32")  # Keras makes int32 of Python's ints; JAX has no int64 by default
     wanted = None if dtype is None else dtype_name(dtype)
     if not _is_floating(wanted or str(array.dtype)):
         if trainable or (trainable is None and wanted is None):
@@ -144,20 +144,20 @@ def raw_weight(value: Any, name: str | None = None, trainable: bool | None = Non
 
 
 def kept(layer: Any, attribute: str, value: Any) -> Any:
-    """What a layer is to keep as an attribute for `value`: with Keras's weights for raw variables and marks in it.
+    """Returns what a layer keeps as the attribute: `value` with Keras weights in place of raw variables and marks.
 
     Args:
-        layer: The layer, whose constructor may still be running.
+        layer: The layer. Its constructor may still be running.
         attribute: The name of the attribute.
-        value: Anything. Lists, tuples and dicts are looked through.
+        value: Anything. Lists, tuples and dicts are searched.
 
     Returns:
-        The value itself if there is nothing to do, as for a ``tf.Module``, of which another attribute gets what Keras
-        is to track; else another of its structure.
+        The value itself if there is nothing to replace; else a copy of its structure. A ``tf.Module`` stays as it
+        is; a second attribute holds what Keras must track of it.
 
     Raises:
-        TypeError: For a variable of another backend than the layer's.
-        ValueError: If Keras takes no new weights for the layer any more, or can't have such a weight.
+        TypeError: For a variable of a backend other than the layer's.
+        ValueError: If the layer takes no new weights any more, or its Keras can't hold such a weight.
     """
     if isinstance(value, _PLAIN):
         return value
@@ -170,28 +170,28 @@ def kept(layer: Any, attribute: str, value: Any) -> Any:
 
 
 def keep_what_was_added(layer: Any) -> None:
-    """Sees to what was put into the layer's lists, dicts and modules since they were set: called when it is built."""
-    track_again(layer)  # from 3.15 on a layer is marked as built at each call
+    """Makes weights of what the layer's lists, dicts and modules got after they were set. Runs when it is built."""
+    track_again(layer)  # since 3.15 each call marks the layer as built
     changed: dict[int, Any] = {}  # two attributes that are one list stay one
     for name, value in list(_attributes(layer).items()):
-        if isinstance(value, (list, dict)) and type(value) not in (list, dict, OrderedDict):  # Keras's own kinds
+        if isinstance(value, (list, dict)) and type(value) not in (list, dict, OrderedDict):  # Keras's own types
             if id(value) not in changed:
                 changed[id(value)] = value, _structure(layer, name, value)
             before, after = changed[id(value)]
             if after is not before:
                 with _private_portable.tracking(layer):
                     setattr(layer, name, after)
-                changed[id(value)] = before, getattr(layer, name)  # as Keras has it
+                changed[id(value)] = before, getattr(layer, name)  # as Keras stored it
         elif isinstance(value, tuple) or _is_module(value):
             kept(layer, name, value)
-    if not _private.wraps_build(type(layer)):  # it may have found them in the list before
+    if not _private.wraps_build(type(layer)):  # Keras 2 may have found the raw ones in the list before
         _private_portable.keep_out(layer, _stands_for_itself)
 
 
 def track_again(layer: Any) -> None:
-    """Sees to what the layer's modules have made since they were set, as in their first call.
+    """Updates what is tracked of the layer's modules, which may make variables later, as in their first call.
 
-    On Keras 3 that is tracked then, and what a module does not have any more is forgotten, as on Keras 2.
+    Keras 3 then tracks new variables and forgets those that a module no longer has, as Keras 2 does by itself.
     """
     if _MODULES not in vars(layer):
         return
@@ -202,9 +202,9 @@ def track_again(layer: Any) -> None:
 
 
 def release(layer: Any, before: Any) -> None:
-    """Has a layer that is not built yet forget the weights that an attribute held before it was set anew.
+    """Makes an unbuilt layer forget the weights that an attribute held before it got a new value.
 
-    Keras 2 does so by itself. Weights made by ``add_weight`` stay, as on every Keras 3.
+    Keras 2 does so by itself. Weights made by ``add_weight`` stay, as they do on every Keras 3.
     """
     if before is None or isinstance(before, _PLAIN) or not hasattr(layer, _private_portable.TRACKER):
         return
@@ -217,7 +217,7 @@ def release(layer: Any, before: Any) -> None:
 
 
 def leave_as_it_is(layer: Any, variable: Any) -> None:
-    """Says of a weight that Keras made for a layer that nothing stands for it: it is read as it was asked for."""
+    """Notes that a weight that Keras made stands for itself: it is read as the user asked for it."""
     if _private.wraps_build(type(layer)):
         add_in_own_dtype(layer, variable)
     elif hasattr(variable, "__dict__"):
@@ -225,13 +225,13 @@ def leave_as_it_is(layer: Any, variable: Any) -> None:
 
 
 def refuse_when_locked(layer: Any, value: Any) -> None:
-    """Raises for a raw variable or mark that is put into a list or dict of a layer that takes no new weights."""
+    """Raises if a raw variable or mark is put into a list or dict of a layer that takes no new weights."""
     if isinstance(value, MarkedWeight) or (_raw_kind(value) and can_hold(layer, value)):
         raise ValueError(_locked(layer, "a list or dict", value))
     if _is_module(value):
         if not any(value is known for known in vars(layer).get(_MODULES, {}).values()) and _in_module(value):
             raise ValueError(_locked(layer, "a list or dict", value))
-        vars(layer).setdefault(_MODULES, {})  # what it makes later is tracked
+        vars(layer).setdefault(_MODULES, {})  # so that what the module makes later is tracked
 
 
 def _structure(layer: Any, name: str, value: Any) -> Any:
@@ -271,21 +271,21 @@ def _one(layer: Any, attribute: str, value: Any) -> Any:
         if not can_hold(layer, value):
             if value.trainable:
                 raise ValueError(_no_weight(layer, attribute, value))
-            return value  # as plain Keras 3 leaves it
+            return value  # plain Keras 3 leaves it alone too
         stands_for[base] = _adopted(layer, attribute, value)
     return stands_for[base]
 
 
 def _is_module(value: Any) -> bool:
-    """Whether a value is a ``tf.Module`` that is no layer; Keras 2's layers are modules."""
+    """Whether a value is a ``tf.Module`` but not a layer (Keras 2's layers are modules too)."""
     module = getattr(sys.modules.get("tensorflow"), "Module", None)
     return module is not None and isinstance(value, module) and _keras.layer_base(type(value)) is None
 
 
 def _track_module(layer: Any, attribute: str, module: Any) -> None:
-    """Has Keras 3 track the variables and layers in a module; Keras 2 does so by itself.
+    """Makes Keras 3 track the variables and layers in a module; Keras 2 does so by itself.
 
-    They become items of a list, an attribute beside that of the module, as if the user had put them there.
+    They become items of a list in a second attribute, as if the user had put them there.
     """
     found = [(f"{attribute}_{place}", thing) for place, thing in _in_module(module)]
     beside = f"{attribute}_in_module"
@@ -304,13 +304,13 @@ def _track_module(layer: Any, attribute: str, module: Any) -> None:
 
 
 def _forget(layer: Any, gone: list[Any]) -> None:
-    """Has Keras 3 forget those of some weights and layers that no attribute holds."""
+    """Makes Keras 3 forget those of the `gone` weights and layers that no attribute holds."""
     held = {id(each) for each in _private.state_in_attributes(layer)}
     _private.forget(layer, [each for each in gone if id(each) not in held])
 
 
 def _modules_in(place: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """The modules in the value of an attribute, each with its place there."""
+    """The modules in an attribute's value, each with its place there."""
     if isinstance(value, (list, tuple, dict)):
         for key, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
             yield from _modules_in(f"{place}_{key}", item)
@@ -319,9 +319,9 @@ def _modules_in(place: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _in_module(module: Any) -> list[tuple[str, Any]]:
-    """What a module has, modules in it included: variables, in the order that it has them, Keras's weights and layers.
+    """The variables, Keras weights and layers in a module, also in modules inside it, in the module's order.
 
-    Each with its place, as a name: ``inner_0_scale``.
+    Each one comes with its place as a name: ``inner_0_scale``.
     """
     found: dict[int, tuple[str, Any]] = {}
     seen: set[int] = set()
@@ -346,18 +346,18 @@ def _in_module(module: Any) -> list[tuple[str, Any]]:
 
 
 def _is_keras_own(thing: Any) -> bool:
-    """Whether a thing is a layer, or a weight of Keras 3's."""
+    """Whether a thing is a layer or a Keras 3 weight."""
     is_weight = _keras.belongs_to_keras(type(thing)) and hasattr(thing, "assign") and hasattr(thing, "trainable")
     return is_weight or _keras.layer_base(type(thing)) is not None
 
 
 def _attributes(thing: Any) -> dict[str, Any]:
-    """What is held as attributes, without TensorFlow's own lists and ours, which have the same once more."""
+    """A thing's attributes, without the lists of TensorFlow and of this package, which hold the same again."""
     return {name: value for name, value in vars(thing).items() if not name.startswith("_self_") and name != _MODULES}
 
 
 def _release_modules(layer: Any) -> None:
-    """Has a layer forget what was in modules that no attribute holds any more."""
+    """Makes a layer forget what was in modules that no attribute holds any more."""
     known = vars(layer).get(_MODULES, {})
     if not known:
         return
@@ -388,7 +388,7 @@ def _marked(layer: Any, attribute: str, mark: MarkedWeight) -> Any:
 
 
 def _adopted(layer: Any, attribute: str, raw: Any) -> Any:
-    """The weight of Keras's that keeps its value in a raw variable."""
+    """Makes the Keras weight that keeps its value in a raw variable."""
     dtype = dtype_name(raw.dtype)
     arguments: dict[str, Any] = {
         "name": _name_by_place(raw, attribute) or _plain_name(raw),
@@ -414,7 +414,7 @@ def _plain_name(raw: Any) -> str:
 
 
 def _name_by_place(raw: Any, attribute: str) -> str:
-    """The name of a variable that nobody gave one: that of the first place it is held in; "" for another."""
+    """The name of an unnamed variable: that of the first place that held it; "" for a variable with a name."""
     if not _raw_kind(raw) or not re.fullmatch(r"(Variable(_\d+)?)?", _plain_name(raw)):
         return ""
     return str(vars(raw).setdefault(PLACE_NAME, _tidy(attribute)))
@@ -425,7 +425,7 @@ def _is_floating(dtype: str) -> bool:
 
 
 def _changes(array: Any, dtype: str) -> bool:
-    """Whether numbers are others in a dtype of ints or bools, or complex ones in a real one; rounding is no change."""
+    """Whether a cast to ints or bools, or from complex to real, changes numbers; rounding of floats does not count."""
     import numpy as np
 
     if array.dtype.kind == "c" and "complex" not in dtype:
@@ -439,7 +439,7 @@ def _called(name: str | None) -> str:
 
 
 def _not_to_be_trained(value: Any, name: str | None, array: Any, wanted: str | None) -> str:
-    """What to type for ``raw_weight([1, 2, 3])``, or ``raw_weight((3, 4))``, where a shape may have been meant."""
+    """What to type for ``raw_weight([1, 2, 3])``, or ``raw_weight((3, 4))``, which may have meant a shape."""
     found = f"raw_weight() got {value!r:.60}{_called(name)}"
     if wanted is not None:
         return f"{found}, with trainable=True and dtype={wanted!r}, which can't be trained. Leave one of the two out."
@@ -451,12 +451,12 @@ def _not_to_be_trained(value: Any, name: str | None, array: Any, wanted: str | N
         shape = f" If {tuple(value)!r:.60} is a shape, use add_weight(shape={tuple(value)!r:.60})."
     return (
         f"{found}, whose dtype {array.dtype} can't be trained. {floats} for a weight "
-        f"that is trained; give trainable=False for one that is not and stays {array.dtype}.{shape}"
+        f"that is trained; give trainable=False for one that is not trained and stays {array.dtype}.{shape}"
     )
 
 
 def _can_be_read(raw: Any) -> bool:
-    """Whether it has a value: not one that a module makes while TensorFlow traces a function of the user's."""
+    """Whether a variable has a value yet; one that a module makes while TensorFlow traces a function has none."""
     return _raw_kind(raw) == "torch" or bool(sys.modules["tensorflow"].executing_eagerly())
 
 
@@ -465,7 +465,7 @@ def _value(raw: Any) -> Any:
 
 
 def _add(layer: Any, attribute: str, what: Any, **arguments: Any) -> Any:
-    """Makes a weight by Keras's own ``add_weight``, whatever the user made of it."""
+    """Makes a weight by Keras's own ``add_weight``, even if the user has overridden it."""
     base: Any = _keras.layer_base(type(layer))
     try:
         variable = base.add_weight(layer, **arguments)
@@ -487,7 +487,7 @@ def _raw_kind(value: Any) -> str:
 
 
 def _is_to_be_cast(layer: Any, raw: Any) -> bool:
-    """Whether Keras 2 is to read a raw variable in another dtype: not another layer's, which would be two weights."""
+    """Whether Keras 2 should cast a raw variable when it is read. One of another layer stays: casting makes a copy."""
     mixed = layer.compute_dtype != layer.variable_dtype and raw.dtype.is_floating
     if not mixed or _keras.belongs_to_keras(type(raw)):
         return False
@@ -495,7 +495,7 @@ def _is_to_be_cast(layer: Any, raw: Any) -> bool:
 
 
 def _stands_for_itself(variable: Any) -> bool:
-    """Not a raw variable of which a layer has the weight that stands for it."""
+    """Whether no other variable, a layer's Keras weight, stands for this one."""
     stands_for = vars(variable).get(_STANDS_FOR) or {}
     return all(each is variable for each in stands_for.values())
 
@@ -518,7 +518,7 @@ def _no_weight(layer: Any, attribute: str, raw: Any) -> str:
     return (
         f"The attribute {attribute!r} of {_named(layer)} is a trainable variable of the shape {raw.shape} and dtype "
         f"{dtype_name(raw.dtype)}, which {keras_info(layer)} can't have as a weight. Give it a known shape and a real "
-        "dtype, or make it with trainable=False: it is then left alone, neither tracked nor saved."
+        "dtype, or make it with trainable=False: then it is neither tracked nor saved."
     )
 
 
@@ -528,7 +528,7 @@ def _locked(layer: Any, place: str, what: Any) -> str:
         shape = tuple((what.value if isinstance(what, MarkedWeight) else what).shape)
         new = f"a new weight, a {type(what).__name__} of the shape {shape},"
     return (
-        f"{place} of {_named(layer)} is given {new} after the layer was built; {keras_info(layer)} tracks no new "
-        "weights then. Make it in __init__ or build (reset_built(layer) has it built again), and give it other values "
-        "by `.assign(...)`."
+        f"{place} of {_named(layer)} got {new} after the layer was built; {keras_info(layer)} tracks no new "
+        "weights then. Make it in __init__ or build (after reset_built(layer) the layer is built again), and change "
+        "its value by `.assign(...)`."
     )

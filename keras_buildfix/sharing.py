@@ -1,4 +1,4 @@
-"""One layer uses the weights of another."""
+"""``share_weights``: makes one layer use the weights of another."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from keras_buildfix.weight_report import SkippedWeight, WeightReport, nearest_na
 
 
 def share_weights(source: Any, target: Any, *, rename: Rename | None = None, strict: bool = True) -> WeightReport:
-    """Has a layer use the variables of another: both train the same weights, counted once.
+    """Makes a layer use the variables of another: both train the same weights, which count once.
 
-    For tied embeddings and Siamese towers. Weights are matched by their names in the two layers
-    (``named_weights``). What is not built yet is shared the moment its ``build`` ends.
+    Use it for tied embeddings and Siamese towers. It matches weights by their names in the two layers
+    (``named_weights``). A layer that is not built yet shares its weights as soon as its ``build`` ends.
 
     Args:
         source: The layer or model whose variables are used.
-        target: The layer or model that uses them from now on; its own are dropped. A model that was
-            compiled with it has to be compiled again.
-        rename: For the names in `source`, as for ``transfer_weights``.
-        strict: Whether a weight of the target that has no counterpart of its shape and dtype is an error;
-            otherwise it keeps its own.
+        target: The layer or model that uses them from now on; it drops its own. If it is part of a compiled
+            model, compile that model again.
+        rename: How to change the names in `source`, as in ``transfer_weights``.
+        strict: If True, it is an error if a weight of `target` has no counterpart of its shape and dtype. If
+            False, the weight keeps its own variable.
 
     Returns:
-        A report: ``assigned`` are the shared ones.
+        A report, whose ``assigned`` lists the shared weights.
 
     Raises:
-        TypeError: If one is no Keras layer.
-        ValueError: If they do not fit, or belong to different Keras or backends; nothing has changed then.
+        TypeError: If one of the two is not a Keras layer.
+        ValueError: If they do not fit, or belong to different Keras packages or backends; nothing has changed then.
 
-    ``.safetensors`` and ``.npz`` have a shared weight once, under its first name; the other formats for both
-    layers. The sharing itself is in no file, nor in a copy: a model made anew (``load_model``, ``deepcopy``)
-    shares if its own code calls this. What ran before (``predict``, ``fit``, a ``tf.function``) goes on
-    with the old variables on TensorFlow until it is compiled again. An Embedding's weight is that of a
-    Dense transposed, so the two can't share: read ``embedding.embeddings`` in your ``call``.
+    ``.safetensors`` and ``.npz`` hold a shared weight once, under its first name; the other formats hold it for
+    both layers. No file and no copy keeps the sharing: a new model (``load_model``, ``deepcopy``) shares if its
+    own code calls this function. On TensorFlow, what ran before (``predict``, ``fit``, a ``tf.function``) uses
+    the old variables until it is compiled again. The weight of an Embedding is that of a Dense transposed, so
+    the two can't share: read ``embedding.embeddings`` in your ``call``.
 
     Example:
         >>> import keras
@@ -93,7 +93,7 @@ def _share(source: Any, target: Any, rename: Rename | None, strict: bool) -> Wei
         raise ValueError(
             f"share_weights: {target.name!r} ({keras_info(target)}) can't use all weights of {source.name!r}; "
             f"nothing was changed.\n{report.refused()}\n"
-            "rename= maps names; strict=False lets it keep its own where they do not fit."
+            "rename= maps names; with strict=False a weight that does not fit keeps its own variable."
         )
     for node in tree.nodes():
         for name, variable in node.own:
@@ -118,7 +118,7 @@ def _alike(one: Any, other: Any) -> bool:
 
 
 def _unlike(one: Any, other: Any, there: str) -> str:
-    """How two weights differ that can't be one."""
+    """Says how two weights differ that can't be shared."""
     kinds = [f"{_variables.dtype_of(each)}{list(_variables.shape_of(each))}" for each in (one, other)]
     if type(one) is not type(other):
         kinds = [f"{kind} of {type(each).__module__}" for kind, each in zip(kinds, (one, other))]

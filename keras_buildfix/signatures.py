@@ -1,10 +1,10 @@
-"""Signatures: a ``build`` or ``call`` with the arguments of one Keras is handed what it names on every Keras.
+"""Makes a ``build`` or ``call`` that has the signature of one Keras version get its arguments on every version.
 
-How it works, in one paragraph. Keras 3 reads the names in the signatures of ``build`` and
-``compute_output_shape`` and wants those of ``call``; Keras 2 hands ``build`` the shape of the first argument only.
-A class gets methods around its own whose signatures the Keras at hand takes; which argument is which is told by
-name, else by place. What the body passes on to ``super()`` comes to ``HandedOver``, which stands between the
-body and the built-in, and hands over what the built-in of this Keras wants.
+How it works: Keras 3 reads the names in the signatures of ``build`` and ``compute_output_shape`` and expects those
+of ``call``; Keras 2 passes ``build`` the shape of the first argument only. We wrap a class's methods in functions
+whose signatures this Keras accepts, and match arguments by name, else by position. When the body calls ``super()``,
+it reaches ``HandedOver``, which stands between the body and the built-in and passes on what the built-in of this
+Keras wants.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from keras_buildfix import _keras, _private, _private_precision, _private_signat
 from keras_buildfix._wrapping import home_of
 from keras_buildfix.plain_shapes import passed_on, plain_shapes
 
-#: In which order the ``call`` of a built-in takes its arguments, on Keras 2 and on Keras 3.
+#: The order of the arguments of a built-in's ``call``, on Keras 2 and on Keras 3.
 _RECURRENT = (
     ("inputs", "mask", "training", "initial_state", "constants"),
     ("sequences", "initial_state", "mask", "training"),
@@ -34,18 +34,18 @@ _ATTENTION = (
     ("query", "value", "key", *_REST),
     ("query", "value", "key", "query_mask", "value_mask", "key_mask", *_REST),
 )
-#: What the first argument of ``call`` is called.
+#: Names of the first argument of ``call``.
 _FIRST = ("inputs", "sequences", "sequence", "query", "x")
-#: Arguments of ``call`` that are no inputs, by their names' beginnings and ends.
+#: Beginnings of the names of arguments of ``call`` that are not inputs.
 _NO_INPUTS = ("mask", "training", "return_", "use_")
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 class HandedOver:
-    """Stands for a method of Keras's in a mixin: what comes by ``super()`` is handed over as this Keras wants it.
+    """A mixin's stand-in for a Keras method: it passes on what ``super()`` gets in the form that this Keras wants.
 
-    Where nothing has to be handed over differently it is the method of the next class itself, also for
-    Keras, which asks whether a method is overridden.
+    If nothing has to change, it gives the next class's method itself, because Keras asks whether a method is
+    overridden.
     """
 
     def __init__(self, hand_over: Callable[[Any, type, Any], Any]) -> None:
@@ -63,7 +63,7 @@ class HandedOver:
 
 
 def fit_signatures(cls: type, mixin: type) -> None:
-    """Gives a class methods around its ``build``, ``call`` and ``compute_output_shape`` that this Keras can call."""
+    """Wraps a class's ``build``, ``call`` and ``compute_output_shape`` in methods that this Keras can call."""
     base = _keras.layer_base(cls)
     assert base is not None
     if _private.wraps_build(base):
@@ -76,11 +76,11 @@ def fit_signatures(cls: type, mixin: type) -> None:
         _take_several_shapes(cls)
 
 
-# --- What is what ------------------------------------------------------------------------------
+# --- Matching arguments ------------------------------------------------------------------------
 
 
 def which(wanted: Iterable[str], required: Iterable[str], given: Iterable[str]) -> dict[str, str]:
-    """Says which of the arguments given each wanted one is: by name, the first by place, a required one by place.
+    """Maps each wanted argument to a given one: by name; else the first one, and required ones, by position.
 
     Example:
         >>> from keras_buildfix.signatures import which
@@ -104,7 +104,7 @@ def _is_no_input(name: str) -> bool:
 
 
 def _parameters(function: Any) -> list[Parameter]:
-    """The parameters of a method after ``self``; of a bound one, all."""
+    """The parameters of a method without ``self``."""
     parameters = list(inspect.signature(function).parameters.values())
     return parameters if inspect.ismethod(function) else parameters[1:]
 
@@ -122,13 +122,13 @@ def _without_shape(names: Iterable[str]) -> list[str]:
 
 
 def _owner(cls: type, name: str, after: type | None = None) -> type | None:
-    """The class that a method comes from, Keras's or a user's; only those after a class."""
+    """The class, Keras's or a user's, that a method comes from; with `after`, only classes after that one count."""
     bases = cls.__mro__ if after is None else cls.__mro__[cls.__mro__.index(after) + 1 :]
     return next((base for base in bases if _keras.brings(base, name)), None)
 
 
 def _builtin(cls: type, name: str) -> Callable[..., Any] | None:
-    """The method of the built-in that a class is made of; None for ``Layer``'s own and that of a model."""
+    """The method of the built-in that a class derives from; None if it is that of ``Layer`` or of a model."""
     for base in cls.__mro__:
         if name in vars(base) and _keras.belongs_to_keras(base):
             method = vars(base)[name]
@@ -137,12 +137,12 @@ def _builtin(cls: type, name: str) -> Callable[..., Any] | None:
     return None
 
 
-# --- What is known of the call while a body runs -----------------------------------------------
+# --- Remembering the call while a body runs ----------------------------------------------------
 
 
 @dataclass
 class _Call:
-    """What a layer was called or built with: by the names of the arguments of its ``call``."""
+    """The values that a layer was called or built with, by the names of the arguments of its ``call``."""
 
     layer: Any
     values: Mapping[str, Any]
@@ -172,11 +172,11 @@ def _known(calls: list[_Call], layer: Any) -> Mapping[str, Any]:
     return calls[-1].values if calls and calls[-1].layer is layer else {}
 
 
-# --- What Keras sees ---------------------------------------------------------------------------
+# --- What Keras 3 sees -------------------------------------------------------------------------
 
 
 def _show_call(cls: type) -> None:
-    """Has Keras 3 hand a ``call`` what Keras 2 hands it in other ways: states, masks, and what ``**kwargs`` takes."""
+    """Makes Keras 3 pass a ``call`` what Keras 2 passes in other ways: states, masks, and what ``**kwargs`` takes."""
     builtin = _builtin(cls, "call")
     call: Any = cls.call  # type: ignore[attr-defined]
     if builtin is None or not inspect.isfunction(call) or call is builtin:
@@ -190,9 +190,9 @@ def _show_call(cls: type) -> None:
     handed = [name for name in theirs if name in ("mask", "training", "initial_state") and takes_any]
     if not mine:
         return
-    # Of other built-ins such a body runs on plain Keras 3: nothing new comes to it, only to the built-in.
+    # For other built-ins such a body runs on plain Keras 3, so it gets nothing new; only the built-in does.
     of_family = not {"initial_state", "query"}.isdisjoint(theirs)
-    # Keras hands the mask of the first input as `mask` only if there is no other input, to which 3.0 counts `**kwargs`.
+    # Keras passes the first input's mask as `mask` only if there is no other input; 3.0 takes `**kwargs` for one.
     of_first = f"{mine[0]}_mask"
     takes_mask = "mask" in theirs and (takes_any or (of_family and "mask" in mine))
     hidden = [name for name in dict.fromkeys([*hidden, *handed, *[of_first] * takes_mask]) if name not in mine]
@@ -211,8 +211,8 @@ def _show_call(cls: type) -> None:
             result = call(self, *args, **kwargs)
         if "initial_state" in kept and "initial_state" not in taken:
             raise TypeError(
-                f"The call of {type(self).__name__} (layer {self.name!r}) makes nothing of an initial_state: it "
-                "neither takes one nor runs super().call. Give it the argument initial_state=None, or leave them out."
+                f"The call of {type(self).__name__} (layer {self.name!r}) ignores initial_state: it "
+                "neither takes one nor runs super().call. Give it the argument initial_state=None, or pass no states."
             )
         return result
 
@@ -225,7 +225,7 @@ def _show_call(cls: type) -> None:
 
 
 def _line_up(cls: type, name: str) -> None:
-    """Has the names in the signature of a method be those of the arguments of ``call``, as Keras 3 wants it."""
+    """Makes the names in a method's signature those of the arguments of ``call``, as Keras 3 wants it."""
     own: Any = getattr(cls, name)
     if not inspect.isfunction(own) or _private_signatures.is_default(own):
         return
@@ -245,7 +245,7 @@ def _line_up(cls: type, name: str) -> None:
         return
     mine = which(wanted or _without_shape(named), must_have, given)
     if any(name not in mine for name in must_have[1:]) and not by_keras:
-        return  # Keras says what is wrong
+        return  # Keras itself raises an error for this
     theirs = which(_without_shape(_named(further)), _without_shape(_required(further)), given)
     shown = list(dict.fromkeys([*mine.values(), *theirs.values()]))
     if not shown or not named:
@@ -284,7 +284,7 @@ def _line_up(cls: type, name: str) -> None:
 
 
 def _trace_call(cls: type, base: Any) -> None:
-    """Has Keras 3 trace a ``call`` whose arguments are not those of the built-in's ``compute_output_spec``."""
+    """Makes Keras 3 trace a ``call`` whose arguments differ from those of the built-in's ``compute_output_spec``."""
     own: Any = cls.compute_output_spec  # type: ignore[attr-defined]
     owner = _owner(cls, "compute_output_spec")
     if owner is None or owner is base or not _keras.belongs_to_keras(owner) or _keras.is_model_class(cls):
@@ -299,11 +299,11 @@ def _trace_call(cls: type, base: Any) -> None:
         cls.compute_output_spec = compute_output_spec  # type: ignore[attr-defined]
 
 
-# --- What Keras 2 hands ------------------------------------------------------------------------
+# --- What Keras 2 passes -----------------------------------------------------------------------
 
 
 def _take_several_shapes(cls: type) -> None:
-    """Has a ``build`` of several shapes get them on Keras 2, which hands it that of the first argument only."""
+    """Makes a ``build`` of several shapes get all of them on Keras 2, which passes only the first one."""
     build: Any = cls.build  # type: ignore[attr-defined]
     owner = _owner(cls, "build")
     if owner is None or _keras.belongs_to_keras(owner) or not inspect.isfunction(build):
@@ -324,7 +324,7 @@ def _take_several_shapes(cls: type) -> None:
         if len(args) + len(kwargs) == 1:
             shape = plain_shapes(next(iter((*args, *kwargs.values()))))
             known = dict(_known(_running.builds, self))
-            if "initial_state" in keys and isinstance(shape, list):  # of an RNN called with its states
+            if "initial_state" in keys and isinstance(shape, list):  # an RNN was called with its states
                 shape, known["initial_state"] = shape[0], shape[1:]
             args, kwargs = (shape,), {}
             for wanted, key in list(keys.items())[1:]:
@@ -349,7 +349,7 @@ def _take_several_shapes(cls: type) -> None:
         if self.built:
             return following(*args, **kwargs)
         shapes = {}
-        with contextlib.suppress(TypeError):  # the call itself says what is wrong
+        with contextlib.suppress(TypeError):  # the call itself raises an error for this
             shapes = {name: _shapes(value) for name, value in signature.bind_partial(*args, **kwargs).arguments.items()}
         with _noted(_running.builds, self, {name: shape for name, shape in shapes.items() if shape is not None}):
             return following(*args, **kwargs)
@@ -359,12 +359,12 @@ def _take_several_shapes(cls: type) -> None:
 
 
 _TAKES_SEVERAL = "_keras_buildfix_takes_several"
-#: Where a layer of Keras 2 keeps the shapes that it was built for, as Keras keeps the first only.
+#: An attribute of a layer of Keras 2: all shapes that it was built for (Keras keeps only the first).
 _SHAPES = "_keras_buildfix_shapes"
 
 
 def _build_config_handed_over(layer: Any, owner: type, following: Any) -> Any:
-    """The ``get_build_config`` of a layer, with all that its ``build`` is to get when it is loaded."""
+    """The ``get_build_config`` of a layer, with every shape that its ``build`` needs when it is loaded."""
     shapes = vars(layer).get(_SHAPES)
     if not shapes:
         return composites.build_config_handed_over(layer, owner, following)
@@ -377,7 +377,7 @@ def _build_config_handed_over(layer: Any, owner: type, following: Any) -> Any:
 
 
 def _build_from_config_handed_over(layer: Any, owner: type, following: Any) -> Any:
-    """The ``build_from_config`` of a layer."""
+    """The ``build_from_config`` of a layer, which passes ``build`` every shape in the config."""
 
     @functools.wraps(following)
     def build_from_config(config: Any) -> Any:
@@ -391,7 +391,7 @@ def _build_from_config_handed_over(layer: Any, owner: type, following: Any) -> A
 
 
 def _shapes(value: Any) -> Any:
-    """The shapes of tensors in their lists, tuples and dicts; None for anything else."""
+    """The shapes of tensors, in the same lists, tuples and dicts; None for anything else."""
     if isinstance(value, dict):
         found: Any = {key: _shapes(item) for key, item in value.items()}
         return None if None in found.values() else found
@@ -402,9 +402,9 @@ def _shapes(value: Any) -> Any:
 
 
 def _take_states_of_lists(cls: type, mixin: type) -> None:
-    """Has a recurrent ``call`` of Keras 3's signature get its states on Keras 2, which puts them behind the inputs.
+    """Makes a recurrent ``call`` with Keras 3's signature get its states on Keras 2, which puts them after the inputs.
 
-    ``constants``, which the ``Bidirectional`` of Keras 2 hands also where there are none, are left out.
+    It drops ``constants``, which the ``Bidirectional`` of Keras 2 passes even if there are none.
     """
     family = _family(cls, mixin)
     call: Any = cls.call  # type: ignore[attr-defined]
@@ -436,19 +436,19 @@ def _take_states_of_lists(cls: type, mixin: type) -> None:
 _TAKES_STATES = "_keras_buildfix_takes_states"
 
 
-# --- What comes by super() ---------------------------------------------------------------------
+# --- What super() gets -------------------------------------------------------------------------
 
 
 @dataclass
 class _Family:
-    """How the ``call`` of a built-in differs between the Kerases, and how the body of a class means it.
+    """How the ``call`` of a built-in differs between Keras 2 and 3, and which of the two a class's body follows.
 
     Attributes:
         builtin: The built-in's ``call``.
-        names: What this Keras calls its arguments.
+        names: The names of its arguments on this Keras.
         orders: The orders of Keras 2 and of Keras 3.
-        order: The one of the two in which the body counts its arguments; None if it could be both.
-        inputs: Which argument of the body each of the built-in's inputs is.
+        order: The order that the body follows; None if it could be either.
+        inputs: Each input of the built-in -> the argument of the body.
     """
 
     builtin: Callable[..., Any]
@@ -459,9 +459,9 @@ class _Family:
 
 
 def _family(cls: type, mixin: type) -> _Family | None:
-    """The family of the built-in that a class is made of; None if its ``call`` is the same on all.
+    """The family of the built-in that a class derives from; None if its ``call`` is the same on every Keras.
 
-    The body that counts is the one whose ``super()`` comes to the mixin: the last before it.
+    The body that counts is the one whose ``super()`` reaches the mixin: the last one before it.
     """
     builtin = _builtin(cls, "call")
     if builtin is None:
@@ -485,7 +485,7 @@ def _family(cls: type, mixin: type) -> _Family | None:
 
 
 def _alike(body: list[str], order: tuple[str, ...]) -> int:
-    """In how many arguments after the first a body's signature agrees with an order, from the left."""
+    """How many arguments after the first, from the left, a body's signature shares with an order."""
     agreed = 0
     for mine, theirs in zip(body[1:], order[1:]):
         if mine != theirs:
@@ -503,12 +503,12 @@ def _family_of(cls: type, mixin: type) -> _Family | None:
     except KeyError:
         found = _families[cls] = _family(cls, mixin)
         return found
-    except TypeError:  # a metaclass has made its classes unhashable
+    except TypeError:  # a metaclass can make its classes unhashable
         return _family(cls, mixin)
 
 
 def call_handed_over(layer: Any, owner: type, following: Any) -> Any:
-    """What ``super().call`` is in a body: the built-in's, which gets each argument as what the body means."""
+    """The ``super().call`` of a body: the built-in's, which gets each argument as the body means it."""
     family = _family_of(type(layer), owner)
     if family is None:
         known = {name: value for name, value in _known(_running.calls, layer).items() if name in ("mask", "training")}
@@ -528,7 +528,7 @@ def call_handed_over(layer: Any, owner: type, following: Any) -> Any:
 
 
 def _with_defaults(following: Any, known: Mapping[str, Any]) -> Any:
-    """A built-in's ``call`` that gets what its layer was called with, where a body with ``**kwargs`` says nothing."""
+    """A built-in's ``call`` that also gets what its layer was called with, if a body with ``**kwargs`` omits it."""
 
     @functools.wraps(following)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -554,9 +554,9 @@ def _meant(
         if order is None:
             if any(value is not None for value in args[same:]):
                 raise TypeError(
-                    f"What {args[same]!r:.40}, argument {same + 1} of super().call in {type(layer).__name__} (layer "
-                    f"{layer.name!r}), means differs between the Kerases ({family.orders[0][same]} on Keras 2, "
-                    f"{family.orders[1][same]} on Keras 3). Pass it by name."
+                    f"{type(layer).__name__} (layer {layer.name!r}) passes {args[same]!r:.40} as argument {same + 1} "
+                    f"of super().call, which is {family.orders[0][same]} on Keras 2 and {family.orders[1][same]} on "
+                    "Keras 3. Pass it by name."
                 )
             args = args[:same]
         elif len(args) <= len(order):
@@ -564,7 +564,7 @@ def _meant(
             args = args[:same]
     for name in [name for name, value in kwargs.items() if value is None and name not in names]:
         if any(name in order for order in family.orders):
-            del kwargs[name]  # this Keras has no such argument, and none was given
+            del kwargs[name]  # this Keras has no such argument, and its value is None
     given = {*names[: len(args)], *(name for name, value in kwargs.items() if value is not None)}
     known = _known(_running.calls, layer)
     if known:
@@ -584,7 +584,7 @@ def _meant(
 
 
 def build_handed_over(layer: Any, owner: type, following: Any) -> Any:
-    """What ``super().build`` is in a body: the built-in's, which gets the shapes that it names."""
+    """The ``super().build`` of a body: the built-in's, which gets the shapes that it names."""
     if _private_signatures.is_default(following) and _private.wraps_build(type(layer)):
         return composites.default_build(layer, following)
     after = _owner(type(layer), "build", owner)
@@ -609,7 +609,7 @@ def build_handed_over(layer: Any, owner: type, following: Any) -> Any:
 def _wanted_shapes(
     layer: Any, parameters: list[Parameter], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, Any]:
-    """The shapes that a built-in's ``build`` wants, of those that a body hands it and that are known of the call."""
+    """The shapes that a built-in's ``build`` wants, from those that the body passes and those known from the call."""
     names, required = _named(parameters), _required(parameters)
     shapes = {**dict(zip(names, args)), **{name: shape for name, shape in kwargs.items() if name in names}}
     others = [shape for name, shape in kwargs.items() if name not in names]
@@ -619,7 +619,7 @@ def _wanted_shapes(
         shapes[names[0]] = others[0]
     first = plain_shapes(shapes[names[0]])
     if len(required) > 1 and len(shapes) == 1 and isinstance(first, list) and len(first) >= len(required):
-        return dict(zip(names, first))  # of a body that takes its inputs in one list
+        return dict(zip(names, first))  # the body takes its inputs in one list
     known = _known(_running.builds, layer)
     pairs = which(_without_shape(names), _without_shape(required), known)
     for name, plain in zip(names, _without_shape(names)):

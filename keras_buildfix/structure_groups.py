@@ -1,4 +1,4 @@
-"""The groups of a ``.weights.h5`` or ``.keras``: the weights and groups in each, and what in them is no weight."""
+"""The groups in a ``.weights.h5`` or ``.keras``: which weights each one has, and which entries are not weights."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from keras_buildfix._entries import Entries, Entry
 from keras_buildfix.weight_names import kind_of
 
-#: Under these names Keras itself files what is no weight, on one release or another.
+#: Under these names one release of Keras or another stores what is not a weight.
 _STATE = ("optimizer", "metrics", "loss_tracker", "compile_metrics", "compile_loss", "seed_generator")
-#: Names that metrics and optimizers have in users' models; their content has to look like it too.
+#: Names of metrics and optimizers in users' models. The content must look like one too.
 _METRIC_BY_HABIT = re.compile(
     r"(.*_)?(metrics?|tracker|loss|accuracy|acc|mean|sum|mean_metric_wrapper|error|score|crossentropy|hinge)(_\d+)?"
 )
@@ -20,12 +20,13 @@ _OPTIMIZER_BY_HABIT = re.compile(r"(.*_)?(optimizer|optim|opt)(_\w+)?|(adam|sgd|
 
 @dataclass(eq=False)
 class Group:
-    """A group of the file: the weights of a layer (or nothing), and the groups in it.
+    """A group in the file: the weights of a layer (or none), and further groups.
 
     Attributes:
-        name: What the group is called: the attribute that holds the layer; in a list, the class and a number.
-        layer_name: What the layer was called, where the file says so.
-        given_name: The same, if somebody gave it; in a list or dict, where a name that Keras makes up tells the class.
+        name: The group's name: the attribute that holds the layer; in a list, the class and a number.
+        layer_name: The layer's name, if the file says it.
+        given_name: The layer's name if somebody gave it. It means that only in a list or dict, where Keras makes
+            places, and names up, from the class.
         weights: The layer's own weights, by position or name.
         groups: The groups in it, by their names.
     """
@@ -47,13 +48,13 @@ class Group:
 
 
 def parse(entries: Entries) -> Group:
-    """The groups that entries with places as names lie in."""
+    """Makes the groups in which entries named by places lie."""
     root = Group()
     for name, entry in entries.items():
         path = name.split("/")
         at = len(path) - 1 - path[::-1].index("vars", 1)
         places, names = entry.name.split("/")[:at], entry.layer_names
-        if len(names) != at:  # not noted, or renamed to a place that is deeper or less deep
+        if len(names) != at:  # the file has no names, or the entry was renamed to a place at another depth
             places, names = path[:at], (None,) * at
         group = root
         for part, place, layer_name in zip(path[:at], places, names):
@@ -66,13 +67,13 @@ def parse(entries: Entries) -> Group:
 
 
 def is_state(group: Group) -> bool:
-    """Whether a group holds no weights but a seed, metrics, or an optimizer's state, as its name tells."""
+    """Whether a group holds a seed, metrics, or an optimizer's state and no weights, judged by its name."""
     name, entries = group.name.lstrip("_"), group.entries()
     if has_name_of_state(group):
         return True
     if all("seed_generator" in entry.name.split("/") for entry in entries):
         return True
-    if _OPTIMIZER_BY_HABIT.fullmatch(name):  # its first variable counts the steps
+    if _OPTIMIZER_BY_HABIT.fullmatch(name):  # an optimizer's first variable counts the steps
         first = group.weights.get("0")
         return first is not None and first.shape == () and first.dtype in ("int32", "int64", "uint32")
     if group.groups:
@@ -83,17 +84,17 @@ def is_state(group: Group) -> bool:
 
 
 def has_name_of_state(group: Group) -> bool:
-    """Whether a group has a name under which Keras itself files metrics, an optimizer or a seed."""
+    """Whether a group has a name under which Keras stores metrics, an optimizer or a seed."""
     return group.name.lstrip("_") in _STATE
 
 
 def may_be_seed(group: Group) -> bool:
-    """Whether what a group holds looks like the state of a random generator; so may a weight."""
+    """Whether a group's content looks like the state of a random generator (a weight may look like that too)."""
     return all(entry.shape == (2,) and entry.dtype in ("uint32", "int32", "int64") for entry in group.entries())
 
 
 def without_state(entries: Entries) -> dict[str, Entry]:
-    """The entries that are weights, as far as the places in the file tell."""
+    """The entries that are weights, judged by their places in the file."""
     found: set[int] = set()
     waiting = [parse(entries)]
     while waiting:

@@ -1,4 +1,4 @@
-"""Weights that come before the layer is built: built for them, or waiting until ``build`` ends."""
+"""Values for a layer that is not built yet: it is built for them, or they wait until ``build`` ends."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from keras_buildfix.weight_names import LayerNode, weight_tree
 from keras_buildfix.weight_report import SkippedWeight, WeightReport, nearest_names
 from keras_buildfix.weight_setting import Options, Source, check, finalize, find, place_matched
 
-#: Built-ins whose weights tell their input's shape: the weight, which of its axes, and how many axes the input has.
-#: Measured by ``tests/test_waiting_weights.py`` on every Keras.
+#: Built-ins whose input shape follows from a weight: the weight, which of its axes, and how many axes the input has.
+#: Measured by ``tests/test_weights.py`` on every Keras.
 _INPUT_FROM = {
     "Dense": ("kernel", 0, 2),
     "Embedding": ("embeddings", None, 2),
@@ -35,13 +35,13 @@ _INPUT_FROM = {
 
 
 def build_for(layer: Any, entries: Sequence[Entry]) -> bool:
-    """Builds a layer whose input's shape its weights tell; whether it is one."""
+    """Builds a layer if its input shape follows from its weights. Returns whether it did."""
     known = next((_INPUT_FROM[b.__name__] for b in type(layer).__mro__ if _is_known(b, type(layer))), None)
     if known is None or layer.built:
         return False
     name, axis, rank = known
     by_name = {entry.name.partition(":")[0]: entry.shape for entry in entries}
-    # In a sequence it is the first weight, unless a subclass makes one before it.
+    # In a sequence the kernel is the first weight, unless a subclass makes another one before it.
     first = by_name.get("weight 0") if _keras.belongs_to_keras(type(layer)) else None
     shape = by_name.get(name, by_name.get(f"{layer.name}/{name}", first))
     last = getattr(layer, "axis", -1) in (-1, [-1], (-1,)) and getattr(layer, "groups", 1) == 1
@@ -54,7 +54,7 @@ def build_for(layer: Any, entries: Sequence[Entry]) -> bool:
 
 
 def _is_known(base: type, cls: type) -> bool:
-    """Whether a class is a built-in of the table, and its ``build`` that of the layer."""
+    """Whether a class is a built-in of the table, and the layer's class has not overridden its ``build``."""
     return (
         base.__name__ in _INPUT_FROM
         and _keras.belongs_to_keras(base)
@@ -63,7 +63,7 @@ def _is_known(base: type, cls: type) -> bool:
 
 
 class WaitingWeights:
-    """Values for a layer that is not built yet: each is set the moment the ``build`` ends that makes its weight."""
+    """Values for a layer that is not built yet: each one is set as soon as the ``build`` that makes its weight ends."""
 
     def __init__(self, layer: Any, source: Source, options: Options, wanted_by: str) -> None:
         self.layer, self.source, self.options, self.wanted_by = layer, source, options, wanted_by
@@ -73,7 +73,7 @@ class WaitingWeights:
         self.refusal: Refusal | None = None
 
     def start(self) -> WeightReport:
-        """Sets what is there already, and has the rest wait."""
+        """Sets the weights that exist already, and lets the other values wait."""
         tree = weight_tree(self.layer)
         here = tree.weights() if self.source.layout == "names" else {}
         assigned = [Assignment(name, v, self.remaining[name]) for name, v in here.items() if name in self.remaining]
@@ -82,7 +82,7 @@ class WaitingWeights:
         if self.options.strict:
             wrong += [f"missing     {name}" for name in here if name not in self.remaining]
         if len(assigned) < len(self.remaining) and not layers_to_build(tree):
-            wrong.append("it is not built, nor has it layers that could be yet; call it on data first")
+            wrong.append("it is not built, and it has no layers yet that could be; call it on data first")
         if wrong:
             lines = "\n  ".join(wrong[:20])
             raise ValueError(
@@ -101,7 +101,7 @@ class WaitingWeights:
 
     def _built(self, layer: Any, path: tuple[str, ...]) -> None:
         if self.hooks.pop(id(layer), None) is None:
-            return  # stopped while another one stood in front
+            return  # stop() came while another hook was on top, so this one could not be removed
         tree = weight_tree(layer, path)
         self._hook(tree)
         if self.source.layout == "names":
@@ -112,7 +112,7 @@ class WaitingWeights:
             self._settle()
 
     def stop(self) -> None:
-        """Waits no more."""
+        """Stops waiting."""
         for hook in self.hooks.values():
             hook.remove()
         if self.refusal is not None:
@@ -133,7 +133,7 @@ class WaitingWeights:
         return bool(skipped) and not self.options.skip_mismatch
 
     def _settle(self) -> None:
-        """All that can be built is: find the rest, whatever it is called by."""
+        """Now everything is built: finds the weights for the other values, by any kind of name."""
         source = Source(self.remaining, self.source.layout, self.source.canonical, self.source.described)
         tree = weight_tree(self.layer)
         if source.layout == "positions" and len(tree.weights()) < len(self.remaining) and self.hooks:
@@ -151,14 +151,14 @@ class WaitingWeights:
             nearest = nearest_names(missing, source.entries) | nearest_names(unexpected, weights)
             if wrong := WeightReport(missing=missing, unexpected=unexpected, nearest=nearest).lines():
                 self._give_up([line.strip() for line in wrong])
-        # What is missing has its value already.
+        # Weights that seem missing have got their value already, so strict would be wrong here.
         allowed = replace(self.options, strict=False)
         place_matched(tree, source, match, allowed, self.wanted_by)
         self.set |= set(match.pairs)
         self.remaining = {}
 
     def _give_up(self, reasons: list[str]) -> None:
-        """Raises, now and whenever the layer is used: Sequential on Keras 2 swallows errors while it builds."""
+        """Raises now and at each use of the layer: on Keras 2 Sequential swallows errors while it builds."""
         self.stop()
         lines = "\n  ".join(reasons[:20])
         message = (
@@ -171,7 +171,7 @@ class WaitingWeights:
 
 
 def stop_waiting(tree: LayerNode) -> None:
-    """What waited for a layer is not set any more, and what was refused is forgotten: the last values count."""
+    """Drops the values that wait for a layer, and forgets refused ones: the last values count."""
     for node in tree.nodes():
         refusing = getattr(vars(node.layer).get("call"), "owner", None)
         for owner in (refusing, *waiting_for(node.layer)):
@@ -180,6 +180,6 @@ def stop_waiting(tree: LayerNode) -> None:
 
 
 def _held(entry: Entry) -> Entry:
-    """An entry whose value is in memory: its file, or the layer it comes from, may be gone by then."""
+    """The entry with its value in memory: its file, or the layer it comes from, may be gone when it is set."""
     value = entry.read().copy()
     return Entry(entry.name, entry.shape, entry.dtype, lambda: value, borrowed=True)

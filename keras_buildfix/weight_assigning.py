@@ -1,4 +1,4 @@
-"""Giving weights their values: all is checked first, then all is assigned, or nothing."""
+"""Assigns values to weights: checks all of them first, then assigns all of them or none."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from keras_buildfix import _variables
 from keras_buildfix._entries import Array, Entry, itemsize
 from keras_buildfix.weight_report import SkippedWeight
 
-#: Up to this size the old values are kept until all new ones are in place. Above it what is checked beforehand
-#: has to do, but on TensorFlow for what is in memory, where keeping is free: else it would take the memory twice.
+#: Up to this size we keep the old values until all new ones are in place. Above it we rely on the checks before,
+#: because keeping them would take the memory twice. (On TensorFlow we keep values in memory anyway: that is free.)
 UNDO_BYTES = 256 << 20
 
 Casting = Literal["same_kind", "unsafe"]
@@ -23,7 +23,7 @@ CASTINGS = ("same_kind", "unsafe")
 
 @dataclass(frozen=True, eq=False)
 class Assignment:
-    """A weight and what it is to become."""
+    """A weight and its new value."""
 
     name: str
     variable: Any
@@ -31,10 +31,10 @@ class Assignment:
 
 
 def why_not(assignment: Assignment, casting: str) -> str | None:
-    """Why a value does not fit a weight, as far as its shape and dtype tell; None if it does.
+    """Says why a value does not fit a weight, judged by shape and dtype; None if it fits.
 
     The one rule for dtypes: floats go into floats of any width (rounded), whole numbers into whole numbers,
-    bools into bools, complex into complex; ``check_values`` looks whether they are too large.
+    bools into bools, complex into complex; ``check_values`` finds values that are too large.
     ``casting="unsafe"`` lets numbers and bools into anything else that is numeric.
     """
     variable, entry = assignment.variable, assignment.entry
@@ -45,7 +45,7 @@ def why_not(assignment: Assignment, casting: str) -> str | None:
         return None
     given, wanted = _kind(entry.dtype), _kind(dtype)
     if "other" in (given, wanted):
-        return f"its dtype is {dtype}, the value's {entry.dtype}, which is no number"
+        return f"its dtype is {dtype}, the value's {entry.dtype}, which is not numeric"
     if casting == "unsafe":
         return None
     if given != wanted:
@@ -54,7 +54,7 @@ def why_not(assignment: Assignment, casting: str) -> str | None:
 
 
 def check_values(assignments: Iterable[Assignment]) -> list[SkippedWeight]:
-    """Reads what has to be read to be sure: files that are compressed, and values that might overflow.
+    """Reads what can be checked only by reading it: compressed files, and values that might overflow.
 
     Raises:
         ValueError: If a value can't be read.
@@ -71,16 +71,16 @@ def check_values(assignments: Iterable[Assignment]) -> list[SkippedWeight]:
 
 
 def assign_all(assignments: Sequence[Assignment]) -> dict[str, int]:
-    """Assigns; if that fails in the middle, the weights have their old values again.
+    """Assigns all values; if one fails, gives the weights their old values back.
 
     Returns:
-        Name -> how many NaN and infinite values it got, of the values that came through the host.
+        Name -> how many NaN and infinite values the weight got, for values that came through the host.
     """
     size = sum(each.entry.size for each in assignments)
     undo: list[tuple[Any, Any]] | None = [] if size <= UNDO_BYTES or _is_free_to_keep(assignments) else None
     not_finite: dict[str, int] = {}
     targets = {id(each.variable) for each in assignments}
-    # A model whose weights change places with each other: read before any of them is written.
+    # Weights of one model may swap their values: read all of those before writing any.
     moved = {
         id(each): _variables.read(each.entry.variable)
         for each in assignments
@@ -98,7 +98,7 @@ def assign_all(assignments: Sequence[Assignment]) -> dict[str, int]:
 
 
 def _is_free_to_keep(assignments: Sequence[Assignment]) -> bool:
-    """Whether old values cost nothing to keep: TensorFlow's, replaced by another model's, which share memory."""
+    """Whether keeping old values costs no memory: on TensorFlow, where values from another model share theirs."""
     return all(
         each.entry.variable is not None and _variables.backend_of(each.variable) == "tensorflow" for each in assignments
     )
@@ -128,7 +128,7 @@ def count_not_finite(value: Array) -> int:
     if _kind(str(value.dtype)) not in ("float", "complex"):
         return 0
     with np.errstate(all="ignore"):
-        if value.dtype.itemsize > 2 and np.isfinite(value.sum()):  # one pass, no memory, nearly always enough
+        if value.dtype.itemsize > 2 and np.isfinite(value.sum()):  # one pass without extra memory; nearly always enough
             return 0
         return int(value.size - np.count_nonzero(np.isfinite(value)))
 
@@ -144,7 +144,7 @@ def _narrower(each: Assignment) -> bool:
 
 
 def _overflowing(each: Assignment) -> int:
-    """How many finite values of an entry would become infinite, or another number."""
+    """How many finite values of an entry would become infinite or another number."""
     import numpy as np
 
     value, dtype = each.entry.read(), _variables.dtype_of(each.variable)
@@ -156,7 +156,7 @@ def _overflowing(each: Assignment) -> int:
         return int(np.count_nonzero(np.isfinite(value) & (np.abs(value.astype("float64")) > largest)))
 
 
-#: The largest values that are not rounded to infinity.
+#: The largest value of each dtype that is not rounded to infinity.
 _LARGEST = {
     "float16": 65519.0,
     "bfloat16": 3.3961e38,
@@ -189,13 +189,13 @@ def _shown(shape: Iterable[int | None]) -> str:
 
 @contextlib.contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Ctrl-C in the middle is kept until the end: half a model is worse than a second more."""
+    """Delays Ctrl-C until the end: a half-set model is worse than one more second."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     came: list[Any] = []
     old = signal.getsignal(signal.SIGINT)
-    if old is None:  # set by something that is not Python
+    if old is None:  # C code has set the handler, which we can't restore
         yield
         return
     signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))

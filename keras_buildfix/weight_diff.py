@@ -1,4 +1,4 @@
-"""What differs between the weights of two files, layers or models."""
+"""``diff_weights``: compares the weights of two files, layers or models."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from keras_buildfix.weight_setting import Source, drop_by_order, find
 
 Progress = Optional[Callable[[int, int], None]]
 
-#: An error shows this many groups that could be several.
+#: An error shows at most this many groups that have several possible partners.
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
 class WeightDiff:
-    """What differs between two sets of weights. Prints as a table; as a bool it is true if anything differs.
+    """What differs between two sets of weights. It prints as a table; its truth value is whether anything differs.
 
     Attributes:
         only_first: Names that only the first has.
         only_second: Names that only the second has.
-        changed: Name -> how it differs: both shapes, both dtypes, or how many values and how far. Where the
-            two call a weight differently: ``"place = name"``.
-        equal: How many are equal.
-        paired: Where one has places and the other names: name in the first -> name in the second.
-        by_value: Whether these pairs were found by value, shape and place. If so, layers of the same shapes
-            whose values only changed places are not seen to differ.
-        left_out: How many entries are left out because they are no weights: an optimizer's, metrics, seeds.
+        changed: Name -> how it differs: both shapes, both dtypes, or how many values differ and by how much. If
+            the two name a weight differently, the name here is ``"place = name"``.
+        equal: How many weights are equal.
+        paired: If one has places and the other names: name in the first -> name in the second.
+        by_value: Whether these pairs were found by value, shape and place. If so, layers of equal shapes that
+            only swapped their values do not show as different.
+        left_out: How many entries are left out because they are not weights but an optimizer's, metrics or seeds.
     """
 
     only_first: tuple[str, ...] = ()
@@ -72,27 +72,27 @@ def diff_weights(
 ) -> WeightDiff:
     """Compares the weights of two files of any format, or of layers or models, by name and value.
 
-    Files alone need no Keras. Where one file has places (``layers/dense/vars/0``, in ``.weights.h5`` and ``.keras``)
-    and the other names, the weights of a layer are paired by their values, their order and shapes, and the layer's
-    name where the file has it. The places of a file and the weights of a model are paired as ``load_weights`` does.
+    Comparing files needs no Keras. If one file has places (``layers/dense/vars/0``, in ``.weights.h5`` and
+    ``.keras``) and the other has names, weights are paired by their values, their order, their shapes, and the
+    layer's name if the file has it. A file of places and a model are paired as ``load_weights`` does it.
 
     Args:
         a: A file that ``read_weights`` reads; or a layer or model that is built.
         b: Another one.
-        like: Where one file has places and the other names: a third file that tells which is which. It holds
-            the values of one of the two under names like those of the other: for ``old.keras`` and
-            ``new.safetensors``, a ``.safetensors`` that was saved from the same model as ``old.keras``, or a
-            ``.keras`` that was saved together with ``new.safetensors``. A model tells it by itself.
-        progress: Called with the bytes compared so far and those in all.
+        like: If one file has places and the other names: a third file that says which weight is which. It holds
+            the values of one of the two under names like those of the other. For ``old.keras`` and
+            ``new.safetensors`` it is a ``.safetensors`` saved from the same model as ``old.keras``, or a
+            ``.keras`` saved together with ``new.safetensors``. A model needs no such file.
+        progress: A function that is called with the number of bytes compared so far and the number of all bytes.
 
     Returns:
-        What differs; true if anything does. NaN equals NaN. What is no weight (of an optimizer, a metric, a
-        seed) is left out.
+        What differs; true if anything does. NaN equals NaN. Entries of an optimizer, a metric or a seed are not
+        weights and are left out.
 
     Raises:
-        TypeError: If something else than a path, layer or model is given.
-        ValueError: If a file is broken or not believed; if a layer has no weights; if weights could be paired in
-            several ways; or if `like` does not tell which is which.
+        TypeError: If `a` or `b` is not a path, layer or model.
+        ValueError: If a file is broken or refused; if a layer has no weights; if weights could be paired in
+            several ways; or if `like` does not say which weight is which.
 
     Example:
         >>> import numpy, tempfile, os
@@ -109,20 +109,20 @@ def diff_weights(
     with _side(a) as first, _side(b) as second:
         models = [side for side in (first, second) if side.format == "model"]
         if models and third is not None:
-            raise ValueError(f"diff_weights: {models[0].path} tells which weight is which; leave out like=.")
+            raise ValueError(f"diff_weights: {models[0].path} says which weight is which; leave out like=.")
         if len(models) == 1:
             return _with_model(a, first, b, second, progress)
         return _of_files(first, second, third, progress)
 
 
 def _of_files(first: WeightFile, second: WeightFile, like: str | None, progress: Progress) -> WeightDiff:
-    """Compares what has names or places of its own."""
+    """Compares two files."""
     one, two = _weights(first), _weights(second)
     left_out = len(first) + len(second) - len(one) - len(two)
     otherwise = (first.layout == "structure") is not (second.layout == "structure")
     if like is not None:
         if not otherwise:
-            raise ValueError(f"diff_weights: {first.path} and {second.path} have one kind of names; leave out like=.")
+            raise ValueError(f"diff_weights: {first.path} and {second.path} have the same kind of names; omit like=.")
         with read_weights(like) as third:
             names = _told_by(first, second, third, progress)
         names = {name: to for name, to in names.items() if name in one and to in two}
@@ -143,14 +143,14 @@ def _of_files(first: WeightFile, second: WeightFile, like: str | None, progress:
 
 
 def _with_model(a: Any, first: WeightFile, b: Any, second: WeightFile, progress: Progress) -> WeightDiff:
-    """Compares a layer or model with a file, whose weights are found as ``load_weights`` does."""
+    """Compares a layer or model with a file, and finds the file's weights as ``load_weights`` does."""
     layer, file, model = (a, second, first) if first.format == "model" else (b, first, second)
     tree = weight_tree(layer)
     match = find(Source.of(file), tree)
     if match.ambiguous or match.own:
         unsure = [*match.ambiguous, *(name for load in match.own for name in load.filed)]
         raise ValueError(
-            f"diff_weights: it can't be told which weights of {model.path} these of {file.path} are: "
+            f"diff_weights: these weights of {file.path} could be several weights of {model.path}: "
             f"{', '.join(unsure[:_SHOWN])}{', ...' if len(unsure) > _SHOWN else ''}. Compare it with a .safetensors "
             "that save_weights wrote."
         )
@@ -168,7 +168,7 @@ def _with_model(a: Any, first: WeightFile, b: Any, second: WeightFile, progress:
 
 
 def _side(given: Any) -> WeightFile:
-    """A file, or the weights of a layer or model as if they were in one."""
+    """Opens a file; or shows the weights of a layer or model as if they were in a file."""
     if _keras.layer_base(type(given)) is None:
         return read_weights(_path(given))
     weights = weight_tree(given).weights()
@@ -183,14 +183,14 @@ def _path(path: Any) -> str:
 
 
 def _weights(file: WeightFile) -> dict[str, Entry]:
-    """What is a weight in a file."""
+    """The entries of a file that are weights."""
     return without_state(file.entries) if file.layout == "structure" else dict(file.entries)
 
 
 def _counted_otherwise(first: WeightFile, second: WeightFile, one: Entries, two: Entries) -> Pairing | None:
-    """The pairs where a Keras made the names up, and another or the same one counted the layers otherwise.
+    """Pairs two files whose made-up names differ only in how layers are numbered.
 
-    A legacy ``.h5`` has ``conv2d_7`` for what is ``conv2d`` in other files; places are counted twice up to 2.14.
+    A legacy ``.h5`` has ``conv2d_7`` where other files have ``conv2d``; up to 2.14 places count each layer twice.
     """
     if "names" in (first.layout, second.layout) and "layers" not in (first.layout, second.layout):
         return None
@@ -202,7 +202,7 @@ def _counted_otherwise(first: WeightFile, second: WeightFile, one: Entries, two:
 
 
 def _kinds(name: str, file: WeightFile) -> list[str]:
-    """What is equal in names that were counted otherwise: of the layer, or of the whole place."""
+    """The parts of a name that do not depend on the numbering: of the layer, or of the whole place."""
     if file.layout != "structure":
         return [kind_of(name.partition("/")[0])]
     parts = name.rpartition("/vars/")[0].split("/")
@@ -210,10 +210,10 @@ def _kinds(name: str, file: WeightFile) -> list[str]:
 
 
 def _told_by(first: WeightFile, second: WeightFile, like: WeightFile, progress: Progress) -> dict[str, str]:
-    """The names in the first file, and those in the second that a third says they are.
+    """Maps names in the first file to names in the second, as a third file says.
 
     Raises:
-        ValueError: If the third does not hold the values of one under names like the other's, or some of them twice.
+        ValueError: If the third file does not hold the values of one under names like the other's, or holds some twice.
     """
     one, two, three = _weights(first), _weights(second), _weights(like)
     common = [len(three.keys() & names.keys()) for names in (one, two)]
@@ -232,8 +232,8 @@ def _told_by(first: WeightFile, second: WeightFile, like: WeightFile, progress: 
     if pairing.unsure or unlike:
         names = ", ".join([*pairing.unsure, *unlike][:_SHOWN])
         raise ValueError(
-            f"diff_weights: like={like.path!r} has to hold the same values as {source.path}, no two layers' alike, "
-            f"under names as {(second if as_second else first).path} has; it does not tell which is which of: {names}."
+            f"diff_weights: like={like.path!r} must hold the values of {source.path}, different ones for each layer, "
+            f"under names as in {(second if as_second else first).path}; it does not tell what these are: {names}."
         )
     pairs = [(entry.name, other.name) for entry, other in pairing.pairs]
     return dict(pairs) if as_second else {name: to for to, name in pairs}
@@ -242,7 +242,7 @@ def _told_by(first: WeightFile, second: WeightFile, like: WeightFile, progress: 
 def _compared(
     one: Entries, two: Entries, names: Mapping[str, str], told: _Told, left_out: int, equal: Collection[str] = ()
 ) -> WeightDiff:
-    """Compares each weight with that of its name in the other file, and lists the others."""
+    """Compares each weight with the one of its name in the other file, and lists those that only one file has."""
     changed = {}
     for name, entry in one.items():
         if name not in names:
@@ -264,7 +264,7 @@ def _compared(
 
 
 def _unsure(first: WeightFile, second: WeightFile, pairing: Pairing) -> str:
-    """That files can't be compared, where it fails, and what to give."""
+    """The error for files that can't be compared: which groups are unclear, and what to give."""
     lines = [
         f"  {key or '(the top)'} could be {', '.join(other or '(the top)' for other in others[:_SHOWN])}"
         + (", ..." if len(others) > _SHOWN else "")
@@ -276,7 +276,7 @@ def _unsure(first: WeightFile, second: WeightFile, pairing: Pairing) -> str:
     has = f"{first.path} has {kinds[0]}, {second.path} {kinds[1]}"
     return "\n".join(
         [
-            f"diff_weights: {has}, and by their values and shapes some weights could be several:",
+            f"diff_weights: {has}, and some weights match several others by value and shape:",
             *lines,
             f"Give like= (--like on the command line): a file with the values of {first.path} under {kinds[1]} as in "
             f"{second.path}, or the other way round, saved from the same model. Or load each file into the model "
@@ -286,7 +286,7 @@ def _unsure(first: WeightFile, second: WeightFile, pairing: Pairing) -> str:
 
 
 class _Told:
-    """Tells how many bytes are done."""
+    """Reports to `progress` how many bytes are done."""
 
     def __init__(self, entries: Iterable[Entry], progress: Progress) -> None:
         self.total, self.done, self.progress = sum(entry.size for entry in entries), 0, progress

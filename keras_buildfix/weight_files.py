@@ -1,4 +1,4 @@
-"""Weights in files: read from every format of every Keras, without a Keras; written whole or not at all."""
+"""Reads weights from the files of every Keras version, and writes them, without a Keras installation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keras_buildfix.formats._bytes import BadFileError
 from keras_buildfix.formats._replacing import check_target, replacing
 from keras_buildfix.weight_report import nearest_names
 
-#: What names of files end in, and the format that is written then. Reading goes by content.
+#: The ending of a file's name -> the format to write. A file is read by its content, whatever its ending.
 ENDINGS = {
     ".safetensors": "safetensors",
     ".npz": "npz",
@@ -33,21 +33,21 @@ Rename = Union[Mapping[str, str], Pairs, Callable[[str], str]]
 
 
 class WeightFile(Mapping[str, Array]):
-    """The weights in a file by name: names, shapes and dtypes at once, arrays on demand.
+    """An open file of weights: a mapping of names to arrays. Shapes and dtypes are known at once, arrays on demand.
 
     Attributes:
         path: The file.
         format: ``"safetensors"``, ``"npz"``, ``"h5"`` (legacy), ``"weights.h5"`` or ``"keras"``.
-        layout: What the names are: ``"names"``; ``"layers"``, names in layers (legacy ``.h5``); or
-            ``"structure"``, places in the model with positions (``layers/dense_1/vars/0``).
-        writer: The version of Keras that wrote it, where the file says so.
+        layout: What the names are: ``"names"``; ``"layers"`` for names in layers (legacy ``.h5``); or
+            ``"structure"`` for places in the model with positions (``layers/dense_1/vars/0``).
+        writer: The Keras version that wrote it, if the file says so.
         entries: Name -> its shape, dtype, size in bytes, and ``read()``.
     """
 
     def __init__(
         self,
         path: str,
-        format: str,  # noqa: A002 - what the attribute is called
+        format: str,  # noqa: A002 - the attribute has this name
         entries: dict[str, Entry],
         layout: str,
         writer: str,
@@ -88,13 +88,13 @@ class WeightFile(Mapping[str, Array]):
         return {name: entry.dtype for name, entry in self.entries.items()}
 
     def close(self) -> None:
-        """Closes the file; arrays can't be read any more."""
+        """Closes the file. After that no array can be read."""
         self._closed = True
         for file in self._files:
             file.close()
 
     def _told(self, entry: Entry) -> Entry:
-        """An entry whose errors begin with the file."""
+        """The entry with reads whose errors begin with the file's path."""
 
         def told(function: Callable[[], Any]) -> Callable[[], Any]:
             def call() -> Any:
@@ -118,24 +118,24 @@ class WeightFile(Mapping[str, Array]):
 
 
 def read_weights(path: str | os.PathLike[str]) -> WeightFile:
-    """Opens a file of weights: names, shapes and dtypes at once, arrays on demand. No Keras is needed.
+    """Opens a file of weights: names, shapes and dtypes at once, arrays on demand. This needs no Keras.
 
-    What the file is, is told by its content: ``.safetensors``, ``.npz``, legacy ``.h5`` (of weights or of a
+    The content of the file decides its format: ``.safetensors``, ``.npz``, legacy ``.h5`` (of weights or of a
     whole model), ``.weights.h5`` of Keras 2.12 and later, ``.keras`` of Keras 2 and 3.
 
     Args:
-        path: The file; or a folder that is a ``.keras`` not zipped.
+        path: The file; or the folder of an unzipped ``.keras``.
 
     Returns:
-        A mapping of names to arrays, to be closed (or used in ``with``).
+        A mapping of names to arrays. Close it, or use it in ``with``.
 
     Raises:
-        TypeError: If `path` is no path, but a model, say.
+        TypeError: If `path` is not a path but, for example, a model.
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is broken, of no known format, or is not believed: it has links or external
-            data, pickled objects, or arrays that are out of proportion to it. Nothing in it is executed,
-            nothing outside it is read, and an array takes at most 200 times what the file stores of it (or
-            64 MiB).
+        ValueError: If the file is broken, has an unknown format, or is refused because it has links or external
+            data, pickled objects, or arrays out of proportion to its size. Nothing in a file is executed,
+            nothing outside it is read, and an array takes at most 200 times the bytes that the file stores for
+            it (or 64 MiB).
 
     Example:
         >>> import numpy, tempfile, os
@@ -151,7 +151,7 @@ def read_weights(path: str | os.PathLike[str]) -> WeightFile:
         path = os.path.join(path, "model.weights.h5")
     _refuse_others(path)
     if os.path.exists(path) and not os.path.isfile(path):
-        raise ValueError(f"{path}: this is no file.")
+        raise ValueError(f"{path}: this is not a file.")
     file = open(path, "rb")  # noqa: SIM115 - the WeightFile keeps it
     try:
         return _read(path, file)
@@ -164,7 +164,7 @@ def read_weights(path: str | os.PathLike[str]) -> WeightFile:
 
 
 def write_weights(path: str, entries: Iterable[Entry], form: str) -> None:
-    """Writes named weights as ``.safetensors``, ``.npz``, ``.h5`` (by layer) or ``.weights.h5`` (structural names)."""
+    """Writes named weights as ``.safetensors``, ``.npz``, ``.h5`` (by layer) or ``.weights.h5`` (by place)."""
     entries = list(entries)
     check_writable(entries, form)
     with replacing(path) as beside:
@@ -179,10 +179,10 @@ def write_weights(path: str, entries: Iterable[Entry], form: str) -> None:
 
 
 def check_writable(entries: Sequence[Entry], form: str) -> None:
-    """Looks whether a format can hold entries, without writing any.
+    """Checks whether a format can hold the entries, without writing any.
 
     Raises:
-        ValueError: If a name, a dtype or the number of entries is too much for the format.
+        ValueError: If the format can't hold a name, a dtype or the number of entries.
     """
     for entry in entries:
         _check_name(entry, form)
@@ -200,10 +200,10 @@ def check_writable(entries: Sequence[Entry], form: str) -> None:
 
 
 def file_path(path: Any, function: str, way_out: str) -> str:
-    """The path of a file as text.
+    """Returns the path of a file as text.
 
     Raises:
-        TypeError: If it is none; the error names the public `function` and what to call instead.
+        TypeError: If `path` is not a path; the error names the public `function` and what to call instead.
     """
     try:
         return os.fsdecode(path)
@@ -219,24 +219,24 @@ def convert_weights(
     dry_run: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[str]:
-    """Writes the weights of a file to another of any format. No Keras is needed.
+    """Writes the weights of a file to a new file of any format. This needs no Keras.
 
     Args:
         path: A file that ``read_weights`` reads.
         to: The new file; its ending says the format.
-        rename: Old name -> new name, both whole; or a list of pairs (regular expression, replacement), applied
-            one after the other; or a function. One that matches no name is an error.
-        dry_run: If True, nothing is written; what would be an error is one.
-        progress: Called with the bytes read so far and those in all.
+        rename: A mapping of old names to new names, both complete; or a list of pairs (regular expression,
+            replacement), applied one after the other; or a function. One that matches no name is an error.
+        dry_run: If True, everything is checked but nothing is written.
+        progress: A function that is called with the number of bytes read so far and the number of all bytes.
 
     Returns:
         The names in the new file, in the order of the old one.
 
     Raises:
-        TypeError: If `path` or `to` is no path, but a model, say.
-        ValueError: If `rename` matches nothing or makes two names equal; or if the format can't hold the names:
-            places do not become names without the model (``load_weights`` and ``save_weights`` do that), nor
-            names places.
+        TypeError: If `path` or `to` is not a path but, for example, a model.
+        ValueError: If `rename` matches nothing or makes two names equal; or if the format can't hold the names.
+            Only a model can turn places into names (call ``load_weights``, then ``save_weights``), or names into
+            places.
 
     Example:
         >>> import numpy, tempfile, os
@@ -269,10 +269,10 @@ def convert_weights(
 
 
 def format_for(path: str) -> str:
-    """The format that a name of a file asks for: by its ending; ``safetensors`` without one.
+    """The format that the ending of a file's name asks for; ``safetensors`` if it has no ending.
 
     Raises:
-        ValueError: For an ending that is none of a format of weights.
+        ValueError: If no format of weights has this ending.
     """
     for ending, form in ENDINGS.items():
         if path.endswith(ending):
@@ -286,15 +286,15 @@ def renamed(entries: Mapping[str, Entry], rename: Rename | None) -> dict[str, En
     """The entries under their new names.
 
     Raises:
-        ValueError: If `rename` is nothing of the kind, if a key, pattern or function in it matches no name, or if
-            two entries get the same name.
+        ValueError: If `rename` is not a mapping, pairs or a function; if a key, pattern or function in it matches
+            no name; or if two entries get the same name.
     """
     if rename is None:
         return dict(entries)
     found: dict[str, Entry] = {}
     for (name, entry), to in zip(entries.items(), _new_names(list(entries), rename)):
         if not isinstance(to, str) or not to:
-            raise ValueError(f"rename makes {to!r} of {name!r}; it has to give a name.")
+            raise ValueError(f"rename makes {to!r} of {name!r}; it must give a name.")
         if to in found:
             raise ValueError(f"rename makes {to!r} of both {found[to].name!r} and {name!r}.")
         found[to] = entry
@@ -326,7 +326,7 @@ def _new_names(names: list[str], rename: Rename) -> Sequence[Any]:
 
 
 def _patterns(rename: Pairs) -> list[tuple[re.Pattern[str], Any]]:
-    """The pairs, each pattern compiled."""
+    """The pairs, with each pattern compiled."""
     kinds = "rename is a mapping, a function, or pairs (pattern, replacement)"
     if isinstance(rename, (str, bytes)) or not isinstance(rename, Iterable):
         raise ValueError(f"{kinds}; got {_keras.short(rename, 200)}.")
@@ -337,10 +337,10 @@ def _patterns(rename: Pairs) -> list[tuple[re.Pattern[str], Any]]:
     for pair in pairs:
         try:
             if isinstance(pair, (str, bytes)):
-                raise TypeError("this is no pair")
+                raise TypeError("this is not a pair")
             pattern, replacement = pair
             if not isinstance(pattern, (str, re.Pattern)) or isinstance(getattr(pattern, "pattern", ""), bytes):
-                raise TypeError("a pattern is text, or what re.compile makes of it")
+                raise TypeError("a pattern is text or a compiled regular expression")
             compiled.append((re.compile(pattern), replacement))
         except (re.error, TypeError, ValueError) as error:
             raise ValueError(f"{kinds}; got {_keras.short(pair, 200)}: {error}") from None
@@ -348,7 +348,7 @@ def _patterns(rename: Pairs) -> list[tuple[re.Pattern[str], Any]]:
 
 
 def _no_such_name(old: Any, new: Any, names: Sequence[str]) -> str:
-    """Why a key of a mapping matches nothing, and what to give where it is the beginning of names, or a pattern."""
+    """Says why a key matches nothing, and what to give if the key is the beginning of names, or a pattern."""
     text = f"rename: {old!r} is none of {_described(names)}{_like(str(old), names)}."
     start = f"{old}".rstrip("/") + "/"
     pair = None
@@ -360,11 +360,11 @@ def _no_such_name(old: Any, new: Any, names: Sequence[str]) -> str:
 
 
 def _no_match(pattern: str, names: Sequence[str]) -> str:
-    """Why a pattern matches nothing."""
+    """Says why a pattern matches nothing."""
     plain = re.sub(r"[\\^$*+?()\[\]{}|]", "", pattern)
     text = f"rename: the pattern {pattern!r} matches none of {_described(names)}{_like(plain, names)}."
     if any(pattern in name for name in names):
-        text += f" It is a regular expression; the plain text is written {re.escape(pattern)!r}."
+        text += f" It is a regular expression; to match the plain text, write {re.escape(pattern)!r}."
     return text
 
 
@@ -380,7 +380,7 @@ def _described(names: Sequence[str]) -> str:
 
 
 def _like(wanted: str, names: Sequence[str]) -> str:
-    """The names that look most like what was wanted, as a whole or by their first parts."""
+    """The names that look most like the wanted one, as a whole or by their first parts."""
     by_start: dict[str, str] = {}
     for name in names:
         parts = name.split("/")
@@ -394,7 +394,7 @@ def _like(wanted: str, names: Sequence[str]) -> str:
 
 
 class _Told:
-    """Entries under other names, whose reading is told to `progress`."""
+    """Makes entries under new names that report to `progress` when they are read."""
 
     def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
         self.total, self.progress, self.done = total, progress, 0
@@ -436,27 +436,27 @@ def _read(path: str, file: IO[bytes]) -> WeightFile:
         layout = "structure" if is_structural(entries) else "names"
         form, writer = "safetensors", ""
     else:
-        what = f"it does not begin as a .safetensors, .npz, .h5 or .keras does, but with {start[:8]!r}"
+        what = f"it does not begin like a .safetensors, .npz, .h5 or .keras, but with {start[:8]!r}"
         raise BadFileError(f"{what}; it has {size} bytes." if size else "the file is empty.")
     return WeightFile(path, form, entries, layout, writer, files)
 
 
 def _check_name(entry: Entry, form: str) -> None:
-    """What can't be written so that it is read again."""
+    """Refuses what could be written but not read again."""
     parts = entry.name.split("/")
     if "\0" in entry.name or (form != "safetensors" and (not all(parts) or not {".", ".."}.isdisjoint(parts))):
-        raise ValueError(f"a weight of the name {entry.name!r} can't be saved to this format; rename it.")
+        raise ValueError(f"this format can't hold a weight named {entry.name!r}; rename it.")
     if form == "h5" and entry.name.endswith(":0"):
-        raise ValueError(f"{entry.name!r}: a legacy .h5 puts ':0' behind every name by itself; rename it.")
+        raise ValueError(f"{entry.name!r}: a legacy .h5 adds ':0' to every name by itself; rename it.")
     if form != "safetensors" and entry.dtype.startswith("float8"):
-        raise ValueError(f"{entry.name}: {entry.dtype} can be saved to .safetensors only.")
+        raise ValueError(f"{entry.name}: only .safetensors can hold {entry.dtype}.")
 
 
 def _refuse_others(path: str) -> None:
-    """What looks like weights but is another thing, with the way out."""
+    """Refuses files that look like weights but are not, and says what to do."""
     if path.endswith(".weights.json"):
         raise ValueError(
-            f"{path}: weights in several files (Keras 3.10's max_shard_size) are not read; load them with "
+            f"{path}: weights in several files (Keras 3.10's max_shard_size) can't be read here; load them with "
             "model.load_weights on that Keras and save them as .safetensors with keras_buildfix.save_weights."
         )
     if path.endswith(".index") or os.path.exists(f"{path}.index"):
@@ -479,7 +479,7 @@ def _write_hdf5(path: str, entries: Sequence[Entry], form: str) -> None:
 
 
 def _layer_of(entry: Entry) -> str:
-    """The layer that a legacy ``.h5`` files an entry under; empty for the model's own."""
+    """The layer under which a legacy ``.h5`` stores an entry; empty for the model's own entries."""
     layer, _, name = entry.name.partition("/")
     return entry.layer if entry.layer is not None else layer if name else ""
 
@@ -487,6 +487,6 @@ def _layer_of(entry: Entry) -> str:
 def _no_way(source: WeightFile, to: str) -> str:
     kind = "positions" if source.layout == "structure" else "names"
     return (
-        f"{source.path} has {kind}, which {to} can't hold without the model: load it into the model with "
-        "keras_buildfix.load_weights, and save that. (.safetensors and .npz hold both.)"
+        f"{source.path} has {kind}, which {to} can't hold without the model: load the file into the model with "
+        "keras_buildfix.load_weights, and save the model. (.safetensors and .npz can hold both.)"
     )

@@ -1,4 +1,4 @@
-"""Which weight of a layer each entry of a source is meant for: by name, and never by luck."""
+"""Finds by name which weight of a layer each entry of a source belongs to; where it can't be sure, it says so."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Parts = tuple[str, ...]
 
 @dataclass(frozen=True)
 class OwnLoad:
-    """What a file holds of a layer whose class reads its own weights, by a ``load_own_variables`` of the user's."""
+    """The part of a file that a layer reads with its class's own ``load_own_variables``."""
 
     layer: Any
     node: LayerNode
@@ -23,22 +23,22 @@ class OwnLoad:
 
     @property
     def ids(self) -> list[int]:
-        """The ``id`` of each weight that the layer made itself."""
+        """The ``id`` of each weight that the layer itself made."""
         return [id(variable) for _, variable in self.node.own]
 
 
 @dataclass
 class Match:
-    """What was found for the weights of a layer.
+    """The result of a search: which entry belongs to which weight of a layer.
 
     Attributes:
         pairs: The ``id`` of a weight -> the weight and its entry.
         unexpected: Names of entries that belong nowhere.
-        ambiguous: The name of an entry -> what it could be.
+        ambiguous: The name of an entry -> the weights that it could mean.
         again: Further entries for a weight that has one already.
-        by_order: The name of an entry that only its order led to its weight, although somebody gave its layer
-            another name -> that name, and the one here.
-        own: What layers read by their own code.
+        by_order: The name of an entry that was matched only by order, although its layer has another given name
+            in the source -> that name, and the name here.
+        own: The parts that layers read by their own code.
     """
 
     pairs: dict[int, tuple[Any, Entry]] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Match:
     own: list[OwnLoad] = field(default_factory=list)
 
     def pair(self, variable: Any, entry: Entry) -> None:
-        """Notes a pair. A shared layer is in a file once for each place it is used; the values should be equal."""
+        """Notes a pair. A file has a shared layer once for each place that uses it; the values should be equal."""
         if self.pairs.setdefault(id(variable), (variable, entry))[1] is not entry:
             self.again.append((variable, entry))
 
@@ -57,17 +57,17 @@ class Match:
 def match_names(
     entries: Entries, root: LayerNode, *, canonical: bool = True, only: Collection[int] | None = None
 ) -> Match:
-    """Finds the weights of `root` that named entries are meant for.
+    """Finds the weights of `root` that named entries belong to.
 
-    Canonical names count, and the layer's own (``dense_7/kernel:0``, ``sequential/dense_7/kernel``). Names
-    that Keras made up match by their order among their siblings where there are equally many on both sides.
+    It knows canonical names, and the layer's own (``dense_7/kernel:0``, ``sequential/dense_7/kernel``). Names
+    that Keras made up match by their order among their siblings, if both sides have equally many.
 
     Args:
-        entries: By name.
+        entries: The entries by name.
         root: The layer or model.
         canonical: Whether a made-up name in the source may be a canonical one.
-        only: The ``id`` of each weight that is wanted. Where names can be read in two ways, the one counts that
-            gives just these.
+        only: The ``id`` of each wanted weight. If names can be read in two ways, we take the way that gives
+            exactly these.
     """
     match = Match()
     weights, own = root.weights(), _keras_names(root)
@@ -94,10 +94,10 @@ def match_names(
 
 
 def match_layer_groups(entries: Entries, root: LayerNode) -> Match:
-    """The same for a legacy ``.h5``: layers first, then the weights in each.
+    """Finds the weights that the entries of a legacy ``.h5`` belong to: layers first, then the weights in each.
 
-    An entry that was renamed to the name of a weight goes there; one that was renamed otherwise belongs to the
-    layer with which its new name begins.
+    An entry that was renamed to the name of a weight belongs to that weight. Any other renamed entry belongs to
+    the layer with which its new name begins.
     """
     match, weights = Match(), _keras_names(root) | root.weights()
     groups: dict[str, dict[str, Entry]] = {}
@@ -124,19 +124,19 @@ def match_layer_groups(entries: Entries, root: LayerNode) -> Match:
 
 
 def _layer_in(key: str, children: Iterable[LayerNode]) -> str:
-    """The layer that a weight's name begins with; one of Keras 2 may have a slash in its name."""
+    """The layer that a weight's name begins with. On Keras 2 a layer's name may have a slash in it."""
     whole = [child.layer.name for child in children if key.startswith(f"{child.layer.name}/")]
     return max(whole, key=len, default=key.partition("/")[0] if "/" in key else "")
 
 
 def _all_given(node: LayerNode, match: Match) -> bool:
-    """Whether all weights of a layer have been found, by names that entries were renamed to."""
+    """Whether renamed entries cover all weights of a layer."""
     weights = weight_tree(node.layer).weights().values()
     return bool(weights) and all(id(variable) in match.pairs for variable in weights)
 
 
 def match_into(match: Match, other: Match) -> None:
-    """Adds what another search found."""
+    """Adds the result of another search to `match`."""
     for variable, entry in other.pairs.values():
         match.pair(variable, entry)
     match.again += other.again
@@ -147,20 +147,20 @@ def match_into(match: Match, other: Match) -> None:
 
 
 def plain_name(name: str) -> str:
-    """A layer's name as every Keras can have it: ``out/logits``, which only Keras 2 allows, is ``out_logits``."""
+    """A layer's name as every Keras allows it: ``out/logits``, which only Keras 2 allows, becomes ``out_logits``."""
     return name.replace("/", "_")
 
 
 def pair_siblings(
     names: Iterable[str], children: Sequence[LayerNode], *, canonical: bool, match: Match | None
 ) -> tuple[dict[str, LayerNode], list[str]]:
-    """Pairs the names of layers in a source with the layers next to each other in a model.
+    """Pairs the names of layers in a source with sibling layers in a model.
 
-    A name that somebody gave must be the same. Those that Keras made up, of one kind: as they are if that is
-    right for all of them, else by their order, if both sides have equally many.
+    Given names must be equal. Made-up names of one kind are paired as they are if that fits all of them; else by
+    their order, if both sides have equally many.
 
     Returns:
-        Name -> layer, and the names that found none.
+        Name -> layer, and the names without a layer.
     """
     names = list(names)
     pairs = _by_given_names(names, children)
@@ -183,7 +183,7 @@ def pair_siblings(
 
 
 def _by_given_names(names: Sequence[str], children: Sequence[LayerNode]) -> dict[str, LayerNode]:
-    """The names that somebody gave: equal ones, then those that are equal on a Keras that allows no slash."""
+    """Pairs given names: equal ones, then those that are equal once slashes are replaced (``plain_name``)."""
     given = {child.layer.name: child for child in children if not child.made_up}
     pairs = {name: given[name] for name in names if name in given}
     there, here = (_by_plain_name(each for each in every if each not in pairs) for every in (names, given))
@@ -256,7 +256,7 @@ class _Descent:
                 below.setdefault(name, []).append((each, variable))
         for name, entry in rest.items():
             alike = below.get(name, [])
-            if len(alike) == 1:  # Keras 2 leaves the names of layers out that are built by hand
+            if len(alike) == 1:  # Keras 2 omits the names of layers that are built by hand
                 self.match.pair(alike[0][1], entry)
             elif alike:
                 self.match.ambiguous[entry.name] = ["/".join((*each.path, name)) for each, _ in alike]
@@ -277,15 +277,15 @@ def _pair_made_up(names: list[str], children: list[LayerNode], canonical: bool) 
 
 
 def _length_of_name(path: Parts, given: set[str]) -> int:
-    """How many parts of a path are the name of one layer: Keras 2 allows slashes in it."""
+    """How many parts of a path make up the name of one layer: Keras 2 allows slashes in it."""
     return next((at for at in range(len(path) - 1, 1, -1) if "_".join(path[:at]) in given), 1)
 
 
 def _deeper(names: Sequence[str], node: LayerNode) -> dict[str, LayerNode]:
-    """Layers further down: Keras 2 leaves the names of models out whose layers it lists.
+    """Finds layers further down: Keras 2 lists the layers of inner models but omits the models' names.
 
-    A given name has to be the only one of its kind below. Made-up ones go by their numbers, if there are as many here:
-    they count through all models.
+    A given name must be the only one of its kind below. Made-up names go by their numbers, which run through all
+    models, if there are as many layers here.
     """
     below = [each for each in node.nodes() if each is not node and has_weights(each)]
     pairs: dict[str, LayerNode] = {}
@@ -304,7 +304,7 @@ def _deeper(names: Sequence[str], node: LayerNode) -> dict[str, LayerNode]:
 
 
 def _match_group(name: str, group: Entries, layer: Any) -> Match:
-    """The weights of one layer of a legacy file, by name: their order depends on what was frozen."""
+    """Matches the weights of one layer of a legacy file by name: their order depends on what was frozen."""
     parts = {tuple(key[len(name) + 1 :].partition(":")[0].split("/")): entry for key, entry in group.items()}
     if len(parts) < len(group):
         return Match(unexpected=[entry.name for entry in group.values()])
@@ -314,15 +314,15 @@ def _match_group(name: str, group: Entries, layer: Any) -> Match:
 
 
 def trainable_first(tree: LayerNode) -> dict[str, Any]:
-    """The weights of a layer in the order in which a legacy file has them when nothing is frozen."""
+    """The weights of a layer in the order of a legacy file that was written with nothing frozen."""
     trainable = {id(variable) for node in tree.nodes() for _, variable in node.trainable}
     return dict(sorted(tree.weights().items(), key=lambda pair: id(pair[1]) not in trainable))
 
 
 def _by_shapes(groups: Mapping[str, Entries], children: list[LayerNode]) -> dict[str, LayerNode]:
-    """Layers that have other names here: all of them, if shapes tell them apart or agree in their order."""
+    """Pairs layers that have other names here, if shapes tell all of them apart or agree in their order."""
     there = [sorted(str(entry.shape) for entry in group.values()) for group in groups.values()]
-    trees = [weight_tree(child.layer) for child in children]  # whole, also where a layer in it is nearer elsewhere
+    trees = [weight_tree(child.layer) for child in children]  # complete, even if a layer in it is nearer elsewhere
     here = [sorted(str(tuple(v.shape)) for v in tree.weights().values()) for tree in trees]
     if sorted(there) != sorted(here):
         return {}
@@ -336,7 +336,7 @@ def _only_own(root: LayerNode) -> LayerNode:
 
 
 def _keras_names(root: LayerNode) -> dict[str, Any]:
-    """The names that Keras itself gives, those that are one weight's only; with and without the top layer's."""
+    """Keras's own names that belong to one weight only, with and without the top layer's name."""
     found: dict[str, Any] = {}
     twice: set[str] = set()
     start = f"{root.layer.name}/"
@@ -349,7 +349,7 @@ def _keras_names(root: LayerNode) -> dict[str, Any]:
 
 
 def _without_root(parts: dict[Parts, Entry], root: LayerNode) -> dict[Parts, Entry]:
-    """The paths without the name of the source's own top layer, if all begin with one like that of `root`."""
+    """The paths without the name of the source's top layer, if all begin with a name like that of `root`."""
     first = {path[0] for path in parts if len(path) > 1}
     if len(first) != 1 or any(len(path) == 1 for path in parts):
         return parts

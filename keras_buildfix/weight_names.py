@@ -1,4 +1,4 @@
-"""One name per weight: the same on every Keras, backend and way of building."""
+"""``named_weights`` gives each weight one name, which is the same on every Keras and backend, however it was built."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 from keras_buildfix import _keras, _private
 
-#: A name that Keras made up, in two parts: what a wrapper put before it, and the number behind it.
+#: A name that Keras made up: the prefix that a wrapper added, the name itself, and the number after it.
 _COUNTED = re.compile(r"(?P<prefix>(?:forward_|backward_)?)(?P<base>.*?)(?:_(?P<number>\d+))?")
 
-#: On a backend's variable that nobody named: its name by the place in which a portable layer holds it.
+#: An attribute of a backend's unnamed variable: a name made from the place in which a portable layer holds it.
 PLACE_NAME = "_keras_buildfix_place_name"
 
-#: Weights that a built-in of Keras 2 names otherwise than Keras 3, whose names these are.
+#: Weights to which Keras 2 and Keras 3 give different names -> Keras 3's name.
 #: Measured on 2.12 to tf_keras 2.21 against 3.0 to nightly by ``tests/test_weight_names.py``.
 _NAMES_SINCE_KERAS_3 = {
     "DepthwiseConv1D": {"depthwise_kernel": "kernel"},
@@ -26,23 +26,23 @@ _NAMES_SINCE_KERAS_3 = {
 
 
 def named_weights(layer: Any) -> dict[str, Any]:
-    """The weights of a layer or model by name: one name each, the same on every Keras.
+    """Returns the weights of a layer or model by name. Each weight has one name, the same on every Keras.
 
-    A name is the names of the layers on the way to the weight and its own: ``encoder/block_1/dense/kernel``,
-    ``bn/moving_mean``. A layer's name that Keras made up is counted anew among its siblings, in the order
-    in which they were made (``dense_7`` is ``dense`` if it is the first), since Keras counts through the
-    whole process. The name of `layer` itself is not part of it, nor is ``:0``. A weight that can be reached
-    on several ways (a shared layer) has the name of the shortest.
+    A name consists of the names of the layers on the way to the weight, and its own:
+    ``encoder/block_1/dense/kernel``, ``bn/moving_mean``. Keras numbers the names that it makes up through the
+    whole process; here they are numbered among their siblings, in the order in which these were made: ``dense_7``
+    becomes ``dense`` if it is the first. The name of `layer` itself is not part of it, nor is ``:0``. A weight
+    that can be reached in several ways (a shared layer) has the name of the shortest.
 
     Args:
-        layer: A layer or model. What is not built yet has no weights, and is not there.
+        layer: A layer or model. A layer that is not built yet has no weights, so it does not show.
 
     Returns:
-        Name -> variable, in Keras's own order (that of ``layer.weights``), as it was when nothing was
-        frozen. Random seeds, metrics and the optimizer's state are not weights.
+        Name -> variable, in Keras's order (that of ``layer.weights`` when nothing is frozen). Random seeds,
+        metrics and the optimizer's state are not weights.
 
     Raises:
-        TypeError: If `layer` is no Keras layer.
+        TypeError: If `layer` is not a Keras layer.
 
     Example:
         >>> import keras
@@ -51,14 +51,14 @@ def named_weights(layer: Any) -> dict[str, Any]:
         >>> list(named_weights(model))
         ['dense/kernel', 'dense/bias', 'top/kernel', 'top/bias']
 
-    Source: ``dense/kernel:0`` on Keras 2; ``kernel``, and ``sequential/dense/kernel`` as its path, on Keras 3.
+    Source: Keras 2 names a weight ``dense/kernel:0``; Keras 3 ``kernel``, with the path ``sequential/dense/kernel``.
     """
     return weight_tree(_keras.layer_instance(layer, "named_weights")).weights()
 
 
 @dataclass(eq=False)
 class LayerNode:
-    """A layer in its place: its path, whether Keras made its name up, its own weights, the layers it holds."""
+    """A layer at its place in a model: its path, whether Keras made its name up, its weights, the layers it holds."""
 
     layer: Any
     path: tuple[str, ...]
@@ -74,11 +74,11 @@ class LayerNode:
 
     @property
     def own(self) -> list[tuple[str, Any]]:
-        """Its own weights by name, in the order in which Keras files them."""
+        """Its own weights by name, in the order in which Keras saves them."""
         return [*self.trainable, *self.non_trainable]
 
     def weights(self) -> dict[str, Any]:
-        """Name -> variable for it and all below it, in Keras's own order."""
+        """Name -> variable for it and all below it, in Keras's order."""
         names = self.names()
         return {names[id(variable)]: variable for variable in _own_order(self)}
 
@@ -101,7 +101,7 @@ class LayerNode:
             waiting.extend(node.children)
 
     def above(self) -> dict[int, tuple[LayerNode, ...]]:
-        """The ``id`` of each node in it -> the nodes around that one, nearest first."""
+        """The ``id`` of each node in it -> the nodes that enclose that one, nearest first."""
         found: dict[int, tuple[LayerNode, ...]] = {id(self): ()}
         for node in self.nodes():
             for child in node.children:
@@ -110,7 +110,7 @@ class LayerNode:
 
 
 def weight_tree(layer: Any, path: tuple[str, ...] = ()) -> LayerNode:
-    """The layers in a layer, each once, where it is nearest to the top."""
+    """Builds the tree of the layers in a layer: each layer once, at the place nearest to the top."""
     root = _node(layer, path)
     waiting, seen = deque([root]), {id(layer)}
     while waiting:
@@ -130,12 +130,12 @@ def weight_tree(layer: Any, path: tuple[str, ...] = ()) -> LayerNode:
 
 
 def _is_own_module(layer: Any, held: Any) -> bool:
-    """Whether what a ``tf.Module`` has is named as its portable layer's own: Keras 3 has only the latter."""
+    """Whether weights in a ``tf.Module`` are named as the portable layer's own, as Keras 3 has them."""
     return _keras.layer_base(type(held)) is None and hasattr(layer, "_keras_buildfix_track_again")
 
 
 def sibling_names(layers: Sequence[Any]) -> list[str]:
-    """The names of layers next to each other: those that Keras made up counted anew, each one once."""
+    """Unique names of sibling layers; names that Keras made up are numbered among these siblings only."""
     split = [_made_up(layer) for layer in layers]
     order: dict[str, list[int]] = {}
     for at, (base, number) in enumerate(split):
@@ -153,10 +153,9 @@ def sibling_names(layers: Sequence[Any]) -> list[str]:
 
 
 def unique(name: str, taken: dict[str, int]) -> str:
-    """`name`, or with the first number behind it that is free; it is taken then.
+    """Returns `name`, or `name` with the first free number after it, and marks that as taken.
 
-    `taken` has for each name the last number that was tried behind it: a thousand equal names cost a
-    thousand steps.
+    `taken` has the last number that was tried for each name, so that a thousand equal names cost a thousand steps.
     """
     free, number = name, taken.get(name, 0)
     while free in taken:
@@ -167,30 +166,30 @@ def unique(name: str, taken: dict[str, int]) -> str:
 
 
 def counted(name: str) -> tuple[str, int]:
-    """A name without the number behind it, and the number: ``("dense", 7)``; 0 if there is none."""
+    """A name without the number at its end, and that number (0 if there is none): ``("dense", 7)``."""
     found = _COUNTED.fullmatch(name)
     assert found is not None  # it matches everything
     return found["prefix"] + found["base"], int(found["number"] or 0)
 
 
 def kind_of(name: str) -> str:
-    """What is equal in names that Keras 2 and 3 make up for layers of one class."""
+    """The part of a made-up name that Keras 2 and 3 share for layers of one class."""
     base = counted(name)[0].replace("_", "")
     return "functional" if base == "model" else base
 
 
 def snake_case(name: str) -> str:
-    """A class's name as Keras 3 makes a layer's name of it."""
+    """The layer name that Keras 3 makes up for a class of this name."""
     return _snake_case(name, "[a-z]")
 
 
 def name_of(layer: Any, variable: Any) -> str:
-    """What a layer calls a weight of its own."""
+    """The name that a layer gives to one of its own weights."""
     return getattr(variable, PLACE_NAME, None) or own_name(layer, str(variable.name))
 
 
 def own_name(layer: Any, keras_name: str) -> str:
-    """What a layer calls a weight of its own: the last part of Keras's name for it, without ``:0``."""
+    """The name that a layer gives to one of its own weights: the last part of Keras's name, without ``:0``."""
     name = keras_name.partition(":")[0].rpartition("/")[2]
     if re.fullmatch(r"[Vv]ariable(_\d+)?", name):
         return "variable"
@@ -202,7 +201,7 @@ def own_name(layer: Any, keras_name: str) -> str:
 
 
 def _node(layer: Any, path: tuple[str, ...], taken: dict[str, int] | None = None) -> LayerNode:
-    """The node of a layer, or of a module that a layer holds: its weights have none of the names taken."""
+    """Makes the node of a layer, or of a module that a layer holds; its weights avoid the names in `taken`."""
     known = {} if taken is None else _names_in_layers(layer)
     taken = {} if taken is None else taken
     trainable, non_trainable = (
@@ -213,7 +212,7 @@ def _node(layer: Any, path: tuple[str, ...], taken: dict[str, int] | None = None
 
 
 def _names_in_layers(module: Any) -> dict[int, str]:
-    """The ``id`` of each weight of the layers in a module -> its name, which begins with that of the layer."""
+    """The ``id`` of each weight of the layers in a module -> its name, which begins with the layer's name."""
     layers = [each for each in module.submodules if _keras.layer_base(type(each)) is not None]
     inner = {id(each) for layer in layers for each in layer.submodules}
     outer = [layer for layer in layers if id(layer) not in inner]
@@ -232,7 +231,7 @@ def _own_order(root: LayerNode) -> list[Any]:
 
 
 class _Walk:
-    """Down the layers as Keras goes, where a layer that is held twice counts when it is first come to."""
+    """Walks down the layers in Keras's order. A layer that is held twice counts where Keras meets it first."""
 
     def __init__(self, root: LayerNode) -> None:
         self.nodes = {id(node.layer): node for node in root.nodes()}
@@ -251,7 +250,7 @@ class _Walk:
         return found
 
     def keras_2(self, node: LayerNode) -> list[Any]:
-        """A layer: all that is trainable, then the rest. A model: layer by layer, then its own."""
+        """Keras 2's order. A layer: trainable weights, then the others. A model: layer by layer, then its own."""
         if not _keras.is_model(node.layer):
             trainable, rest = self.halves(node)
             return trainable + rest
@@ -261,7 +260,7 @@ class _Walk:
         return found + [variable for _, variable in node.own]
 
     def halves(self, node: LayerNode) -> tuple[list[Any], list[Any]]:
-        """What is trainable in a layer of Keras 2 and below, and the rest."""
+        """The trainable weights in a layer of Keras 2 and below it, and the others."""
         own = [variable for _, variable in node.trainable], [variable for _, variable in node.non_trainable]
         below: tuple[list[Any], list[Any]] = ([], [])
         for child in self.below(node):
@@ -273,7 +272,7 @@ class _Walk:
 
 
 def _made_up(layer: Any) -> tuple[str, int | None]:
-    """A layer's name without the number, and the number, if Keras made the name up; else name and None."""
+    """If Keras made a layer's name up: the name without the number, and the number; else the name and None."""
     name, kind = str(layer.name), type(layer).__name__
     found = _COUNTED.fullmatch(name)
     assert found is not None  # it matches everything

@@ -1,7 +1,7 @@
-"""Which weight of one file is which of another file that calls them otherwise: places here, names there.
+"""Pairs the weights of two files that name them differently: one by places, the other by names.
 
-Weights that one layer filed lie side by side on both sides, in one order: ``layers/dense/vars/0`` and ``1`` here,
-``stem/kernel`` and ``stem/bias`` there. So groups are paired, by their values and shapes, and then what is in them.
+Weights of one layer stand together in both files, in the same order: ``layers/dense/vars/0`` and ``1`` in one,
+``stem/kernel`` and ``stem/bias`` in the other. So we pair groups by their values and shapes, then their weights.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Shapes = tuple[tuple[int, ...], ...]
 
 @dataclass
 class Pairing:
-    """What was found.
+    """The result: which weight of the first side is which of the second.
 
     Attributes:
-        pairs: Weights of the first side, each with the one of the second side that it is.
-        equal: Names on the first side of those that are known to be equal, byte by byte.
-        unsure: What could be paired in several ways: a group of the first side -> groups of the second.
-        left: What only the first side has.
-        left_there: What only the second side has.
+        pairs: Weights of the first side, each with its partner on the second.
+        equal: Names on the first side of pairs that are known to be equal, byte by byte.
+        unsure: A group of the first side that could be paired in several ways -> those groups of the second.
+        left: Weights that only the first side has.
+        left_there: Weights that only the second side has.
     """
 
     pairs: list[tuple[Entry, Entry]] = field(default_factory=list)
@@ -38,13 +38,13 @@ class Pairing:
 
 
 def paired(first: Entries, second: Entries, told: Callable[[Entry], None], certain: bool = False) -> Pairing:
-    """Pairs the weights of two files that call them otherwise.
+    """Pairs the weights of two files that name them differently.
 
     Args:
-        first: The weights of one.
-        second: Those of the other.
-        told: Called with each entry when its value was read.
-        certain: If True, groups that are equal in all are not paired, since it could be otherwise.
+        first: The weights of one file.
+        second: The weights of the other.
+        told: A function that is called with each entry after its value was read.
+        certain: If True, groups that are equal in every respect are not paired, since they could be swapped.
     """
     search = _Search(first, second, told, certain)
     search.run()
@@ -64,7 +64,7 @@ class _Search:
         self.constant: set[Hashable] = set()
         for entry in (*first.values(), *second.values()):
             form = entry.shape, entry.dtype
-            digest: Hashable = id(entry)  # no other can be equal
+            digest: Hashable = id(entry)  # no entry of the other side can be equal
             if all(form in known for known in forms):
                 digest, constant = _digest(entry)
                 if constant:
@@ -74,7 +74,7 @@ class _Search:
         ours, theirs = ({_shapes(group) for group in side.values()} for side in (self.here, self.there))
         self.regular = ours & theirs
         orders = [{tuple(sorted(form)) for form in forms - self.regular} for forms in (ours, theirs)]
-        #: Whether the weights of a layer have one order on both sides; other libraries sort them by name.
+        #: Whether both sides have the weights of a layer in the same order; other libraries sort them by name.
         self.ordered = not orders[0] & orders[1]
 
     def run(self) -> None:
@@ -92,7 +92,7 @@ class _Search:
         self.found.equal = {one.name for one, other in self.found.pairs if self.value(one) == self.value(other)}
 
     def side(self, groups: Groups, regular: bool) -> Groups:
-        """The groups whose form the other side has too, or those that it groups otherwise."""
+        """If `regular`, the groups whose shapes the other side has too; else those that it groups differently."""
         forms = self.regular if self.ordered else set()
         return {key: group for key, group in groups.items() if (_shapes(group) in forms) is regular}
 
@@ -100,7 +100,7 @@ class _Search:
         return self.values[id(entry)]
 
     def given_names(self) -> None:
-        """Layers whose names are in both files: somebody gave them, or they are the only ones of their kind."""
+        """Pairs layers by names in both files that somebody gave, or that are the only ones of their kind."""
         ours, theirs = (
             {key: name for key, group in side.items() if (name := _layer_name(key, group, structural))}
             for side, structural in zip((self.here, self.there), self.structural)
@@ -115,7 +115,7 @@ class _Search:
                     self.members(key, where[name], one_layer=True)
 
     def alike_groups(self, here: Groups, there: Groups) -> None:
-        """Groups that are equal in all; of several, which is which makes no difference."""
+        """Pairs groups with equal values; among several equal groups any pairing is right."""
         ours: dict[Hashable, list[str]] = {}
         theirs: dict[Hashable, list[str]] = {}
         for side, keys in ((here, ours), (there, theirs)):
@@ -129,7 +129,7 @@ class _Search:
                     self.members(key, other)
 
     def groups_that_share_a_value(self, here: Groups, there: Groups) -> bool:
-        """Groups of one form with a value that no other group has; whether there were any."""
+        """Pairs groups of equal shapes by a value that no other group has. Returns whether there were any."""
         links, back = self.links(here, there)
         found = [
             (key, other)
@@ -142,7 +142,7 @@ class _Search:
         return bool(found)
 
     def groups_of_a_form(self, here: Groups, there: Groups) -> None:
-        """The last groups of their form."""
+        """Pairs the groups that are the last ones of their shapes."""
         ours, theirs = (Counter(_shapes(group) for group in side.values()) for side in (here, there))
         last = {_shapes(group): key for key, group in there.items()}
         for key, group in here.items():
@@ -151,7 +151,7 @@ class _Search:
                 self.members(key, last[form])
 
     def crossing_groups(self, here: Groups, there: Groups) -> None:
-        """Where one side has in two groups what the other has in one: by values, and what is left by its shape."""
+        """Pairs weights that one side has in two groups and the other in one: by values, the rest by shapes."""
         links, back = self.links(here, there)
         for key, others in links.items():
             if len(others) > 1 and any(len(back[other]) > 1 for other in others):
@@ -166,7 +166,7 @@ class _Search:
             self.single_shapes(here[key], there[other])
 
     def groups_within_groups(self, here: Groups, there: Groups) -> None:
-        """The only groups left that hold the shapes of each other."""
+        """Pairs weights of the only remaining groups whose shapes contain each other."""
         links = self.candidates(here, there)
         back = Counter(other for others in links.values() for other in others)
         for key, others in links.items():
@@ -174,7 +174,7 @@ class _Search:
                 self.single_shapes(here[key], there[others[0]])
 
     def note_unsure(self) -> None:
-        """Groups that could be each other, and those in which equal values are left."""
+        """Notes groups that could still be partners, and those with equal values left."""
         homes: dict[Hashable, set[str]] = {}
         for key, group in self.there.items():
             for entry in group:
@@ -185,7 +185,7 @@ class _Search:
                 self.found.unsure[key] = others
 
     def candidates(self, here: Groups, there: Groups) -> dict[str, list[str]]:
-        """For each group, those of the other side that what is left of it could be, by the shapes left."""
+        """For each group, the groups of the other side that could still be its partner, by the remaining shapes."""
         partners: dict[str, list[str]] = {}
         for key, other in self.partners:
             partners.setdefault(key, []).append(other)
@@ -207,9 +207,9 @@ class _Search:
         return found
 
     def links(self, here: Groups, there: Groups) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-        """The groups that have a value in common which is there once on each side; and the same from the other side.
+        """Links groups that share a value which each side has once; and the same links seen from the other side.
 
-        A constant, as weights are at first, tells nothing.
+        We ignore constants: many weights start as all zeros or ones.
         """
         counts = [Counter(map(self.value, _all(side))) for side in (here, there)]
         homes = {self.value(entry): key for key, group in there.items() for entry in group}
@@ -223,7 +223,7 @@ class _Search:
         return links, back
 
     def members(self, key: str, other: str, one_layer: bool = False) -> None:
-        """Pairs the weights of two groups: by their order, or where that is none, by value and shape."""
+        """Pairs the weights of two groups: by order if both sides have the same one, else by value and shape."""
         one, two = self.here[key], self.there[other]
         same = _shapes(one) == _shapes(two) or (one_layer and len(one) == len(two))
         if same and self.ordered:
@@ -232,7 +232,7 @@ class _Search:
         self.single_shapes(one, two)
 
     def equal_values(self, ones: list[Entry], others: list[Entry], once: bool) -> None:
-        """Pairs what is equal and there equally often, in order; if `once`, only what is there once."""
+        """Pairs equal weights, in order, if both sides have equally many; if `once`, only if each has one."""
         theirs: dict[Hashable, list[Entry]] = {}
         for entry in others:
             theirs.setdefault(self.value(entry), []).append(entry)
@@ -244,7 +244,7 @@ class _Search:
                 self.pair(list(zip(entries, theirs[value])))
 
     def single_shapes(self, ones: list[Entry], others: list[Entry]) -> None:
-        """Pairs what is the only one of its shape."""
+        """Pairs weights that are the only ones of their shape."""
         counts = [Counter(entry.shape for entry in entries) for entries in (ones, others)]
         theirs = {entry.shape: entry for entry in others}
         self.pair([(entry, theirs[entry.shape]) for entry in ones if all(count[entry.shape] == 1 for count in counts)])
@@ -259,7 +259,7 @@ class _Search:
 
 
 def _groups(entries: Entries) -> Groups:
-    """The weights by the place of their layer, in its order; or by what comes before their names."""
+    """Groups weights by the place of their layer, in its order; or by the part before their own name."""
     groups: Groups = {}
     if not is_structural(entries):
         for name, entry in entries.items():
@@ -284,18 +284,18 @@ def _shapes(group: Iterable[Entry]) -> Shapes:
 
 
 def _layer_name(key: str, group: list[Entry], structural: bool) -> str | None:
-    """What a layer is called, where the file says it."""
+    """The layer's name, if the file says it."""
     return group[0].layer_name if structural else key.rpartition("/")[2]
 
 
 def _is_given(key: str, name: str) -> bool:
-    """Whether somebody gave the layer of a place its name: Keras 3 files those of a model by their classes' names."""
+    """Whether somebody gave a layer its name: Keras 3 makes places from class names, so a different name was given."""
     parent, _, kind = key.rpartition("/")
     return parent.rpartition("/")[2] == "layers" and kind_of(kind) != kind_of(name)
 
 
 def _digest(entry: Entry) -> tuple[bytes, bool]:
-    """What only equal bytes have, and whether all values are the same one."""
+    """A hash of the bytes, and whether all values are the same."""
     import numpy as np
 
     values = np.ascontiguousarray(entry.read()).reshape(-1)

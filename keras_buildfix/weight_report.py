@@ -1,4 +1,4 @@
-"""What became of each weight: a report to print, or one error that lists all that went wrong."""
+"""The reports that ``set_weights``, ``load_weights`` and ``save_weights`` return, and the text of their errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SkippedWeight:
 
     Attributes:
         name: The weight's canonical name.
-        reason: Why, with both shapes or both dtypes.
+        reason: Why it does not fit, with both shapes or both dtypes.
     """
 
     name: str
@@ -29,20 +29,20 @@ class SkippedWeight:
 
 @dataclass(frozen=True)
 class WeightReport:
-    """What became of each weight. Prints as a table; as a bool it is always true: ask ``complete``.
+    """What happened to each weight. It prints as a table. Its truth value is always True: ask ``complete``.
 
     Attributes:
-        complete: Whether nothing is missing, unexpected or skipped. What is waiting may turn out to be so later.
+        complete: Whether nothing is missing, unexpected or skipped. Waiting values may turn out to be so later.
         assigned: Names of the weights that have their new value.
-        waiting: Names (or ``"weight 0"``, ... where only positions are known) that are set once the
-            layer is built.
-        missing: Names of the target's weights that the source has no value for.
-        unexpected: Names in the source that the target has no weight for.
-        skipped: Those found that do not fit, each with the reason.
-        not_finite: Name -> how many of its new values are NaN or infinite, where the values were read on
-            the host; such values are accepted.
-        by_order: With ``strict=False``: a weight that got its value only by the order of layers, since somebody
-            gave its layer another name in the source -> the name of the value there.
+        waiting: Names (or ``"weight 0"``, ... if only positions are known) of weights that get their value when
+            the layer is built.
+        missing: Names of the target's weights for which the source has no value.
+        unexpected: Names in the source for which the target has no weight.
+        skipped: Weights whose values do not fit, each with the reason.
+        not_finite: Name -> how many of its new values are NaN or infinite, if the values were read on
+            the host. Such values are accepted.
+        by_order: With ``strict=False``: a weight that got its value only by the order of layers, because its layer
+            has another given name in the source -> the name of the value there.
         nearest: A missing or unexpected name (as renamed) -> the names on the other side that look most like it.
         renamed: A name in the source -> the name that ``rename`` made of it.
 
@@ -78,7 +78,7 @@ class WeightReport:
         return "\n".join([counts or "no weights", *self.lines()])
 
     def lines(self) -> list[str]:
-        """A line for each weight that did not simply get its value."""
+        """One line for each weight that did not simply get its value."""
         lines = some_of(f"  missing     {name}{self._like(name)}" for name in self.missing)
         lines += some_of(f"  unexpected  {self._renamed(name)}" for name in self.unexpected)
         lines += some_of(f"  skipped     {each}" for each in self.skipped)
@@ -87,7 +87,7 @@ class WeightReport:
         return lines + some_of(f"  not finite  {name}: {count} values" for name, count in self.not_finite.items())
 
     def refused(self) -> str:
-        """The same for an error, where nothing has become of any weight."""
+        """The report as the text of an error: nothing was assigned, so it says what would fit."""
         counts = str(self).partition("\n")[0].replace("assigned", "would fit").replace("skipped", "would not")
         lines = [line.replace("  skipped     ", "  would not   ", 1) for line in self.lines()]
         return "\n".join([counts, *lines])
@@ -103,13 +103,13 @@ class WeightReport:
 
 @dataclass(frozen=True, repr=False)
 class SaveReport:
-    """What ``save_weights`` wrote. Prints as a line.
+    """What ``save_weights`` wrote. It prints as one line.
 
     Attributes:
         path: The file.
         format: ``"safetensors"``, ``"npz"``, ``"h5"`` (legacy), ``"weights.h5"`` or ``"keras"``.
-        weights: The names of the weights in it, as ``named_weights`` has them.
-        size: How many bytes the file has.
+        weights: The names of the weights in it, as ``named_weights`` gives them.
+        size: The size of the file in bytes.
     """
 
     path: str
@@ -126,7 +126,7 @@ class SaveReport:
 
 
 def in_bytes(size: int) -> str:
-    """A number of bytes to read: ``1.2 MB``."""
+    """A number of bytes as readable text: ``1.2 MB``."""
     amount, units = float(size), iter(("kB", "MB", "GB"))
     unit = "bytes"
     while amount >= 1000 and unit != "GB":
@@ -135,12 +135,12 @@ def in_bytes(size: int) -> str:
 
 
 def nearest_names(names: Iterable[str], others: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """For the first few names, the most similar ones on the other side."""
+    """The most similar names on the other side, for the first few names."""
     candidates = [(other, set(other.split("/"))) for other in others]
     found = {}
     for name in list(names)[:_SHOWN]:
         parts, letters = set(name.split("/")), set(name)
-        # comparing letter by letter is slow: only those with most in common are compared
+        # Comparing letter by letter is slow, so we do that only for the candidates with most in common.
         common = [(len(parts & theirs), len(letters & set(other)), other) for other, theirs in candidates]
         likely = [other for _, _, other in heapq.nlargest(50, common)]
         near = difflib.get_close_matches(name, likely, 3, 0.5)
@@ -150,7 +150,7 @@ def nearest_names(names: Iterable[str], others: Iterable[str]) -> dict[str, tupl
 
 
 def some_of(lines: Iterable[str]) -> list[str]:
-    """The first lines, and how many more there are."""
+    """The first lines, and a line that says how many more there are."""
     every = list(lines)
     more = [f"  ... and {len(every) - _SHOWN} more"] if len(every) > _SHOWN else []
     return every[:_SHOWN] + more

@@ -1,4 +1,4 @@
-"""From a source to the weights of a layer: match, check all, assign all, report."""
+"""Sets a layer's weights from a source: finds each one's value, checks all, assigns all, reports."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from keras_buildfix.weight_structure import match_structure, writes_by_hand
 
 @dataclass(frozen=True)
 class Source:
-    """Where values come from.
+    """Where values come from: a file, a mapping, a sequence or another layer.
 
     Attributes:
-        entries: In the source's order, by name.
+        entries: The values by name, in the source's order.
         layout: ``"names"``, ``"layers"``, ``"structure"`` or ``"positions"``.
         canonical: Whether a name that Keras made up may be a canonical one.
-        described: For messages: ``"the file w.h5"``.
+        described: What messages call the source: ``"the file w.h5"``.
     """
 
     entries: Entries
@@ -38,14 +38,14 @@ class Source:
 
     @classmethod
     def of(cls, file: WeightFile) -> Source:
-        """What is in a file; names in those that Keras writes are not canonical."""
+        """Makes a source of a file. Names in files that Keras writes are not canonical."""
         described = f"the file {file.path}" + (f" (written by Keras {file.writer})" if file.writer else "")
         return cls(file.entries, file.layout, file.format in ("safetensors", "npz"), described)
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a user wants it done; see ``set_weights``."""
+    """The user's options; see ``set_weights``."""
 
     strict: bool = True
     skip_mismatch: bool = False
@@ -60,7 +60,7 @@ class Options:
 
 
 def place(tree: LayerNode, source: Source, options: Options, wanted_by: str) -> WeightReport:
-    """Sets the weights of a layer that is built, or those of them that are selected.
+    """Sets the weights, or the selected weights, of a layer that is built.
 
     Raises:
         ValueError: If something is wrong that `options` do not allow; no weight has changed then.
@@ -72,7 +72,7 @@ def place(tree: LayerNode, source: Source, options: Options, wanted_by: str) -> 
 
 
 def find(source: Source, root: LayerNode, part: Part | None = None) -> Match:
-    """Which weight each entry is meant for, of those that are in a part."""
+    """Finds the weight that each entry belongs to, among all weights or those of a part."""
     match = _find(source, root, part)
     if part is None:
         return match
@@ -83,8 +83,8 @@ def find(source: Source, root: LayerNode, part: Part | None = None) -> Match:
     meant |= {entry.name for load in match.own for entry in load.filed.values()}
     match.by_order = {name: layers for name, layers in match.by_order.items() if name in meant}
     if part.ids <= {*match.pairs, *(key for load in match.own for key in load.ids)}:
-        match.ambiguous = {}  # it is of other weights
-    if source.layout != "structure":  # a place does not say in which layer it would be
+        match.ambiguous = {}  # these are about weights outside the part
+    if source.layout != "structure":  # a place does not say which layer it would be in
         key_of = {entry.name: key for key, entry in source.entries.items()}
         match.unexpected = [name for name in match.unexpected if part.holds(key_of[name])]
     return match
@@ -104,7 +104,7 @@ def _find(source: Source, root: LayerNode, part: Part | None) -> Match:
 def place_matched(
     tree: LayerNode, source: Source, match: Match, options: Options, wanted_by: str, part: Part | None = None
 ) -> WeightReport:
-    """Sets the weights of a layer that is built, or those that are in a part, for which what to set was found.
+    """Sets the weights of a layer that is built, or those of a part, from the entries that a search found.
 
     Raises:
         ValueError: If something is wrong that `options` do not allow; no weight has changed then.
@@ -121,7 +121,7 @@ def place_matched(
             match.ambiguous[entry.name] = [f"{by_id.get(id(variable))}, for which {first.name} has another value"]
     if match.ambiguous:
         several = any(len(candidates) > 1 for candidates in match.ambiguous.values())
-        what = "could be meant for several weights of" if several else "does not fit"
+        what = "could mean several weights of" if several else "does not fit"
         raise ValueError(_headline(layer, source, wanted_by, what) + _lines(match))
     advice = _advice(source, match, by_id)
     if options.strict:
@@ -161,11 +161,11 @@ def _new(source: Source) -> Callable[[str], str]:
 
 
 def finalize(tree: LayerNode, assigned: Collection[int]) -> None:
-    """Lets layers that compute something from their weights do so: Normalization, on both generations of Keras.
+    """Makes layers recompute what they derive from their weights: Normalization, on Keras 2 and 3.
 
     Args:
         tree: The layer.
-        assigned: The ``id`` of each weight that has a new value.
+        assigned: The ``id`` of each weight with a new value.
     """
     for node in tree.nodes():
         if hasattr(node.layer, "finalize_state") and any(id(variable) in assigned for _, variable in node.own):
@@ -183,13 +183,13 @@ def _refuse(
 
 
 def _in_order(names: Iterable[str], weights: Iterable[str]) -> tuple[str, ...]:
-    """Names of weights in the order of the weights."""
+    """Sorts names of weights in the order of the weights."""
     given = set(names)
     return tuple(name for name in weights if name in given)
 
 
 def _led_by_order(match: Match, by_id: Mapping[int, str]) -> dict[str, str]:
-    """The weights that only their order led to a value whose layer has another name -> the value's name."""
+    """Weights that only the order of layers matched to a value of a layer with another name -> the value's name."""
     led = {by_id[key]: entry.name for key, (_, entry) in match.pairs.items() if entry.name in match.by_order}
     for load in match.own:
         names = [entry.name for entry in load.filed.values() if entry.name in match.by_order]
@@ -198,7 +198,7 @@ def _led_by_order(match: Match, by_id: Mapping[int, str]) -> dict[str, str]:
 
 
 def drop_by_order(match: Match) -> None:
-    """Takes what only order led to out of a match: in the source it is unexpected, here it is missing."""
+    """Removes what was matched only by order: the entry becomes unexpected, and the weight missing."""
     match.pairs = {key: pair for key, pair in match.pairs.items() if pair[1].name not in match.by_order}
     names = match.by_order.keys()
     match.own = [load for load in match.own if names.isdisjoint(entry.name for entry in load.filed.values())]
@@ -207,7 +207,7 @@ def drop_by_order(match: Match) -> None:
 
 
 def _advice(source: Source, match: Match, by_id: Mapping[int, str]) -> list[str]:
-    """How to say that layers are the same although somebody gave them other names."""
+    """What the user can type to say that layers with different given names are the same."""
     if not match.by_order:
         return []
     layers = list(dict.fromkeys(match.by_order.values()))
@@ -221,7 +221,7 @@ def _advice(source: Source, match: Match, by_id: Mapping[int, str]) -> list[str]
 
 
 def check(assignments: Iterable[Assignment], options: Options) -> tuple[list[Assignment], list[SkippedWeight]]:
-    """Which of these can be done, and why not the others."""
+    """Divides assignments into those that fit, and those that do not, with the reasons."""
     fitting, skipped = [], []
     for each in assignments:
         reason = why_not(each, options.casting)
@@ -244,7 +244,7 @@ def _by_position(entries: Entries, root: LayerNode, part: Part | None) -> Match:
         shapes = ", ".join(f"{name} {tuple(v.shape)}" for name, v in list(weights.items())[:8])
         raise ValueError(
             f"{root.layer.name!r} ({keras_info(root.layer)}) has {len(weights)} {selected}weights, "
-            f"the sequence {len(given)} values; they go by position: "
+            f"the sequence has {len(given)} values; they go by position: "
             f"{shapes}{', ...' if len(weights) > 8 else ''}. A mapping by name (see named_weights) may have fewer."
         )
     for variable, entry in zip(weights.values(), given):
@@ -263,8 +263,8 @@ def _lines(match: Match) -> str:
 
 
 _SAY_WHICH = (
-    "One of these could be several weights, or several of these the same one. Is it the model that they were saved "
-    "from? If it is: rename= says which is which, to the names that named_weights() gives."
+    "Some of these could mean several weights, or several of them mean the same weight. Check that they were saved "
+    "from this model. If they were, give rename=, with the names that named_weights() gives."
 )
 
 
@@ -272,20 +272,20 @@ def _way_out(layer: Any, source: Source, report: WeightReport, advice: Sequence[
     hints = list(advice)
     if source.layout == "structure" and (lost := _left_out_by_keras(layer, report.missing)):
         hints.append(
-            f"Keras 3 leaves the weights out of .weights.h5 and .keras that a subclass adds to {lost}; "
-            "save_weights to .safetensors has them"
+            f"Keras 3 leaves the weights that a subclass adds to {lost} out of .weights.h5 and .keras; "
+            "save_weights writes them to .safetensors"
         )
     if (report.missing or report.unexpected) and not advice:
-        hints.append("rename= maps names, strict=False leaves out what has no counterpart")
+        hints.append("rename= maps names, strict=False leaves out those without a counterpart")
     if report.skipped:
-        hints.append("skip_mismatch=True leaves out what does not fit")
+        hints.append("skip_mismatch=True leaves out values that do not fit")
     if not getattr(layer, "built", True):
         hints.append("it is not built yet: call it on data first")
     return f"{report.refused()}\n{'; '.join(hints)}."
 
 
 def _left_out_by_keras(layer: Any, missing: Iterable[str]) -> str:
-    """The built-in that files only weights it made itself, if one is to blame."""
+    """The built-in that saves only the weights it made itself, if it explains what is missing."""
     names = set(missing)
     for node in weight_tree(layer).nodes():
         if any("/".join((*node.path, name)) in names for name, _ in node.own):

@@ -1,9 +1,9 @@
-"""Which weight each entry of a file of places is meant for: ``.weights.h5`` and ``.keras``.
+"""Finds which weight each entry of a file of places belongs to: ``.weights.h5`` and ``.keras``.
 
-Keras files a layer under the attribute that holds it, or, in a list or dict, under its class with a number;
-its weights are ``vars/0``, ``vars/1``, ... . Keras 3.9 and later also note what each layer was called. A layer
-held in several places is filed in the first one only, which differs between versions, and so does the counting:
-up to 2.14 each layer of a model counts twice.
+Keras stores a layer under the attribute that holds it, or, in a list or dict, under its class with a number;
+its weights are ``vars/0``, ``vars/1``, ... . Keras 3.9 and later also note each layer's name. Keras stores a layer
+that is held in several places in the first one only. Which one is first differs between versions, and so do the
+numbers: up to 2.14 each layer of a model counts twice.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from keras_buildfix.structure_groups import Group, has_name_of_state, is_state, 
 from keras_buildfix.weight_matching import Match, OwnLoad, match_into, match_names, plain_name
 from keras_buildfix.weight_names import LayerNode, counted, kind_of, snake_case
 
-#: Where a model's layers are filed: 2.15 to nightly, and 2.12 to 2.14.
+#: Where Keras stores a model's layers: on 2.15 to nightly, and on 2.12 to 2.14.
 _LAYERS = ("layers", "_layer_checkpoint_dependencies")
-#: Where TensorFlow and torch note by name what a layer holds.
+#: TensorFlow and torch list what a layer holds in attributes that begin so; the user did not make those dicts.
 _NOTES = ("_self_", "_modules")
 
 
 def match_structure(entries: Entries, root: LayerNode) -> Match:
-    """Finds the weights of `root` that the entries of such a file are meant for.
+    """Finds the weights of `root` that the entries of a file of places belong to.
 
-    An entry that was renamed to the name of a weight goes there; the others keep their places.
+    An entry that was renamed to the name of a weight belongs to that weight; the others keep their places.
     """
     places = {name: entry for name, entry in entries.items() if is_structural([name])}
     renamed = {name: entry for name, entry in entries.items() if name not in places}
@@ -39,16 +39,16 @@ def match_structure(entries: Entries, root: LayerNode) -> Match:
 
 
 class _Search:
-    """Goes down the groups of a file and the layers of a model together."""
+    """Walks down the groups of a file and the layers of a model together."""
 
     def __init__(self, root: LayerNode, given: set[int]) -> None:
         self.match = Match()
         self.nodes = {id(node.layer): node for node in root.nodes()}
-        self.given = given  # weights that have their entry already
+        self.given = given  # weights that have an entry already
         self.unclaimed = self.with_weights(root.layer)
 
     def with_weights(self, layer: Any) -> set[int]:
-        """The layers, by id, that have weights to find or hold a layer that does, wherever that one is nearest."""
+        """The ids of layers with weights to find, or that hold such a layer, wherever that one is nearest."""
         known: dict[int, bool] = {}
 
         def has(layer: Any) -> bool:
@@ -72,7 +72,7 @@ class _Search:
         self.weights(group.weights, layer)
         left: list[Group] = []
         held = {name: _attribute(layer, name) for name in group.groups}
-        # What an attribute holds is filed there first, and what is in the list of all layers is in no other.
+        # Keras stores a layer under its own attribute first; only what no attribute holds is in the list of all layers.
         for name, value in sorted(held.items(), key=lambda pair: (_is_list(pair[1]), pair[0] in _LAYERS)):
             inner = group.groups[name]
             if name in _LAYERS and not self.is_clear(inner, layer):
@@ -86,7 +86,7 @@ class _Search:
         self.rest(left, layer)
 
     def checked(self, group: Group, held: Any, layer: Any) -> Any:
-        """The layer that an attribute holds; if the file gives it the name of one beside it, that is noted."""
+        """The layer that an attribute holds. Notes it if the file gives it the name of a layer beside it."""
         name = group.layer_name
         if name is not None and plain_name(name) != plain_name(held.name):
             beside = [child.layer.name for child in self.nodes[id(layer)].children if not child.made_up]
@@ -95,16 +95,16 @@ class _Search:
         return held
 
     def note_order(self, group: Group, there: str, layer: Any) -> None:
-        """Notes that nothing but its order or shapes led a group, called `there` in the file, to a layer."""
+        """Notes that only order or shapes matched a group, whose layer is `there` in the file, to a layer."""
         self.match.by_order.update({entry.name: (there, layer.name) for entry in group.entries()})
 
     def holds_layers(self, value: Any) -> bool:
         return any(id(each) in self.nodes for each in (value.values() if isinstance(value, dict) else value))
 
     def is_clear(self, group: Group, layer: Any) -> bool:
-        """Whether the order of a model's layers is that of the file.
+        """Whether the file has a model's layers in the model's order.
 
-        Layers in a dict are in its order on Keras 3, by their keys on Keras 2; names in a file are Keras 3's.
+        Keras 3 takes the layers of a dict in its order, Keras 2 sorts them by key; only Keras 3's files have names.
         """
         if not _keras.is_model(layer) or all(each.layer_name is not None for each in group.groups.values()):
             return True
@@ -116,7 +116,7 @@ class _Search:
         return True
 
     def weights(self, filed: Mapping[str, Entry], layer: Any) -> None:
-        """A layer's own weights: by its own code, by name, or by position."""
+        """Matches a layer's own weights: by its own code, by name, or by position."""
         if filed and _own_saving.is_by_users_hand(layer):
             self.match.own.append(OwnLoad(layer, self.nodes[id(layer)], dict(filed)))
             return
@@ -126,14 +126,14 @@ class _Search:
             for name, entry in filed.items():
                 self.match.pair(by_name[name], entry)
             return
-        # ExtraWeightsMixin files by name what has no place.
+        # ExtraWeightsMixin stores weights without a position by name.
         named = {name for name in filed if name in by_name and not name.isdigit()}
         for name in named:
             self.match.pair(by_name[name], filed[name])
         in_order = [filed[name] for name in sorted(filed, key=_position) if name not in named]
         own = [pair for pair in own if pair[0] not in named]
         if writes_by_hand(layer) is not None and any(name in _MADE_BY_BUILTINS for name, _ in own):
-            # Keras 3 files of Dense, Embedding, ... only what the built-in itself made (3.2.1 on), in this order.
+            # From 3.2.1 on Keras 3 stores only what the built-in itself made (Dense, Embedding, ...), in this order.
             made = [pair for pair in own if pair[0] in _MADE_BY_BUILTINS]
             made.sort(key=lambda pair: _MADE_BY_BUILTINS.index(pair[0]))
             own = made if len(made) == len(in_order) else own
@@ -144,7 +144,7 @@ class _Search:
             self.left_over(in_order, [self.nodes[id(layer)]])
 
     def container(self, group: Group, value: Any) -> None:
-        """A list, tuple or dict of layers, or of such lists."""
+        """Matches the layers in a list, tuple or dict, nested or not."""
         values = list(value.values()) if isinstance(value, dict) else list(value)
         layers = list({id(each): each for each in values if id(each) in self.unclaimed}.values())
         inner = [each for each in values if isinstance(each, (list, tuple, dict))]
@@ -161,7 +161,7 @@ class _Search:
         self.alike(sorted(groups, key=lambda each: counted(each.name)[1]), layers)
 
     def alike(self, groups: list[Group], layers: list[Any]) -> None:
-        """Layers in one list: by the names that somebody gave, then by class and order, then by their shapes."""
+        """Matches layers in one list: by given names, then by class and order, then by their shapes."""
         there = Counter(plain_name(group.given_name) for group in groups if group.given_name is not None)
         named = [layer for layer in layers if not self.nodes[id(layer)].made_up]
         here = Counter(plain_name(layer.name) for layer in named)
@@ -186,20 +186,20 @@ class _Search:
         pairs += [(group, self.noted(group, layer)) for group, layer in of_other_class]
         layers = _without(layers, [layer for _, layer in of_other_class])
         for group in _without(groups, [group for group, _ in of_other_class]):
-            # A given name that is not here leaves nothing to choose.
+            # If no layer here has the group's given name, there is nothing to choose from.
             nodes = [self.nodes[id(layer)] for layer in layers] if group.given_name is None else []
             self.left_over(group.entries(), self.like(group, nodes))
         for group, layer in pairs:
             self.layer(group, layer)
 
     def noted(self, group: Group, layer: Any) -> Any:
-        """The layer that the order says; if the file gives it another name, that is noted."""
+        """The layer that the order gives. Notes it if the file has another name for it."""
         if group.given_name is not None and plain_name(group.given_name) != plain_name(layer.name):
             self.note_order(group, group.given_name, layer)
         return layer
 
     def by_shapes(self, groups: list[Group], layers: list[Any]) -> list[tuple[Group, Any]]:
-        """Layers whose class has changed: all of them, if their shapes tell them apart or agree in their order."""
+        """Pairs layers whose class has changed, if shapes tell all of them apart or agree in their order."""
         if len(groups) != len(layers):
             return []
         there = [_shapes(entry.shape for entry in group.entries()) for group in groups]
@@ -217,7 +217,7 @@ class _Search:
         return [node for node in nodes if _shapes(v.shape for v in self.to_find(node.layer)) == filed]
 
     def rest(self, groups: list[Group], layer: Any) -> None:
-        """Groups under names that are no attribute here: by the layers' names, or by shapes that tell them apart."""
+        """Matches groups whose name is no attribute here: by layer names, or by shapes that tell them apart."""
         children = [child for child in _private.direct_sublayers(layer) if id(child) in self.unclaimed]
         nodes = [self.nodes[id(child)] for child in children]
         filed = [_shapes(entry.shape for entry in group.entries()) for group in groups]
@@ -235,7 +235,7 @@ class _Search:
                 self.left_over(group.entries(), alike)
 
     def left_over(self, entries: list[Entry], nodes: list[LayerNode]) -> None:
-        """Entries that could be meant for each of these layers; for one or none, there is nothing to choose."""
+        """Notes entries that could belong to several of these layers; with one or none there is no choice."""
         for entry in entries:
             if len(nodes) > 1:
                 self.match.ambiguous[entry.name] = ["/".join(node.path) or node.layer.name for node in nodes]
@@ -243,7 +243,7 @@ class _Search:
                 self.match.unexpected.append(entry.name)
 
 
-#: Names of the weights that the built-ins make which file them by hand, in their order.
+#: Names of the weights of built-ins that save them by hand, in the order in which they do.
 _MADE_BY_BUILTINS = ("kernel", "bias", "embeddings", "kernel_scale", "embeddings_scale")
 
 
@@ -265,24 +265,24 @@ def _kind(layer: Any) -> str:
 
 
 def _is_builtin_with_layers(layer: Any) -> bool:
-    """Whether a layer is a built-in, or made of one that may hold layers: Keras gave the attributes their names."""
+    """Whether a layer is, or derives from, a built-in that may hold layers: Keras named those attributes."""
     base = next((base for base in type(layer).__mro__ if _keras.belongs_to_keras(base)), None)
     return base not in (None, _keras.layer_base(type(layer))) and not _keras.is_model_class(base)
 
 
 def writes_by_hand(layer: Any) -> type | None:
-    """The class whose own ``save_own_variables`` a layer has; None if that is the plain one of every layer."""
+    """The class that gives a layer its own ``save_own_variables``; None if the layer has ``Layer``'s."""
     return None if _keras.is_model(layer) else _own_saving.saves_by_hand(layer)
 
 
 def _attribute(layer: Any, name: str) -> Any:
-    """What a layer holds under a name that Keras 2 or 3 files it by (``_query_dense``, ``query_dense``)."""
+    """What a layer holds under a name that Keras 2 or 3 stores it by (``_query_dense``, ``query_dense``)."""
     if name in _LAYERS and _keras.is_model(layer):
         return list(layer.layers)
     for known in (name, f"_{name}", name.lstrip("_")):
         try:
             value = getattr(layer, known, None)
-        except Exception:  # a property of the user's
+        except Exception:  # a user's property may raise anything
             continue
         if value is not None:
             return value

@@ -1,4 +1,4 @@
-"""Weights of a layer or model: read, set, moved to another, loaded and saved, the same on every Keras."""
+"""Functions that get, set, transfer, load and save the weights of a layer or model, the same way on every Keras."""
 
 from __future__ import annotations
 
@@ -27,21 +27,22 @@ from keras_buildfix.weight_setting import Options, Source, find, place, place_ma
 
 
 def get_weights(layer: Any, select: Select = "*", *, exclude: Select | None = None) -> dict[str, Array]:
-    """The values of the weights of a layer or model, by the names that ``named_weights`` gives.
+    """Returns the values of a layer's or model's weights, by the names that ``named_weights`` gives.
 
     Args:
         layer: A layer or model.
-        select: Which weights: a glob (``"encoder/*"``; ``*`` also matches ``/``) or a compiled regular expression
-            (it need match a part only) over the names of layers and weights, as ``named_weights`` has them; a
-            layer, with all layers inside it; a weight; a layer class; a function that is true of the layers meant;
-            or a sequence of those, as ``model.trainable_weights``.
-        exclude: Which of these not.
+        select: Which weights to get. A glob (``"encoder/*"``; ``*`` also matches ``/``) or a compiled regular
+            expression (a partial match is enough), compared with the names of layers and weights that
+            ``named_weights`` gives; a layer, with all layers inside it; a weight; a layer class; a function that
+            returns True for the layers you mean; or a sequence of those, such as ``model.trainable_weights``.
+        exclude: Which of the selected weights to leave out.
 
     Returns:
-        Name -> numpy array of its own, in the weight's dtype (bfloat16 as ml_dtypes has it), in Keras's own order.
+        Name -> a numpy array, which is a copy, in the weight's dtype (bfloat16 is that of ml_dtypes), in Keras's
+        order.
 
     Raises:
-        TypeError: If `layer` is no Keras layer, or `select` or `exclude` can't mean a layer or weight.
+        TypeError: If `layer` is not a Keras layer, or `select` or `exclude` can't mean a layer or weight.
         ValueError: If a part of `select` or `exclude` matches nothing, or no weights are left.
 
     Example:
@@ -69,46 +70,45 @@ def set_weights(
     skip_mismatch: bool = False,
     casting: Casting = "same_kind",
 ) -> WeightReport:
-    """Sets the weights of a layer or model: all of them, or none if anything is wrong.
+    """Sets the weights of a layer or model. If anything is wrong, it sets none.
 
     Args:
         layer: A layer or model, built or not.
-        weights: A mapping of names to arrays, or to what numpy makes arrays of: tensors, lists of floats (the
-            names of ``named_weights``, or those that the layer's own
-            Keras gives); or a sequence of arrays in Keras's own order, that of ``layer.weights`` when nothing is
-            frozen. A file goes into a layer by ``load_weights``.
-        rename: See ``transfer_weights``; not for a sequence, which has no names.
-        select: Which weights to set, as for ``get_weights``; all must be built. The others keep their values and
-            may be in `weights` or not. `strict` then asks a value for each that is selected, and that layers
-            which are selected have no other values there; a sequence is one of these only.
-        exclude: Which of these not.
-        input_shape: What an unbuilt layer is built with first, as for ``build``. Without it Dense, Embedding,
+        weights: A mapping of names (those of ``named_weights``, or those of the layer's own Keras) to arrays,
+            tensors or lists of floats. Or a sequence of arrays in Keras's order, which is that of
+            ``layer.weights`` when nothing is frozen. To load a file, call ``load_weights``.
+        rename: See ``transfer_weights``. A sequence has no names to change.
+        select: Which weights to set, as in ``get_weights``; all must be built. The others keep their values,
+            even if `weights` has values for them. `strict` then asks for a value for each selected weight, and
+            for no further values in the selected layers. A sequence has values for the selected weights only.
+        exclude: Which of the selected weights to leave as they are.
+        input_shape: The shape to build an unbuilt layer with first, as for ``build``. Without it Dense, Embedding,
             BatchNormalization, LayerNormalization, the Conv and ConvTranspose layers, SimpleRNN, LSTM and GRU
-            are built for the shape that the weights tell (``channels_last``, ``axis=-1``, one group, and
-            ``build`` not overridden). For all others the values wait, each until the ``build`` ends that
-            makes its weight; for a sequence, until all is built.
-        strict: Whether a weight without a value and a value without a weight are errors. Otherwise they are in
-            the report only. Layers to which somebody gave other names in the source count as such; without
-            `strict` a file's are matched by their order (``by_order``).
-        skip_mismatch: Whether a weight keeps its value where the one given for it has another shape or dtype;
-            otherwise that is an error. This alone skips nothing else: `strict` still holds for names.
+            are built for the shape that follows from the weights (``channels_last``, ``axis=-1``, one group, and
+            ``build`` not overridden). For all other layers the values wait: each one until the ``build`` that
+            makes its weight has ended; a sequence until everything is built.
+        strict: If True, a weight without a value and a value without a weight are errors. If False, the report
+            lists them. A layer that has another given name in the source counts as such; if `strict` is False,
+            layers of a file are then matched by their order (``by_order``).
+        skip_mismatch: If True, a weight keeps its value where the value for it has another shape or dtype. If
+            False, that is an error. This skips nothing else: `strict` still holds for names.
         casting: ``"same_kind"``: floats go into floats of any width, whole numbers into whole numbers, bools
-            into bools; what would be infinite or another number is an error. ``"unsafe"``: numbers and
-            bools into any of them.
+            into bools; a value that would become infinite or another number is an error. ``"unsafe"``: numbers
+            and bools go into any of them.
 
     Returns:
-        What became of each weight; prints as a table.
+        A report of what happened to each weight; it prints as a table.
 
     Raises:
-        TypeError: If `layer` is no Keras layer, or `weights` none of these.
-        ValueError: If anything is wrong, with all that is, or if a name could mean several weights. No
+        TypeError: If `layer` is not a Keras layer, or `weights` is neither a mapping nor a sequence.
+        ValueError: If anything is wrong; the error lists all of it. Also if a name could mean several weights. No
             weight has changed then.
 
     Example:
         >>> import keras
         >>> from keras_buildfix import set_weights
         >>> layer = keras.layers.Dense(2)
-        >>> print(set_weights(layer, [[[1.0, 2.0]], [0.0, 0.0]]))  # not built: for Dense the kernel tells the shape
+        >>> print(set_weights(layer, [[[1.0, 2.0]], [0.0, 0.0]]))  # not built: Dense gets its shape from the kernel
         2 assigned
 
     Source: plain ``set_weights`` before ``build`` expects 0 weights on every Keras; on Keras 3 a wrong shape
@@ -132,26 +132,26 @@ def transfer_weights(
 ) -> WeightReport:
     """Gives a layer or model the weights of another, of any Keras in this process.
 
-    On one backend values do not go through the host's memory. The two are independent afterwards:
+    If both use one backend, values do not go through the host's memory. The two are independent afterwards:
     training, freezing or deleting one never changes the other.
 
     Args:
-        source: A layer or model that is built. (Values are set by ``set_weights``, a file by ``load_weights``.)
+        source: A layer or model that is built. (``set_weights`` takes values, ``load_weights`` takes a file.)
         target: A layer or model, built or not.
-        rename: For the names in the source: old name -> new name; or pairs of a regular expression and its
-            replacement, applied one after the other; or a function.
+        rename: How to change the names in the source: a mapping of old names to new names; or pairs of a regular
+            expression and its replacement, applied one after the other; or a function.
         select: Which weights of `target` to set; see ``set_weights``.
-        exclude: Which of these not.
+        exclude: Which of the selected weights to leave as they are.
         strict: See ``set_weights``.
         skip_mismatch: See ``set_weights``.
         casting: See ``set_weights``.
 
     Returns:
-        What became of each weight; prints as a table.
+        A report of what happened to each weight; it prints as a table.
 
     Raises:
-        TypeError: If one is no Keras layer.
-        ValueError: As ``set_weights``; or if `source` has no weights yet.
+        TypeError: If one of the two is not a Keras layer.
+        ValueError: As in ``set_weights``; or if `source` has no weights yet.
 
     Example:
         >>> import keras
@@ -174,8 +174,8 @@ def transfer_weights(
 
 
 @answers(
-    by_name="a name that somebody gave to a layer is always followed where the file has it; strict=False leaves out "
-    "what has no counterpart.",
+    by_name="it always follows the names that somebody gave to layers; strict=False leaves out names without a "
+    "counterpart.",
     filepath="the file is the second argument, path.",
 )
 def load_weights(
@@ -192,35 +192,34 @@ def load_weights(
 ) -> WeightReport:
     """Loads the weights of a layer or model from a file that any Keras wrote, into the same model on this one.
 
-    Weights are found by name where the file has names (``.safetensors``, ``.npz``, legacy ``.h5``), and by
-    their place in the model where it has positions (``.weights.h5``, ``.keras``), so the model's own code should
-    be the same. A name that somebody gave to a layer decides before any order, where the file has it (places of
-    Keras 3.9 and later have it too). Names that Keras made up (``dense_7``) match by their order. What could
-    be meant for several weights is an error that names them. What a file has of metrics, optimizers and seeds is
-    no weight. A layer with a ``load_own_variables`` of its own reads its part of a ``.weights.h5`` or ``.keras``
-    by that; if it raises, the model is as it was.
+    It finds weights by name where the file has names (``.safetensors``, ``.npz``, legacy ``.h5``). In a file of
+    places (``.weights.h5``, ``.keras``) it finds them by their place in the model, so the model's code should
+    be the same. If the file has a given name of a layer, that name decides before any order (files of places have
+    given names from Keras 3.9 on). Names that Keras made up (``dense_7``) match by their order. An entry that could
+    mean several weights is an error, which names them. Metrics, optimizers and seeds in a file are not weights.
+    A layer with its own ``load_own_variables`` reads its part of a ``.weights.h5`` or ``.keras`` by that method; if
+    the method raises, the model is as it was.
 
     Args:
-        layer: A layer or model. If it is not built: see `input_shape`.
+        layer: A layer or model. If it is not built, see `input_shape`.
         path: A file that ``read_weights`` reads.
-        rename: See ``transfer_weights``; for the names that ``keras-buildfix weights show`` prints.
+        rename: See ``transfer_weights``. The old names are those that ``keras-buildfix weights show`` prints.
         select: Which weights of `layer` to set; see ``set_weights``. In a file of places (``.weights.h5``, ``.keras``)
             an entry that belongs nowhere is unexpected, wherever it is.
-        exclude: Which of these not.
+        exclude: Which of the selected weights to leave as they are.
         strict: See ``set_weights``.
         skip_mismatch: See ``set_weights``.
         casting: See ``set_weights``.
-        input_shape: See ``set_weights``. Values of a file of names can wait (in memory); for other files
-            the layer has to be built.
+        input_shape: See ``set_weights``. Values from a file of names can wait (in memory). For other files the
+            layer must be built.
 
     Returns:
-        What became of each weight; prints as a table.
+        A report of what happened to each weight; it prints as a table.
 
     Raises:
-        TypeError: If `layer` is no Keras layer.
+        TypeError: If `layer` is not a Keras layer.
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is broken or not believed (``read_weights``), or does not fit; no weight has
-            changed then.
+        ValueError: If the file is broken, is refused (``read_weights``), or does not fit; no weight has changed then.
 
     Example:
         >>> import keras, tempfile, os
@@ -232,7 +231,7 @@ def load_weights(
         >>> print(load_weights(model, path))
         2 assigned
 
-    Source: the layout of ``.weights.h5`` changed at 2.15, and no Keras reads all.
+    Source: the layout of ``.weights.h5`` changed in 2.15, and no Keras version reads all layouts.
     """
     _keras.layer_instance(layer, "load_weights")
     options = _options(strict, skip_mismatch, casting, select, exclude)
@@ -254,27 +253,27 @@ def save_weights(
     exclude: Select | None = None,
     overwrite: bool = True,
 ) -> SaveReport:
-    """Saves the weights of a layer or model. The file at `path` is the old one until the new one is whole.
+    """Saves the weights of a layer or model. An old file at `path` stays until the new one is complete.
 
     Args:
         layer: A layer or model that is built.
-        path: Its ending says the format: ``.safetensors`` (also without an ending: safe, streamed, with the
-            names of ``named_weights``), ``.npz`` (the same names), ``.h5`` (legacy: plain Keras 2 and 3 read
-            it too); and, for models, ``.weights.h5`` and ``.keras``, which Keras itself writes. All weights of
-            ``named_weights`` are in the file.
-        select: Which weights, as for ``get_weights``: in a ``.safetensors`` or ``.npz``, which have names for a part.
-        exclude: Which of these not.
-        overwrite: If False, a file that is there already is an error.
+        path: The file. Its ending says the format: ``.safetensors`` (also without an ending: safe, streamed, with
+            the names of ``named_weights``), ``.npz`` (the same names), ``.h5`` (legacy: plain Keras 2 and 3 read
+            it too); and, for models, ``.weights.h5`` and ``.keras``, which Keras itself writes. The file has all
+            weights of ``named_weights``.
+        select: Which weights to save, as in ``get_weights``. Only ``.safetensors`` and ``.npz`` can hold a selection.
+        exclude: Which of the selected weights to leave out.
+        overwrite: If False, a file that exists already is an error.
 
     Returns:
-        What was written; prints as ``8 weights to x.safetensors, 1.2 MB``.
+        A report of what was written; it prints as ``8 weights to x.safetensors, 1.2 MB``.
 
     Raises:
-        TypeError: If `layer` is no Keras layer.
+        TypeError: If `layer` is not a Keras layer.
         ValueError: If `layer` has no weights, a part of `select` or `exclude` matches nothing, or the format is
-            unknown or can't hold the weights: before anything is written, with the weights that Keras would leave
-            out (``lost_weights``), why, and what to do.
-        FileExistsError: If there is a file at `path`, with ``overwrite=False``.
+            unknown or can't hold the weights. Nothing has been written then. If Keras would leave weights out
+            (``lost_weights``), the error says which, why, and what to do.
+        FileExistsError: If there is a file at `path` and `overwrite` is False.
         OSError: If the file can't be written.
 
     Example:
@@ -289,7 +288,7 @@ def save_weights(
         ...     print(weights.shapes)
         {'kernel': (3, 2)}
 
-    Source: ``save_weights("w.h5")`` is refused by Keras 3; ``"w.npz"`` is a TensorFlow checkpoint on Keras 2.
+    Source: Keras 3 refuses ``save_weights("w.h5")``; Keras 2 writes a TensorFlow checkpoint for ``"w.npz"``.
     """
     _keras.layer_instance(layer, "save_weights")
     path = file_path(path, "save_weights", "The first argument is the layer or model, the second the path.")
@@ -301,13 +300,13 @@ def save_weights(
     weights = _selected(layer, select, exclude, "save_weights")
     if form not in ("safetensors", "npz") and len(weights) < len(named_weights(layer)):
         raise ValueError(
-            f"save_weights: {path}: a part of the weights is saved by name: take .safetensors or .npz. "
+            f"save_weights: {path}: this format can't hold a selection of the weights; take .safetensors or .npz. "
             "Nothing was written."
         )
     if form in ("weights.h5", "keras"):
         if not _keras.is_model(layer):
             raise ValueError(
-                f"save_weights: {path}: only a model is saved as .{form}, and {layer.name!r} is a layer; take "
+                f"save_weights: {path}: only a model can be saved as .{form}, and {layer.name!r} is a layer; take "
                 ".safetensors, .npz or .h5. Nothing was written."
             )
         check_nothing_lost(layer, path, form)
@@ -321,7 +320,7 @@ def save_weights(
 
 
 def _selected(layer: Any, select: Select, exclude: Select | None, wanted_by: str = "get_weights") -> dict[str, Any]:
-    """The weights of a layer or model that are selected, by name."""
+    """The selected weights of a layer or model, by name."""
     if isinstance(select, str) and select == "*" and exclude is None:
         return named_weights(layer)
     tree = weight_tree(layer)
@@ -349,13 +348,13 @@ def _set(layer: Any, source: Source, options: Options, input_shape: Any, wanted_
         raise ValueError(
             f"{wanted_by}: {source.described} has no names, and {layer.name!r} ({keras_info(layer)}) is not built yet "
             f"(nor is {left[-1].name!r} in it): call it on data first"
-            + (", or give input_shape." if input_shape is None else "; its build() builds nothing in it.")
+            + (", or give input_shape." if input_shape is None else "; its build() does not build the layers in it.")
         )
     return WaitingWeights(layer, source, options, wanted_by).start()
 
 
 def _set_or_unbuild(layer: Any, source: Source, options: Options, wanted_by: str) -> WeightReport:
-    """Sets a layer that was built for these weights; if they are wrong, it is not built again."""
+    """Sets the weights of a layer that was built for them; if they do not fit, marks the layer unbuilt again."""
     try:
         return place(weight_tree(layer), source, options, wanted_by)
     except ValueError:
@@ -364,14 +363,14 @@ def _set_or_unbuild(layer: Any, source: Source, options: Options, wanted_by: str
 
 
 def _instead(values: Any) -> str:
-    """What gives a layer values that are not in a file."""
+    """Which function to call for values that are not in a file."""
     if _keras.layer_base(type(values)) is not None:
         return "transfer_weights(source, target) takes the weights of a layer or model."
     return "set_weights(layer, weights) takes a mapping or a sequence of values."
 
 
 def _no_layer(source: Any, target: Any) -> str:
-    """Why something is no source of a transfer, and what to call."""
+    """Says why weights can't be transferred from `source`, and what to call."""
     if isinstance(source, (str, os.PathLike)):
         way_out = f"load_weights({target.name}, {os.fspath(source)!r}) loads a file."
         return f"transfer_weights takes the weights of a layer or model. {way_out}"
@@ -379,14 +378,14 @@ def _no_layer(source: Any, target: Any) -> str:
 
 
 def _renamed(source: Source, rename: Rename | None) -> Source:
-    """A source under the names that a user gives."""
+    """The source with its names changed as the user asks."""
     if rename is None:
         return source
     if source.layout == "positions":
         raise ValueError(f"rename: {source.described} has no names; give a mapping of names to arrays.")
     entries = renamed(source.entries, rename)
     if source.layout == "structure" and not any(is_structural([name]) for name in entries):
-        return Source(entries, "names", True, source.described)  # places that all became names
+        return Source(entries, "names", True, source.described)  # every place became a name
     return replace(source, entries=entries)
 
 
@@ -400,7 +399,7 @@ def _options(strict: bool, skip_mismatch: bool, casting: str, select: Select, ex
 
 
 def _source(weights: Any) -> Source:
-    """A mapping or sequence of values."""
+    """Makes a source of a mapping or sequence of values."""
     if isinstance(weights, WeightFile):
         return Source.of(weights)
     if isinstance(weights, Mapping):
@@ -428,16 +427,16 @@ def _of_value(name: str, value: Any) -> Entry:
     try:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name}: {type(value).__name__} is no array: {error}") from None
+        raise TypeError(f"{name}: {type(value).__name__} is not an array: {error}") from None
     return Entry(name, tuple(array.shape), array.dtype.name, lambda: array, borrowed=True)
 
 
 def _save_legacy(layer: Any, path: str) -> None:
-    """Layer by layer, as ``load_weights`` of plain Keras 2 and 3 wants it: trainable weights first."""
+    """Writes a legacy ``.h5``, layer by layer, trainable weights first, as plain Keras 2 and 3 expect it."""
     tree, info = weight_tree(layer), keras_info(layer)
     layers = list(layer.layers) if _keras.is_model(layer) else []
     listed = {id(layer) for layer in layers}
-    # What a model holds beside the layers that it lists, as a tf.Module on Keras 2, plain Keras never has in a file.
+    # Plain Keras never writes what a model holds beside its listed layers (a tf.Module on Keras 2), so we add it.
     layers += [node.layer for node in tree.children if id(node.layer) not in listed]
     groups: dict[str, list[Entry]] = {}
     for child in layers:

@@ -119,7 +119,7 @@ def test_a_wrong_file_is_one_line_and_exit_code_2(command, tmp_path, capsys):
     wrong = tmp_path / "wrong.h5"
     wrong.write_text("not weights")
     more = [] if command == "show" else [str(tmp_path / "out.npz")]
-    for path, message in ((str(wrong), "does not begin as a .safetensors"), (str(tmp_path / "no.h5"), "No such file")):
+    for path, message in ((str(wrong), "not begin like a .safetensors"), (str(tmp_path / "no.h5"), "No such file")):
         assert main(["weights", command, path, *more]) == 2
         error = capsys.readouterr().err
         assert error.startswith("keras-buildfix: ")

@@ -99,6 +99,6 @@ def test_an_output_that_can_not_be_worked_out_is_an_error_with_the_reason():
     layer = Picky(name="picky")
     layer(ones(4, 3), mode="same")
     with pytest.raises(
-        ValueError, match=r"(?s)output shape of the layer 'picky' .* can't be worked out .*Give it a comp"
+        ValueError, match=r"(?s)output shape of the layer 'picky' .* can't be computed .*Give it a comp"
     ):
         get_output_shape(layer)

@@ -374,7 +374,7 @@ def test_the_other_way_out_of_the_message_works(kind, tmp_path):
         fixed = extra("Dense", ExtraWeightsMixin)
     else:
         found = re.findall(
-            r"nest/dense_1/kernel: Keras does not come to the layer Dense 'dense_.*', which (.*) 'nest' holds as (.*)",
+            r"nest/dense_1/kernel: Keras does not reach the layer Dense 'dense_.*', which (.*) 'nest' holds as (.*)",
             str(caught.value),
         )
         assert found == [("Nest", "parts[0][1]") if kind == "lists" else ("Hidden", "_layers[1]")]

@@ -334,7 +334,7 @@ def test_advice_for_places_that_could_be_several_works(tmp_path):
     """A layer more here: rename= says which are the two of the file, and strict=False leaves the third out."""
     expected = fill(model := stack(None, None))
     model.save_weights(path := str(tmp_path / "model.weights.h5"))
-    with pytest.raises(ValueError, match="rename= says which is which, to the names that named_weights"):
+    with pytest.raises(ValueError, match="give rename=, with the names that named_weights"):
         load_weights(stack(None, None, None), path)
     names = list(expected)
     with read_weights(path) as file:
@@ -350,7 +350,7 @@ def test_what_the_error_of_set_weights_advises_works():
     filed = {name.replace("b/", "x/"): value for name, value in expected.items()}
     model = stack("a", "b")
     before = get_weights(model)
-    with pytest.raises(ValueError, match="rename= maps names, strict=False leaves out what has no counterpart"):
+    with pytest.raises(ValueError, match="rename= maps names, strict=False leaves out those without a counterpart"):
         set_weights(model, filed)
     assert same(model, before)
     report = set_weights(model, filed, strict=False)
@@ -361,7 +361,7 @@ def test_what_the_error_of_set_weights_advises_works():
     with pytest.raises(ValueError, match="the sequence has no names; give a mapping"):
         set_weights(model, list(expected.values()), rename=[("^x/", "b/")])
     wide = {name: np.concatenate([value, value]) for name, value in expected.items()}
-    with pytest.raises(ValueError, match="skip_mismatch=True leaves out what does not fit"):
+    with pytest.raises(ValueError, match="skip_mismatch=True leaves out values that do not fit"):
         set_weights(model, {**expected, "b/kernel": wide["b/kernel"]})
     report = set_weights(model, {**expected, "b/kernel": wide["b/kernel"]}, strict=False, skip_mismatch=True)
     assert [each.name for each in report.skipped] == ["b/kernel"]

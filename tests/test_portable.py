@@ -1135,7 +1135,7 @@ def test_arguments_of_add_weight_in_another_order_are_an_error_that_says_what_to
         layer.add_weight(*args)
     assert str(INFO) in str(caught.value)
     assert layer.weights == []
-    with pytest.raises(TypeError, match=r"'w' .* dtype='flaot32', which .* can't take as that\. Give another"):
+    with pytest.raises(TypeError, match=r"'w' .* dtype='flaot32', which .* can't use as `dtype`\. Give another"):
         layer.add_weight("w", (3,), dtype="flaot32")
 
 

@@ -71,16 +71,16 @@ KINDS = "rename is a mapping, a function, or pairs (pattern, replacement)"
         ([("^stem_", "x_")], "the pattern '^stem_' matches none of the 5 names (nearest: stem/kernel"),
         ([("^zz", "x")], "the pattern '^zz' matches none of the 5 names (stem/kernel, stem/bias, head/kernel, ...)."),
         ([(re.compile("^HEAD"), "x")], "the pattern '^HEAD' matches none of the 5 names"),
-        ([("c(1)", "d")], f"It is a regular expression; the plain text is written {re.escape('c(1)')!r}."),
+        ([("c(1)", "d")], f"It is a regular expression; to match the plain text, write {re.escape('c(1)')!r}."),
         ([("^head/", "top/"), ("^head/", "x/")], "The pairs before it are applied first."),
         (lambda name: name, "rename: the function changes none of the 5 names."),
-        (lambda name: None, "rename makes None of 'stem/kernel'; it has to give a name."),
-        ({"head/bias": None}, "rename makes None of 'head/bias'; it has to give a name."),
-        ([("^head/bias$", "")], "rename makes '' of 'head/bias'; it has to give a name."),
+        (lambda name: None, "rename makes None of 'stem/kernel'; it must give a name."),
+        ({"head/bias": None}, "rename makes None of 'head/bias'; it must give a name."),
+        ([("^head/bias$", "")], "rename makes '' of 'head/bias'; it must give a name."),
         ([("^head/", "stem/")], "rename makes 'stem/kernel' of both 'stem/kernel' and 'head/kernel'."),
         (("^head/", "top/"), f"{KINDS}; put a single pair into a list: rename=[('^head/', 'top/')]."),
         (("ab", "cd"), f"{KINDS}; put a single pair into a list: rename=[('ab', 'cd')]."),
-        (["ab"], f"{KINDS}; got 'ab': this is no pair"),
+        (["ab"], f"{KINDS}; got 'ab': this is not a pair"),
         ("ab", f"{KINDS}; got 'ab'."),
         (3, f"{KINDS}; got 3."),
         ([(b"head", "x")], "a pattern is text"),
@@ -109,7 +109,7 @@ def test_the_pair_that_the_error_shows_works():
 def test_the_plain_text_that_the_error_shows_works():
     with pytest.raises(ValueError, match="plain text") as caught:
         renamed(entries(*NAMES), [("c(1)", "d")])
-    (shown,) = re.findall(r"is written ('.*')\.$", str(caught.value))
+    (shown,) = re.findall(r"write ('.*')\.$", str(caught.value))
     assert list(renamed(entries(*NAMES), [(eval(shown), "d")]))[-1] == "a-b>d/kernel"
 
 
@@ -213,7 +213,7 @@ def refusals(tmp_path):
         (places, "new.h5", None, "has positions, which"),
         (small, "new.keras", None, "has names, which"),
         (small, "new.txt", None, "weights are saved as"),
-        (small, "new.npz", [("^a/w$", "a//w")], "can't be saved to this format"),
+        (small, "new.npz", [("^a/w$", "a//w")], "this format can't hold a weight named"),
         (small, "new.h5", [("^a/w$", "a/b")], "HDF5 can't hold a weight 'a/b' and another in it, 'a/b/w'"),
         (small, "missing/new.npz", None, "there is no folder"),
         (broken, "new.npz", None, "broken"),

@@ -230,7 +230,7 @@ def test_zeros_that_are_alike_are_equal_whichever_is_which(tmp_path):
     with pytest.raises(ValueError, match="layers/bn could be n, m"):
         diff_weights(one, other)
     like = names(tmp_path / "like.npz", a=layers[0], n=fresh, m=fresh)
-    with pytest.raises(ValueError, match="it does not tell which is which of: layers/bn, layers/bn_1"):
+    with pytest.raises(ValueError, match="it does not tell what these are: layers/bn, layers/bn_1"):
         diff_weights(one, other, like=like)
 
 
@@ -328,11 +328,11 @@ def test_like_has_to_be_what_it_should_be(tmp_path):
     other = names(tmp_path / "two.npz", stem=dense(3), head=dense(4))
     with pytest.raises(ValueError, match="has no name that is in"):
         diff_weights(one, other, like=names(tmp_path / "like.npz", x=dense(1), y=dense(2)))
-    with pytest.raises(ValueError, match=r"has to hold the same values as .*one\.npz.*: layers/dense"):
+    with pytest.raises(ValueError, match=r"must hold the values of .*one\.npz.*: layers/dense"):
         diff_weights(one, other, like=names(tmp_path / "like.npz", stem=dense(1), head=dense(5)))
-    with pytest.raises(ValueError, match="does not tell which is which of: layers/dense_1/vars/0"):
+    with pytest.raises(ValueError, match="it does not tell what these are: layers/dense_1/vars/0"):
         diff_weights(one, other, like=names(tmp_path / "like.npz", stem=dense(1)))
-    with pytest.raises(ValueError, match="have one kind of names; leave out like="):
+    with pytest.raises(ValueError, match="have the same kind of names; omit like="):
         diff_weights(one, one, like=other)
 
 
@@ -403,7 +403,7 @@ def test_what_only_a_model_or_only_a_file_has_is_on_its_side(tmp_path):
     save_weights(shorter, path)
     found = diff_weights(longer, path)
     assert (found.only_first, found.only_second, found.equal) == (("b/embeddings",), (), 2)
-    with pytest.raises(ValueError, match=r"the layer '.*' tells which weight is which; leave out like="):
+    with pytest.raises(ValueError, match=r"the layer '.*' says which weight is which; leave out like="):
         diff_weights(longer, path, like=path)
 
 

@@ -221,7 +221,7 @@ def test_a_layer_is_saved_and_loaded_as_a_model_is(tmp_path):
         assert len(load_weights(other, path).assigned) == 6
         for one, two in zip(layer.weights, other.weights):
             np.testing.assert_array_equal(weight_zoo.as_numpy(KERAS, one), weight_zoo.as_numpy(KERAS, two))
-    with pytest.raises(ValueError, match=r"only a model is saved as .weights.h5, and '.*' is a layer"):
+    with pytest.raises(ValueError, match=r"only a model can be saved as .weights.h5, and '.*' is a layer"):
         save_weights(layer, tmp_path / "layer.weights.h5")
 
 
@@ -326,7 +326,7 @@ def test_a_layer_more_of_a_class_in_a_list_is_an_error_with_the_candidates(tmp_p
         return KERAS.Sequential([KERAS.Input((3,)), *(KERAS.layers.Dense(3) for _ in range(number))])
 
     make(2).save_weights(path)
-    with pytest.raises(ValueError, match=r"(?s)could be meant for several weights.*could be: dense, dense_1, dense_2"):
+    with pytest.raises(ValueError, match=r"(?s)could mean several weights.*could be: dense, dense_1, dense_2"):
         load_weights(make(3), path)
 
 
@@ -349,7 +349,7 @@ def test_layers_in_a_dict_are_not_taken_for_each_other(tmp_path):
         named = all(entry.layer_name for entry in weights.entries.values())
         by_list = any(name.startswith(("layers/", "_layer")) for name in weights)
     if by_list and not named:
-        with pytest.raises(ValueError, match="could be meant for several weights"):
+        with pytest.raises(ValueError, match="could mean several weights"):
             load_weights(fresh, path)
         save_weights(model, path := str(tmp_path / "towers.safetensors"))
     load_weights(fresh, path)

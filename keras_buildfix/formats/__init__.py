@@ -1,1 +1,1 @@
-"""File formats of weights, one module each: arrays only, read on demand. None of them knows Keras."""
+"""Readers and writers of the file formats of weights, one module each. They read on demand and know no Keras."""

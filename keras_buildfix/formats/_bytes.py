@@ -1,4 +1,4 @@
-"""What all formats need: bytes of a file as an array, and the limits of what is believed."""
+"""Helpers for all formats: reading bytes of a file as an array, and limits on what a file may claim."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from keras_buildfix._entries import Entry, itemsize
 
 Array = Any  # numpy.ndarray; importing numpy here would slow the commands that need none
 
-#: An array may be this many times as large as what a file stores of it (it was compressed), or this many bytes.
+#: An array may be this many times as large as its (compressed) bytes in the file, or have this many bytes.
 EXPANSION, SMALL = 200, 64 << 20
 
 
 class BadFileError(ValueError):
-    """A file that can't be read as weights, since it is broken, no file of weights, or not what it says."""
+    """Raised for a file that can't be read as weights: it is broken, has no weights, or makes false claims."""
 
-    __module__ = "keras_buildfix"  # what a traceback shows, and `except` can name
+    __module__ = "keras_buildfix"  # the public name, which tracebacks show
 
 
 def dtype_of(name: str) -> Any:
-    """The numpy dtype of a name; ``bfloat16`` and ``float8_...`` with ml_dtypes, which every Keras 3 brings."""
+    """The numpy dtype of a name; ``bfloat16`` and ``float8_...`` need ml_dtypes, which every Keras 3 installs."""
     import numpy as np
 
     if name.startswith(("bfloat", "float8")):
@@ -32,7 +32,7 @@ def dtype_of(name: str) -> Any:
 
 
 def from_bits(bits: Array, name: str) -> Array:
-    """Values of a dtype that numpy has no name for, from their bits; bfloat16 as float32 without ml_dtypes."""
+    """Makes values of a dtype that numpy lacks from their bits; without ml_dtypes bfloat16 becomes float32."""
     try:
         return bits.view(dtype_of(name))
     except ModuleNotFoundError:
@@ -44,12 +44,12 @@ def from_bits(bits: Array, name: str) -> Array:
 
 
 def are_lengths(numbers: list[Any]) -> bool:
-    """Whether these are whole numbers that a shape, or an array's bytes, can be."""
+    """Whether these are whole numbers that can be sizes of a shape or counts of bytes."""
     return all(type(number) is int and 0 <= number < 1 << 48 for number in numbers)
 
 
 def shape_size(shape: list[Any]) -> Any:
-    """How many values a shape has without its zeros, which numpy counts too; no number if it is no shape."""
+    """The product of a shape's sizes without the zeros, because numpy limits that product too."""
     size = 1
     for length in shape:
         size *= length if type(length) is int and length else 1
@@ -57,12 +57,12 @@ def shape_size(shape: list[Any]) -> Any:
 
 
 def to_bits(entry: Entry) -> Array:
-    """The value of an entry, to be written: of its shape and dtype for sure, bfloat16 as ``uint16``."""
+    """Reads an entry's value for writing: checks its shape and dtype, and gives bfloat16 as ``uint16``."""
     import numpy as np
 
     value = np.asarray(entry.read())
     if entry.dtype == "bfloat16":
-        # float32 is how it is read where ml_dtypes is missing; its upper half is all there is to it
+        # Without ml_dtypes bfloat16 is read as float32, whose upper half has all of its bits.
         value = (value.view("uint32") >> 16).astype("uint16") if value.dtype == "float32" else value.view("uint16")
     if value.dtype.byteorder == ">":
         value = value.astype(value.dtype.newbyteorder("<"))
@@ -72,12 +72,12 @@ def to_bits(entry: Entry) -> Array:
 
 
 def is_plausible(size: int, stored: int) -> bool:
-    """Whether an array of `size` bytes may come out of `stored` bytes of a file."""
+    """Whether `stored` bytes of a file may hold an array of `size` bytes."""
     return size <= SMALL or size <= EXPANSION * stored
 
 
 def read_at(file: IO[bytes], offset: int, shape: tuple[int, ...], dtype: str) -> Array:
-    """An array that lies in a file as it is, little-endian and in C order. The file's position stays free."""
+    """Reads an array that lies uncompressed in a file, little-endian and in C order."""
     import numpy as np
 
     bits = _BITS_OF.get(dtype)
@@ -87,12 +87,12 @@ def read_at(file: IO[bytes], offset: int, shape: tuple[int, ...], dtype: str) ->
     return from_bits(array, dtype) if bits else array
 
 
-#: What numpy can read these as.
+#: The dtypes as which numpy can read these.
 _BITS_OF = {"bfloat16": "uint16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> Array:
-    """An array to be filled, at an address from which JAX and TensorFlow take it over without a copy."""
+    """An empty array at an address from which JAX and TensorFlow can take it over without a copy."""
     import numpy as np
 
     size = math.prod(shape) * np.dtype(dtype).itemsize
@@ -113,17 +113,17 @@ def fill(array: Array, file: IO[bytes], offset: int) -> None:
 
 
 def start_of_member(file: IO[bytes], info: zipfile.ZipInfo) -> int:
-    """Where the bytes of a stored member of a zip begin: behind its own header, whose last two sizes vary."""
+    """Where the bytes of a stored member of a zip begin: after its own header, whose last two parts vary in size."""
     file.seek(info.header_offset + 26)
     lengths = file.read(4)
     start = info.header_offset + 30 + int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
     if info.file_size != info.compress_size or start + info.file_size > os.fstat(file.fileno()).st_size:
-        raise BadFileError(f"its member {info.filename!r:.80} does not lie in it as a whole.")
+        raise BadFileError(f"its member {info.filename!r:.80} is not completely in it.")
     return start
 
 
 def read_into(target: memoryview, file: IO[bytes], offset: int) -> int:
-    """Reads what the system gives at once; how many bytes that was."""
+    """Reads as much as the system gives at once, and returns how many bytes that was."""
     if hasattr(os, "preadv"):
         count = os.preadv(file.fileno(), [target], offset)
     else:

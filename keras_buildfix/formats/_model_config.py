@@ -1,7 +1,7 @@
-"""What the layers of a saved model are called, by their groups in its file of weights: as its config has it.
+"""Finds the names of a saved model's layers in its config, for the groups in its file of weights.
 
-Before Keras 3.9 the file of weights in a ``.keras`` file has no names, only classes and numbers in the order of
-the model's layers (measured: 2.12 to 3.8). The config beside it lists the same layers in the same order.
+Before Keras 3.9 the file of weights in a ``.keras`` has no names, only classes and numbers in the order of
+the model's layers (measured on 2.12 to 3.8). The config beside it lists the same layers in the same order.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-#: Where Keras files the layers of a model: 3.0 to nightly and 2.13 on; 2.12.
+#: Where Keras stores the layers of a model: on 2.13 to nightly, and on 2.12.
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 
 
 def layer_names(config: bytes, paths: Iterable[str]) -> dict[str, str]:
-    """The names of layers in functional and sequential models, those in each other too.
+    """The names of layers in functional and sequential models, also in nested ones.
 
     Args:
-        config: A model's ``config.json``. Whatever is not as Keras writes it tells nothing.
+        config: A model's ``config.json``. Anything that Keras does not write so is ignored.
         paths: All paths in the file of weights.
 
     Returns:
@@ -54,7 +54,7 @@ def layer_names(config: bytes, paths: Iterable[str]) -> dict[str, str]:
 
 
 def _layers(model: Any) -> dict[str, list[Any]]:
-    """The layers that a model's config lists, by what their groups are called without the number: the class."""
+    """The layers that a model's config lists, by the names of their groups without the number: the class."""
     layers = _get(_get(model, "config"), "layers")
     found: dict[str, list[Any]] = {}
     for layer in layers if isinstance(layers, list) else ():
@@ -66,15 +66,16 @@ def _layers(model: Any) -> dict[str, list[Any]]:
 
 
 def _name(layer: Any) -> str | None:
-    """The name of a layer: a functional model notes it itself, for a class whose config leaves it out."""
+    """The name of a layer. A functional model notes it itself, even if the class's config leaves it out."""
     name = _get(layer, "name") or _get(_get(layer, "config"), "name")
     return name if name and isinstance(name, str) else None
 
 
 def _is_told(numbers: Collection[int], layers: Sequence[Any]) -> bool:
-    """Whether the numbers of a class's groups tell which of its layers each is.
+    """Whether the numbers of a class's groups say which layer each group is.
 
-    2.13 counts by two. A layer that lies elsewhere too may have no group: then even numbers could be either.
+    2.13 counts in steps of two. A layer that is also held elsewhere may have no group; then even numbers could
+    follow either way of counting.
     """
     if max(numbers) >= len(layers):
         return sorted(numbers) == list(range(0, 2 * len(layers), 2))

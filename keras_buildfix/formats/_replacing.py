@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written beside, then renamed."""
+"""Writes a file completely or not at all: writes a new file beside the old one, then renames it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
-    """Gives a path to write to, of the same name in a folder beside; when all went well, it is renamed to `path`.
+    """Gives a path to write to: the same name in a folder beside. If all goes well, renames the file to `path`.
 
-    A process killed in the middle leaves the old file as it was, and a folder ``.NAME.XXXX.tmp``.
+    A process that is killed in the middle leaves the old file as it was, and a folder ``.NAME.XXXX.tmp``.
     """
     check_target(path)
-    target = os.path.realpath(path)  # a link stays a link, to the new file
+    target = os.path.realpath(path)  # a link stays a link and points to the new file
     parent, name = os.path.split(target)
     folder = tempfile.mkdtemp(prefix=f".{name[:50]}.", suffix=".tmp", dir=parent)
     try:
@@ -32,10 +32,10 @@ def replacing(path: str) -> Iterator[str]:
 
 
 def check_target(path: str) -> None:
-    """Looks whether a file can be put there, as far as can be told without writing.
+    """Checks whether a file can be written to `path`, as far as possible without writing.
 
     Raises:
-        OSError: If `path` is a folder, or the folder for it is not there.
+        OSError: If `path` is a folder, or its folder does not exist.
     """
     target = os.path.realpath(path)
     parent, name = os.path.split(target)
@@ -46,7 +46,7 @@ def check_target(path: str) -> None:
 
 
 def _sync(path: str) -> None:
-    """Has the system put a file or folder on the disk; Windows can't open a folder."""
+    """Makes the system write a file or folder to the disk. Windows can't open a folder, so there we skip it."""
     with contextlib.suppress(PermissionError):
         handle = os.open(path, os.O_RDONLY)
         try:

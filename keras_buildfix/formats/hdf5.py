@@ -1,7 +1,7 @@
-"""HDF5 files of Keras: legacy ``.h5`` (layers, then named weights) and ``.weights.h5`` (groups and positions).
+"""Reads and writes Keras's HDF5 files: legacy ``.h5`` (layers with named weights) and ``.weights.h5`` (places).
 
-Only what lies in the file itself is read: no link, external or virtual storage is followed, no filter
-plugin is loaded.
+It reads only what lies in the file itself: it follows no link and no external or virtual storage, and loads no
+filter plugin.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from keras_buildfix.formats._bytes import BadFileError, from_bits, is_plausible,
 from keras_buildfix.formats._hdf5_text import Texts
 from keras_buildfix.formats._model_config import layer_names
 
-#: What is undone here: deflate, shuffle, a checksum that is not looked at.
+#: The filters that this module undoes: deflate, shuffle, and a checksum, which it does not check.
 _DEFLATE, _SHUFFLE, _CHECKSUM = 1, 2, 3
 
-#: libhdf5 goes down groups by calling itself, and keeps every path.
+#: Limits, because libhdf5 walks down groups recursively and keeps every path.
 _DEEPEST, _MOST_PATHS = 100, 100_000
 
-#: Attributes larger than this go into several: HDF5's limit for an object's header, as Keras has it.
+#: A larger attribute is divided into several, as Keras does: HDF5 limits the size of an object's header.
 _LARGEST_ATTRIBUTE = 64512
 
-#: Seen on 2.12 to tf_keras 2.21 and 3.0 to 3.2: the file that is left is of no use.
+#: Seen on 2.12 to tf_keras 2.21 and 3.0 to 3.2. The file that they leave can't be used.
 _HALF_WRITTEN = " (Keras 2, and 3.0 to 3.2, stop half-way where two weights in a layer have one name)"
 
 _OWN_WEIGHTS = "top_level_model_weights"
@@ -37,17 +37,17 @@ _OWN_WEIGHTS = "top_level_model_weights"
 def read(
     file: IO[bytes], start: int = 0, size: int | None = None, config: Callable[[], bytes] = bytes
 ) -> tuple[dict[str, Entry], str, str, Any]:
-    """The weights in a file, or in a part of it that is an HDF5 file.
+    """Reads the weights in an HDF5 file, or in a part of a file that is one.
 
     Args:
         file: The file.
-        start: Where in it the HDF5 file begins.
-        size: How long that is.
-        config: Reads the config of the model, which tells the names of layers where the file itself has none.
+        start: Where the HDF5 file begins in it.
+        size: The length of the HDF5 file.
+        config: A function that reads the model's config, which has the names of layers if the file has none.
 
     Returns:
-        The entries, the layout (``"layers"``, ``"structure"`` or ``"names"``), the Keras that wrote it,
-        where that is noted, and what is to be closed after the last array was read.
+        The entries, the layout (``"layers"``, ``"structure"`` or ``"names"``), the Keras version that wrote it (if
+        noted), and what the caller must close after reading the last array.
     """
     h5py = import_h5py()
     size = os.fstat(file.fileno()).st_size if size is None else size
@@ -56,7 +56,7 @@ def read(
         opened = h5py.File(file.name if start == 0 else _Part(file, start, size), "r")
         entries, layout, writer = _Reader(h5py, opened, file, start, size).entries(config)
         return entries, layout, writer, opened
-    except Exception as error:  # libhdf5 raises all sorts on broken input
+    except Exception as error:  # libhdf5 raises many kinds of errors on broken input
         if opened is not None:
             opened.close()
         if isinstance(error, BadFileError):
@@ -65,9 +65,9 @@ def read(
 
 
 def write_layers(path: str, groups: Mapping[str, Sequence[Entry]], version: str, backend: str) -> None:
-    """Writes a legacy ``.h5``: for each layer its weights, one in memory at a time; ``""`` for the model's own.
+    """Writes a legacy ``.h5``: the weights of each layer (``""`` is the model itself), one in memory at a time.
 
-    The names of the entries are those in the file, unique in their layer.
+    The entries have the names for the file, which are unique in their layer.
     """
     with _new(path) as file:
         file.attrs["keras_version"], file.attrs["backend"] = version, backend
@@ -81,14 +81,14 @@ def write_layers(path: str, groups: Mapping[str, Sequence[Entry]], version: str,
 
 
 def write_structure(path: str, entries: Iterable[Entry]) -> None:
-    """Writes entries under their names, as ``.weights.h5`` has them."""
+    """Writes a ``.weights.h5``; the entries have places as names."""
     with _new(path) as file:
         for entry in entries:
             _write(file, entry.name, entry)
 
 
 def import_h5py() -> Any:
-    """The package h5py, which every Keras brings; an error that says how to get it otherwise."""
+    """Imports h5py, which every Keras installs; if it is missing, the error says how to get it."""
     try:
         import h5py
     except ModuleNotFoundError:
@@ -122,21 +122,21 @@ class _Reader:
         return entries, "structure" if is_structural(entries) else "names", version
 
     def _paths(self) -> list[str]:
-        """Every path in the file, each object once; a link that is none of the file's own is an error."""
+        """Every path in the file, each object once; a soft or external link is an error."""
         paths: list[str] = []
 
         def visit(name: bytes, info: Any) -> None:
             if info.type != self.h5py.h5l.TYPE_HARD:
                 raise BadFileError(f"it has a link at {name.decode('utf8', 'replace')!r:.80}; links are not followed.")
             if name.count(b"/") > _DEEPEST or len(paths) >= _MOST_PATHS:
-                raise BadFileError(f"it has more than {_DEEPEST} groups in each other, or {_MOST_PATHS:,} in all.")
+                raise BadFileError(f"it has more than {_DEEPEST} nested groups, or {_MOST_PATHS:,} in all.")
             paths.append(name.decode("utf8"))
 
         self.opened.id.links.visit(visit, info=True)
         return paths
 
     def _layer_names(self) -> dict[str, str]:
-        """What the layer of a group was called, by the group's path. Keras 3.9 on notes it at the group ``vars``."""
+        """A group's path -> the name of its layer, which Keras notes at the group ``vars`` from 3.9 on."""
         groups = [path for path in self.paths if path.endswith("/vars")]
         found = {path[: -len("/vars")]: self._text(self.opened[path], "name") for path in groups}
         return {path: name for path, name in found.items() if name}
@@ -168,19 +168,19 @@ class _Reader:
     def _entry(self, name: str, path: str, layer: str | None = None, layer_names: tuple[str | None, ...] = ()) -> Entry:
         dataset = self.opened[path]
         if not isinstance(dataset, self.h5py.Dataset):
-            raise BadFileError(f"{path!r:.120} is no array.")
+            raise BadFileError(f"{path!r:.120} is not an array.")
         dtype = self._dtype(dataset, path)
         plist, shape = dataset.id.get_create_plist(), tuple(dataset.shape or ())
         stored, layout = dataset.id.get_storage_size(), plist.get_layout()
         if plist.get_external_count() or layout == self.h5py.h5d.VIRTUAL:
-            raise BadFileError(f"{path!r:.120} lies in another file; that is not followed.")
+            raise BadFileError(f"{path!r:.120} lies in another file, which is not read.")
         filters = [plist.get_filter(at)[0] for at in range(plist.get_nfilters())]
         if not {*filters} <= {_DEFLATE, _SHUFFLE, _CHECKSUM} or len({*filters}) != len(filters):
             raise BadFileError(f"{path!r:.120} needs the HDF5 filters {filters}, which are not loaded.")
         offset = dataset.id.get_offset()
         plain = layout == self.h5py.h5d.CONTIGUOUS and offset is not None
         read = functools.partial(self._read, dataset, dtype, offset if plain else None)
-        # What is not there as it is can only be known to be whole by reading it.
+        # Only reading tells whether compressed data is complete.
         entry = Entry(name, shape, dtype, read, layer, layer_names, check=None if plain else read)
         if dataset.shape is None or (entry.size and not stored):
             raise BadFileError(f"{path!r:.120} has no data.")
@@ -188,7 +188,7 @@ class _Reader:
             raise BadFileError(f"{path!r:.120} claims {entry.size:,} bytes that the file does not have.")
         if not is_plausible(entry.size, stored) or stored > self.size:
             raise BadFileError(
-                f"{path!r:.120} claims {entry.size:,} bytes, of which the file stores {stored:,}: not believed."
+                f"{path!r:.120} claims {entry.size:,} bytes, of which the file stores {stored:,}: that can't be true."
             )
         return entry
 
@@ -207,7 +207,7 @@ class _Reader:
             or dtype.itemsize > 16
             or dtype.name in ("float128", "longdouble")
         ):
-            raise BadFileError(f"{path!r:.120} holds {str(dtype)!r:.40}, which is no weight.")
+            raise BadFileError(f"{path!r:.120} holds {str(dtype)!r:.40}, which is not a weight.")
         return str(dtype.newbyteorder("=").name)
 
     def _read(self, dataset: Any, dtype: str, offset: int | None) -> Array:
@@ -229,7 +229,7 @@ class _Reader:
             raise BadFileError(f"{dataset.name!r:.120} is broken: {type(error).__name__}: {error}") from None
 
     def _read_chunks(self, dataset: Any) -> Array:
-        """Each chunk from its bytes: libhdf5 would inflate whatever comes."""
+        """Reads each chunk from its bytes: libhdf5 would inflate any amount of data."""
         import numpy as np
 
         array = np.zeros(dataset.shape, dataset.dtype)
@@ -254,7 +254,7 @@ class _Reader:
         return array
 
     def _names(self, group: Any, name: str) -> list[str]:
-        """A list of names in an attribute, or in several: ``name0``, ``name1``, ..."""
+        """The list of names in an attribute, or in several: ``name0``, ``name1``, ..."""
         found = self._attribute(group, name)
         number = 0
         while found is None or number:
@@ -275,14 +275,14 @@ class _Reader:
 
 
 def _on_the_way(path: str, names: Mapping[str, str]) -> tuple[str | None, ...]:
-    """The name of the layer of each group above ``vars``: ``layers``, ``layers/lstm``, ``layers/lstm/cell``."""
+    """The layer's name for each group above ``vars``: ``layers``, ``layers/lstm``, ``layers/lstm/cell``."""
     parts = path.split("/")
     depth = len(parts) - 1 - parts[::-1].index("vars", 1) if "vars" in parts[:-1] else 0
     return tuple(names.get("/".join(parts[: at + 1])) for at in range(depth))
 
 
 def _undone(number: int, data: bytes, size: int, itemsize: int) -> bytes:
-    """What a chunk was before a filter: never more than it should be."""
+    """Undoes a filter of a chunk, and never returns more bytes than expected."""
     import numpy as np
 
     if number == _DEFLATE:
@@ -293,7 +293,7 @@ def _undone(number: int, data: bytes, size: int, itemsize: int) -> bytes:
 
 
 class _Part:
-    """A part of a file, for h5py to read as a file."""
+    """A part of a file that h5py can read as a file."""
 
     def __init__(self, file: IO[bytes], start: int, size: int) -> None:
         self.file, self.start, self.size, self.at = file, start, size, 0
@@ -317,7 +317,7 @@ class _Part:
         return bytes(data[: self.readinto(data)])
 
     def flush(self) -> None:
-        """Nothing to write."""
+        """Does nothing: the file is only read, but h5py calls this."""
 
 
 def _write(group: Any, name: str, entry: Entry) -> None:
@@ -330,7 +330,7 @@ def _write(group: Any, name: str, entry: Entry) -> None:
 
 @contextlib.contextmanager
 def _new(path: str) -> Iterator[Any]:
-    """A new file; h5py says RuntimeError where the disk is full."""
+    """Opens a new file. Turns the RuntimeError that h5py raises on a full disk into an OSError."""
     try:
         with import_h5py().File(path, "w") as file:
             yield file

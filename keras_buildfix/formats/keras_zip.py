@@ -1,4 +1,4 @@
-"""``.keras`` of Keras 2.13 and later: a zip with an HDF5 file of weights in it, and a config with the layers' names."""
+"""Reads a ``.keras`` of Keras 2.13 and later: a zip with an HDF5 file of weights and a config with layer names."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from keras_buildfix.formats._bytes import BadFileError, is_plausible, start_of_m
 
 _WEIGHTS = "model.weights.h5"
 _CONFIG = "config.json"
-_READ = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others inflate without limit
-#: A config that is larger is not read: only the names of layers are wanted of it.
+_READ = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile inflates other kinds without a limit
+#: A larger config is not read: it is needed only for the names of layers.
 _LARGEST_CONFIG = 16 << 20
 _CHUNK = 1 << 20
 
@@ -22,13 +22,13 @@ def is_model(file: IO[bytes]) -> bool:
     """Whether a zip is a Keras model: it has a config (or weights) at its top."""
     try:
         names = zipfile.ZipFile(file).namelist()
-    except Exception:  # whatever is wrong with it is said when it is read
+    except Exception:  # reading it later reports what is wrong
         return False
     return _WEIGHTS in names or _CONFIG in names
 
 
 def weights_in(file: IO[bytes]) -> tuple[IO[bytes], int, int]:
-    """The HDF5 file in a model: a file, where in it, and how long. Compressed ones are unpacked to a temporary file."""
+    """The HDF5 file in a model: the file, its start and its length. Unpacks a compressed one to a temporary file."""
     size = os.fstat(file.fileno()).st_size
     try:
         archive = zipfile.ZipFile(file)
@@ -40,10 +40,10 @@ def weights_in(file: IO[bytes]) -> tuple[IO[bytes], int, int]:
             raise BadFileError(f"its {_WEIGHTS} is encrypted.")
         if info.compress_size > size or not is_plausible(info.file_size, info.compress_size):
             raise BadFileError(
-                f"its {_WEIGHTS} claims {info.file_size:,} bytes, and stores {info.compress_size:,}: not believed."
+                f"its {_WEIGHTS} claims {info.file_size:,} bytes and stores {info.compress_size:,}: that can't be true."
             )
         if info.compress_type not in _READ:
-            raise BadFileError(f"its {_WEIGHTS} is compressed in a way that is not read.")
+            raise BadFileError(f"its {_WEIGHTS} is compressed in a way that is not supported.")
         with archive.open(info) as member:  # compares the names and sizes in both of the zip's headers
             if info.compress_type == zipfile.ZIP_STORED:
                 return file, start_of_member(file, info), info.file_size
@@ -53,12 +53,12 @@ def weights_in(file: IO[bytes]) -> tuple[IO[bytes], int, int]:
             return unpacked, 0, info.file_size
     except BadFileError:
         raise
-    except Exception as error:  # zipfile raises all sorts on broken input
+    except Exception as error:  # zipfile raises many kinds of errors on broken input
         raise BadFileError(f"the .keras is cut off or damaged ({type(error).__name__}: {error}).") from None
 
 
 def config_in(file: IO[bytes]) -> bytes:
-    """The config of a model; empty if there is none that can be read, since the weights do not need it."""
+    """The config of a model; empty if it can't be read, because weights can be read without it."""
     try:
         archive = zipfile.ZipFile(file)
         (info,) = [info for info in archive.infolist() if info.filename == _CONFIG]
@@ -67,5 +67,5 @@ def config_in(file: IO[bytes]) -> bytes:
             return b""
         with archive.open(info) as member:
             return member.read(_LARGEST_CONFIG)
-    except Exception:  # zipfile raises all sorts on broken input
+    except Exception:  # zipfile raises many kinds of errors on broken input
         return b""

@@ -1,4 +1,4 @@
-"""``.npz``: a zip of arrays, as ``numpy.savez`` writes it. Pickled objects are never loaded."""
+"""Reads and writes ``.npz``, a zip of arrays like that of ``numpy.savez``. It never loads pickled objects."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from keras_buildfix.formats._bytes import (
 
 _CHUNK = 4 << 20
 
-#: The beginning of a member that has its header: numpy's own limit, and its size before it.
+#: A member's header is in this many bytes at its beginning: numpy's own limit, and the header's size before it.
 _LONGEST_HEADER = 10_012
 
 
@@ -48,19 +48,19 @@ def read(file: IO[bytes]) -> dict[str, Entry]:
         return entries
     except BadFileError:
         raise
-    except ModuleNotFoundError:  # of numpy: the file may be whole
+    except ModuleNotFoundError:  # numpy is missing; that does not make the file broken
         raise ModuleNotFoundError(".npz files need numpy: `pip install numpy`.", name="numpy") from None
-    except Exception as error:  # zipfile and numpy raise all sorts on broken input
+    except Exception as error:  # zipfile and numpy raise many kinds of errors on broken input
         raise BadFileError(f"the .npz is cut off or damaged ({type(error).__name__}: {error}).") from None
 
 
 def write(file: IO[bytes], entries: Iterable[Entry]) -> None:
-    """Writes weights, uncompressed, one in memory at a time. bfloat16 as numpy has it: two bytes without a type."""
+    """Writes weights uncompressed, one in memory at a time. bfloat16 becomes two bytes without a type, as in numpy."""
     import numpy as np
 
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for entry in entries:
-            # A fixed date: the same weights are the same file.
+            # A fixed date, so that the same weights give the same file.
             info = zipfile.ZipInfo(f"{entry.name}.npy")
             with archive.open(info, "w", force_zip64=True) as member:
                 value = to_bits(entry)
@@ -71,13 +71,13 @@ def write(file: IO[bytes], entries: Iterable[Entry]) -> None:
 def _entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, file: IO[bytes]) -> Entry:
     parts = name.replace("\\", "/").split("/")
     if ".." in parts or name.startswith("/") or not info.filename.endswith(".npy"):
-        raise BadFileError(f"its member {info.filename!r:.80} is no array of weights.")
+        raise BadFileError(f"its member {info.filename!r:.80} is not an array of weights.")
     if info.flag_bits & 1:
         raise BadFileError(f"its member {info.filename!r:.80} is encrypted.")
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # the others inflate without limit
-        raise BadFileError(f"its member {info.filename!r:.80} is compressed in a way that is not read.")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others inflate without a limit
+        raise BadFileError(f"its member {info.filename!r:.80} is compressed in a way that is not supported.")
     with archive.open(info) as member:
-        beginning = io.BytesIO(member.read(_LONGEST_HEADER))  # numpy would read as much as the header says it is long
+        beginning = io.BytesIO(member.read(_LONGEST_HEADER))  # numpy would read as much as the header claims
     shape, fortran, dtype = _header(beginning, name)
     start = beginning.tell()
     size = dtype.itemsize * math.prod(shape)
@@ -85,11 +85,11 @@ def _entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, file: IO[
         raise BadFileError(f"{name!r} claims {size:,} bytes; its member has {info.file_size - start:,}.")
     if info.compress_size > os.fstat(file.fileno()).st_size or not is_plausible(size, info.compress_size):
         raise BadFileError(
-            f"{name!r} claims {size:,} bytes, of which the file stores {info.compress_size:,}: not believed."
+            f"{name!r} claims {size:,} bytes, of which the file stores {info.compress_size:,}: that can't be true."
         )
     known = "bfloat16" if dtype.kind == "V" else dtype.newbyteorder("=").name
 
-    # The zip has a checksum: reading it once tells whether it is whole.
+    # The zip has a checksum, so reading a member once shows whether it is complete.
     if info.compress_type == zipfile.ZIP_STORED and not fortran and dtype.byteorder in "<|=":
         at = start_of_member(file, info)
         check = functools.partial(_check, file, info, at)
@@ -99,14 +99,14 @@ def _entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, file: IO[
 
 
 def _check(file: IO[bytes], info: zipfile.ZipInfo, start: int) -> None:
-    """Compares the checksum of a member that lies in the file as it is."""
+    """Compares the checksum of an uncompressed member."""
     found, at, end = 0, start, start + info.file_size
     buffer = memoryview(bytearray(_CHUNK))
     while at < end:
         count = read_into(buffer[: min(_CHUNK, end - at)], file, at)
         found, at = zlib.crc32(buffer[:count], found), at + count
     if found != info.CRC:
-        raise BadFileError(f"{info.filename!r} is broken: its checksum is another.")
+        raise BadFileError(f"{info.filename!r} is broken: its checksum is wrong.")
 
 
 def _header(member: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, Any]:
@@ -130,7 +130,7 @@ def _header(member: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, Any]:
             f"{name!r} holds {'pickled objects' if dtype.hasobject else str(dtype)!r}, which is not read."
         )
     if not are_lengths([*shape, shape_size(list(shape))]) or len(shape) > 32:
-        raise BadFileError(f"{name!r} has a shape that is none.")
+        raise BadFileError(f"{name!r} has an impossible shape.")
     if dtype.kind in "fc" and dtype.newbyteorder("=").name not in ("float16", "float32", "float64", *_COMPLEX):
         raise BadFileError(f"{name!r} holds {str(dtype)!r:.40}, which is not known here.")
     return tuple(shape), bool(fortran), dtype
@@ -156,7 +156,7 @@ def _read(
                     raise BadFileError(f"{info.filename!r} ends before its data does.")
                 target[: len(data)] = data
                 target = target[len(data) :]
-            if member.read(1):  # the checksum is looked at when the end is reached
+            if member.read(1):  # reaching the end also checks the checksum
                 raise BadFileError(f"{info.filename!r} goes on after its data.")
     except BadFileError:
         raise

@@ -1,7 +1,7 @@
-"""``.safetensors``: a header of JSON, then the arrays one after the other.
+"""Reads and writes ``.safetensors``: a JSON header, then the arrays one after the other.
 
-Read and written here, not by the package of that name: that one has to have all arrays in memory to write
-them, and knows no bfloat16 without ml_dtypes. The tests read each with the other.
+We do not use the package of that name: it needs all arrays in memory to write them, and does not know bfloat16
+without ml_dtypes. The tests read the files of each with the other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import IO, Any
 from keras_buildfix._entries import Entry, itemsize
 from keras_buildfix.formats._bytes import BadFileError, are_lengths, read_at, shape_size, to_bits
 
-#: The longest header that is believed; about 100,000 weights. (The format's own limit is 100 MB.)
+#: The longest header that we read; enough for about 100,000 weights. (The format's own limit is 100 MB.)
 _LONGEST_HEADER = 16 << 20
 
 _DTYPES = {
@@ -41,12 +41,12 @@ _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 
 
 def looks_like(start: bytes, size: int) -> bool:
-    """Whether a file begins as this format does."""
+    """Whether a file begins like this format."""
     return len(start) > 8 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size - 8
 
 
 def read(file: IO[bytes]) -> tuple[dict[str, Entry], dict[str, str]]:
-    """The weights in a file, and what was noted with them."""
+    """Reads the weights in a file, and the notes beside them."""
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
     if length > min(size - 8, _LONGEST_HEADER):
@@ -56,7 +56,7 @@ def read(file: IO[bytes]) -> tuple[dict[str, Entry], dict[str, str]]:
     header = _parse(file.read(length))
     notes = header.pop("__metadata__", {})
     if not isinstance(notes, dict) or not all(isinstance(text, str) for text in notes.values()):
-        raise BadFileError("its header's __metadata__ is no mapping of text to text.")
+        raise BadFileError("its header's __metadata__ is not a mapping of text to text.")
     entries, spans = {}, []
     for name, value in header.items():
         dtype, shape, (begin, end) = _described(name, value)
@@ -87,7 +87,7 @@ def write(file: IO[bytes], entries: Iterable[Entry], notes: dict[str, str]) -> N
 
 
 def header(entries: Sequence[Entry], notes: dict[str, str]) -> bytes:
-    """What a file of these weights begins with.
+    """The bytes with which a file of these weights begins.
 
     Raises:
         ValueError: If the format can't hold them.
@@ -122,9 +122,9 @@ def _parse(text: bytes) -> dict[str, Any]:
     except BadFileError:
         raise
     except (ValueError, RecursionError) as error:
-        raise BadFileError(f"its header is no JSON: {type(error).__name__}.") from None
+        raise BadFileError(f"its header is not JSON: {type(error).__name__}.") from None
     if not isinstance(header, dict):
-        raise BadFileError("its header is no mapping.")
+        raise BadFileError("its header is not a mapping.")
     return header
 
 
@@ -134,16 +134,16 @@ def _described(name: str, value: Any) -> tuple[str, tuple[int, ...], tuple[int, 
     shape, offsets = value["shape"], value["data_offsets"]
     whole = isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2 and len(shape) <= 32
     if not whole or not are_lengths([*shape, *offsets]) or not are_lengths([shape_size(shape)]):
-        raise BadFileError(f"{name!r} has a shape or offsets that are none.")
+        raise BadFileError(f"{name!r} has an impossible shape or impossible offsets.")
     if any("\ud800" <= character <= "\udfff" for character in name):
-        raise BadFileError(f"it has a name that is no text: {name!r}.")
+        raise BadFileError(f"it has a name that is not text: {name!r}.")
     if not isinstance(value["dtype"], str) or value["dtype"] not in _DTYPES:
         raise BadFileError(f"{name!r} has the dtype {value['dtype']!r:.40}; known are {', '.join(_DTYPES)}.")
     return _DTYPES[value["dtype"]], tuple(shape), (offsets[0], offsets[1])
 
 
 def _check_spans(spans: list[tuple[int, int]], size: int) -> None:
-    """The arrays lie one after the other and fill the file, as the format wants it."""
+    """Checks that the arrays lie one after the other and fill the file, as the format demands."""
     at = 0
     for begin, end in spans:
         if begin != at:
