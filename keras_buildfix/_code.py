@@ -71,9 +71,14 @@ def attributes_stored(code: CodeType) -> set[str]:
     return {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_ATTR"}
 
 
+#: An attribute of a function of ours that stands in for a user's and can't have ``__wrapped__``: the user's.
+WRAPS = "_keras_buildfix_wraps"
+
+
 def function_code(function: Any) -> CodeType | None:
     """The code of a function, looking through decorators, with or without ``functools.wraps``."""
     function = inspect.unwrap(function) if callable(function) else function
+    function = getattr(function, WRAPS, function)
     for cell in getattr(function, "__closure__", None) or ():
         # The decorator `shape_type_conversion` of Keras 2 leaves no __wrapped__: the function is in a cell.
         try:

@@ -220,7 +220,8 @@ def _explain(args: argparse.Namespace) -> int:
     print(found.cls)
     print_table(("", ""), found.parts())
     print()
-    print_table(("Keras", "without @deferred_build"), found.on_each)
+    print_table(("Keras", "what happens"), found.on_each)
+    print("\nThis is about build() only: lost_weights(model) finds weights that are missing in Keras's files.")
     return 0
 
 

@@ -10,7 +10,13 @@ from keras_buildfix._modules import import_class
 from keras_buildfix.affected import affected_layers, release_spans
 from keras_buildfix.build import is_fixed, repairs, was_deferred
 from keras_buildfix.info import keras_info
-from keras_buildfix.skipped import consequence, shown_file, skipping_builtin, skipping_elsewhere
+from keras_buildfix.skipped import (
+    consequence,
+    is_fixed_elsewhere,
+    shown_file,
+    skipping_builtin,
+    skipping_elsewhere,
+)
 
 #: Each attribute that ``deferred_build`` may add to a class, and what it does.
 _WHY = {
@@ -19,7 +25,8 @@ _WHY = {
     "build": "marks the layer as built once build() has run, so that it does not run twice",
 }
 
-_RUNS = "build() runs once"
+_RUNS, _SKIPPED = "build() runs once", "build() never runs"
+_FIXED = f"{_RUNS}, thanks to keras-buildfix"
 
 
 @dataclass(frozen=True)
@@ -35,8 +42,9 @@ class LayerExplanation:
         line: The line in that file; 0 if it has none.
         marked_by: The built-in that marks the layer as built, so that ``build`` is skipped here; empty if none does.
         deferred: Whether ``build`` runs here because of ``deferred_build``, the mixin or ``install()``.
-        on_each: Pairs of the releases, in words, and what happens there without ``deferred_build``.
-        at_stake: What goes wrong where ``build`` is skipped, in a sentence; empty if it is skipped nowhere.
+        on_each: Pairs of the releases, in words, and what happens there to the class as it is.
+        at_stake: What goes wrong where ``build`` is skipped, or would be without ``deferred_build``, in a sentence;
+            empty if it is skipped nowhere.
         adds: The attributes that ``deferred_build`` or the mixin adds to the class here, each with what it does.
     """
 
@@ -62,19 +70,17 @@ class LayerExplanation:
         build = f"{self.build_from} ({shown_file(self.file)}:{self.line})" if self.build_from else "Keras's own"
         found = [("bases", ", ".join(self.bases)), ("build() is from", build)]
         if self.deferred:
-            found.append((f"on {self.keras}", f"{_RUNS}, thanks to keras-buildfix"))
+            found.append((f"on {self.keras}", _FIXED))
         elif self.marked_by:
-            found.append((f"on {self.keras}", f"build() never runs: {self.marked_by} marks the layer as built"))
+            found.append((f"on {self.keras}", f"{_SKIPPED}: {self.marked_by} marks the layer as built"))
         else:
-            found.append((f"on {self.keras}", f"{_RUNS}; nothing marks the layer as built before"))
+            here = f"{_RUNS}; nothing marks the layer as built before"
+            found.append((f"on {self.keras}", here if self.build_from else "it has no build() that could be skipped"))
         if self.at_stake:
-            found.append(("at stake", self.at_stake))
+            skipped = any(_SKIPPED in what for what in [found[-1][1], *(what for _, what in self.on_each)])
+            found.append(("where it is skipped" if skipped else "without the fix", self.at_stake))
         adds = "; ".join(f"`{name}`, which {why}" for name, why in self.adds.items())
-        if not adds:
-            adds = "nothing here" + (
-                f"; where build() is skipped, `built`, which {_WHY['built']}" if self.at_stake else ""
-            )
-        found.append(("@deferred_build adds", adds))
+        found.append(("@deferred_build adds", adds or "nothing on this Keras"))
         return found
 
 
@@ -124,20 +130,29 @@ def explain_layer(target: object) -> LayerExplanation:
         marked_by=_shown(marker) if marker is not None else "",
         deferred=marker is not None and is_fixed(cls),
         on_each=on_each,
-        at_stake=consequence(cls) if marker is not None or any("never runs" in what for _, what in on_each) else "",
+        at_stake=consequence(cls) if _is_skipped_somewhere(cls, marker) else "",
         adds={name: _WHY.get(name, "") for name in _added(cls)},
     )
 
 
+def _is_skipped_somewhere(cls: type, marker: type | None) -> bool:
+    """Whether ``build`` is skipped here or on a measured Keras version, where nothing fixes it."""
+    return marker is not None or any(found for _, found in release_spans(lambda first: skipping_elsewhere(cls, first)))
+
+
 def _on(cls: type, version: str) -> str:
-    """What happens to a class without ``deferred_build`` on a measured Keras version."""
+    """What happens to a class on a measured Keras version."""
+    if _keras.belongs_to_keras(cls):
+        return _to_subclasses(cls, version)
     marker = skipping_elsewhere(cls, version)
     if marker is not None:
-        return f"build() never runs: {_shown(marker)} marks the layer as built"
+        return _FIXED if is_fixed_elsewhere(cls, marker) else f"{_SKIPPED}: {_shown(marker)} marks the layer as built"
     written = [_keras.public_name(base) for base in _keras.written_bases(cls)]
     own = _keras.build_owner(cls) is not None
     locked = () if own else affected_layers(version, symptom="locked_state")
     if by := next((name for name in written if name in locked), None):
+        if any(map(was_deferred, _keras.users_bases(cls))):
+            return "has no build() of its own; its __init__ can make weights and layers, thanks to keras-buildfix"
         return f"has no build() of its own; {by} refuses weights and layers that its __init__ makes"
     if not all(written):
         return f"not known: it subclasses {_shown(_keras.written_bases(cls)[written.index(None)])}, a private class"
@@ -146,8 +161,22 @@ def _on(cls: type, version: str) -> str:
     return "build() runs again at the first call after layer.build(shape)" if _may_run_twice(cls, version) else _RUNS
 
 
+def _to_subclasses(builtin: type, version: str) -> str:
+    """What happens on a measured Keras version to classes that subclass a built-in."""
+    name = _keras.public_name(builtin)
+    if name is None:
+        return "not known: it is a private class"
+    if name in affected_layers(version):
+        return "the build() of a subclass never runs: it marks the layer as built"
+    if name in affected_layers(version, symptom="locked_state"):
+        return "refuses weights and layers that the __init__ of a subclass makes, if that has no build()"
+    return "nothing is skipped or refused in a subclass"
+
+
 def _may_run_twice(cls: type, version: str) -> bool:
     """Whether Keras 2 may build a layer twice: there only ``Layer.build`` marks it as built."""
+    if any(map(was_deferred, _keras.users_bases(cls))):
+        return False
     owner = _keras.build_owner(cls)
     code = function_code(vars(owner)["build"]) if owner is not None else None
     if not version.startswith("2.") or code is None or stores_built(code):

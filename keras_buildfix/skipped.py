@@ -267,8 +267,12 @@ def skipping_elsewhere(cls: type, version: str) -> type | None:
 def _elsewhere(cls: type, version: str) -> type | None:
     """The same, but None if ``deferred_build``, the mixin or ``install()`` makes the ``build`` run there."""
     marker = skipping_elsewhere(cls, version)
-    fixed = marker is not None and (installing.is_installed() or _was_deferred(cls, marker))
-    return None if fixed else marker
+    return None if marker is None or is_fixed_elsewhere(cls, marker) else marker
+
+
+def is_fixed_elsewhere(cls: type, marker: type) -> bool:
+    """Whether ``deferred_build``, the mixin or ``install()`` makes the ``build`` run though a built-in marks it."""
+    return installing.is_installed() or _was_deferred(cls, marker)
 
 
 def _was_deferred(cls: type, builtin: type) -> bool:
