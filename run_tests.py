@@ -50,7 +50,10 @@ PATIENCE = 5
 def main(argv: list[str]) -> int:
     """Runs the environments, prints their results, and returns the exit code."""
     words, posargs = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
-    options = _parser().parse_args(words)
+    parser = _parser()
+    options, unknown = parser.parse_known_args(words)
+    if unknown:
+        parser.error(f"unknown: {' '.join(unknown)}. Arguments of pytest come after --, as in ... -- -k mixin")
     if options.list:
         print(planning.listing())
         return 0

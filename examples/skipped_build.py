@@ -154,6 +154,8 @@ def shown(line):
 
 
 if __name__ == "__main__":
+    if {"-h", "--help"} & {*sys.argv}:
+        raise SystemExit(print(__doc__))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # pip must end, too
     try:
         python = prepare()

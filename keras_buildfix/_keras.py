@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import os
 import sys
 import weakref
 from collections.abc import Iterator
@@ -79,7 +80,8 @@ def layer_class(cls: object, wanted_by: str) -> type:
 def layer_instance(layer: object, wanted_by: str) -> Any:
     """`layer`, if it is a Keras layer; otherwise a TypeError that says what was passed."""
     if layer_base(type(layer)) is None:
-        raise TypeError(f"{wanted_by} expects a Keras layer (an instance); got {describe(layer)}.")
+        first = " The layer or model comes first." if isinstance(layer, (str, os.PathLike, dict, list)) else ""
+        raise TypeError(f"{wanted_by} expects a Keras layer (an instance); got {describe(layer)}.{first}")
     return layer
 
 

@@ -80,8 +80,9 @@ def import_class(target: str) -> type:
     if isinstance(value, type) and _keras.layer_base(value) is not None:
         return value
     known = [cls.__qualname__ for cls in layer_classes([module])]
-    near = difflib.get_close_matches(name, known, n=3) or known[:5]
-    listed = f" It has: {', '.join(near)}." if near else " It has none."
+    near = difflib.get_close_matches(name, known, n=3)
+    listed = f" The nearest: {', '.join(near)}." if near else f" It has: {', '.join(known[:5])}."
+    listed = listed if known else " It has none."
     what = f"has no layer class {name!r}" if name else "is a module: name a layer class in it, after a colon"
     raise ValueError(f"{module.__name__} {what}.{listed}")
 
@@ -121,6 +122,10 @@ def _longest_module(dotted: str) -> tuple[ModuleType, str]:
             return _imported(at), dotted[len(at) + 1 :]
         except ModuleNotFoundError:
             at = at.rpartition(".")[0]
+            if not at and "." not in dotted:
+                raise ModuleNotFoundError(
+                    f"There is no module {dotted!r}. Name a class as package.module:{dotted}.", name=dotted
+                ) from None
             if not at:
                 raise
 

@@ -190,7 +190,8 @@ def _skipped(args: argparse.Namespace) -> int:
         print_json({**about, "findings": [_as_dict(finding) for finding in found]})
     where = {None: f"on {info} (--all: on every Keras)", "all": f"on every measured Keras version, and on {info}"}
     judged = where.get(keras, f"on Keras {keras}, judged by measurements of it")
-    print(f"{counted(len(found), 'skipped build')} in {looked_at}, {judged}", file=sys.stderr)
+    told = "incomplete: " if wrong else ""
+    print(f"{told}{counted(len(found), 'skipped build')} in {looked_at}, {judged}", file=sys.stderr)
     return 2 if wrong else int(bool(found))
 
 

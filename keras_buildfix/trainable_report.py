@@ -79,6 +79,9 @@ class FreezeReport:
         waits = f"waits for {_many(len(self.waiting), 'layer')} to be built" if self.waiting else ""
         if waits and not self.of:
             return f"{self.action} nothing yet, {waits}"
+        if not self.weights and not waits:
+            done = {"froze": "frozen", "unfroze": "trained"}.get(self.action, self.action)
+            return f"{self.action} nothing: what is selected was {done} already"
         text = f"{self.action} {_many(len(self.layers), 'layer')}, {len(self.weights)} of {_many(self.of, 'weight')}"
         return f"{text}, {waits}" if waits else text
 

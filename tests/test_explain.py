@@ -127,7 +127,7 @@ def test_a_class_is_found_by_name_and_by_path(tmp_path):
 @pytest.mark.parametrize(
     ("target", "error", "said"),
     [
-        (f"{__name__}:Pol", ValueError, r"has no layer class 'Pol'. It has: Pool"),
+        (f"{__name__}:Pol", ValueError, r"has no layer class 'Pol'. The nearest: Pool"),
         (__name__, ValueError, r"is a module: name a layer class in it, after a colon. It has: .*Pool"),
         ("json:JSONDecoder", ValueError, "json has no layer class 'JSONDecoder'. It has none."),
         ("no_such_module:Pool", ModuleNotFoundError, "No module named 'no_such_module'"),

@@ -65,7 +65,11 @@ def chosen(words: list[str]) -> list[str]:
     if wrong:
         lines = []
         for word in wrong:
-            near = ", ".join(difflib.get_close_matches(word, known(), 4, 0.5))
+            if "/" in word or word.endswith(".py"):
+                lines.append(f"No environment is called {word!r}. Arguments of pytest come after --: ... -- {word}")
+                continue
+            begin = [name for name in known() if name.startswith(word)]
+            near = ", ".join((begin or difflib.get_close_matches(word, known(), 4, 0.5))[:5])
             lines.append(f"No environment is called {word!r}." + (f" The nearest: {near}." if near else ""))
         raise ValueError("\n".join([*lines, "", "The environments are:", listing()]))
     if not words:
