@@ -150,7 +150,7 @@ def test_the_gate_is_shut_where_it_could_not_look(project, monkeypatch, capsys):
         assert said[1].startswith("keras-buildfix: json: there is no layer class in it")
         assert said[2:] == ["keras-buildfix: No module named 'no_such_package'"]
         assert total.startswith(
-            f"{own + number} skipped build{'' if own + number == 1 else 's'} in 3 layer classes of "
+            f"incomplete: {own + number} skipped build{'' if own + number == 1 else 's'} in 3 layer classes of "
         )
         assert main(["skipped", "--allow-unimportable", "library"]) == own
     finally:

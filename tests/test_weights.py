@@ -833,5 +833,5 @@ def test_another_model_is_not_called_ambiguous():
 def test_what_is_given_wrongly_is_shown_on_one_line_and_cut_with_dots(wrong, shown):
     with pytest.raises(TypeError, match="get_weights expects a Keras layer") as caught:
         get_weights(wrong)
-    assert str(caught.value).endswith(f"got {shown}.")
+    assert f"got {shown}." in str(caught.value)
     assert "\n" not in str(caught.value)
