@@ -194,7 +194,7 @@ def test_on_other_backends_it_is_a_clear_error():
     class Own(TFFunctionMixin, KERAS.layers.Layer):
         call = Function(lambda self, x: x)
 
-    with pytest.raises(RuntimeError, match=r"`call` of Own .* tf.function.* backend is .* Take the decorator"):
+    with pytest.raises(RuntimeError, match=r"`call` of Own .* tf.function.* backend is .* Remove the decorator"):
         Own(name="own")(X)
 
 
