@@ -1,16 +1,16 @@
-"""Runs the tests, on a machine with only Python (3.10 or newer) and pip.
+"""Runs the tests, on a machine that has only Python (3.10 or newer) and pip.
 
     python run_tests.py            the quick slice: five environments
     python run_tests.py all        lint, types and every environment of the matrix: what CI runs
     python run_tests.py full       the same, each environment with every combination: before a release
     python run_tests.py NAME ...   these environments; --list shows their names
 
-What stands behind -- goes to pytest: python run_tests.py keras3.6-jax -- tests/test_build.py -k mixin
+Arguments after -- go to pytest: python run_tests.py keras3.6-jax -- tests/test_build.py -k mixin
 
-With ``all``, what is the same on several environments is spread over them (tests/bands.py). With ``full``
-it is not, and each environment of the matrix then reads the files of weights that all of them wrote.
-tox and uv are put into .tox/.runner. Exit code: 0 if all passed, 1 if something failed, 2 if what was asked
-for can't be run here, 130 after Ctrl-C.
+With ``all``, combinations that several environments share are spread over these (tests/bands.py). With
+``full`` each environment runs them all, and then reads the weight files that all environments wrote.
+tox and uv are installed into .tox/.runner. Exit code: 0 if all passed, 1 if something failed, 2 if the
+request can't be run here, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -36,21 +36,24 @@ RUNNER = ROOT / ".tox" / ".runner"
 REPORTS = ROOT / ".tox" / "reports"
 FILES = ROOT / ".tox" / "weight_files"
 TOOLS = ["tox>=4.29", "tox-uv>=1.20"]
-#: Reads what all environments wrote, once they have.
+#: Reads what all environments wrote, after all of them have ended.
 SECOND_PASS = "tests/test_weight_files.py::test_it_is_read_whoever_wrote_it"
-#: Those that run on the source as it lies here, without the wheel.
+#: The environments that use the source in this folder, not the wheel.
 ON_SOURCE = ("lint", "types")
-#: So often, in seconds, it is told how far the tests are; all of them in a log less often.
+#: Seconds between two lines of progress: more for a run of all environments into a log.
 TOLD_EVERY = 20
 TOLD_EVERY_IN_CI = 60
-#: A process that was told to stop is killed after so many seconds.
+#: Seconds that a process gets to stop before it is killed.
 PATIENCE = 5
 
 
 def main(argv: list[str]) -> int:
-    """Runs the environments and prints what came of them; the exit code."""
+    """Runs the environments, prints their results, and returns the exit code."""
     words, posargs = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
-    options = _parser().parse_args(words)
+    parser = _parser()
+    options, unknown = parser.parse_known_args(words)
+    if unknown:
+        parser.error(f"unknown: {' '.join(unknown)}. Arguments of pytest come after --, as in ... -- -k mixin")
     if options.list:
         print(planning.listing())
         return 0
@@ -63,7 +66,7 @@ def main(argv: list[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt as stopped:
-        print("\nStopped: everything that was started has ended. Run it again to start anew.", flush=True)
+        print("\nStopped: all processes of this run have ended. Run it again to start from the beginning.", flush=True)
         return 128 + int((stopped.args or (signal.SIGINT,))[0])
 
 
@@ -106,12 +109,12 @@ def _run(words: list[str], posargs: list[str]) -> int:
         second = Run(tox, matrix, REPORTS / "second", dict.fromkeys(matrix, 60.0), TOLD_EVERY_IN_CI)
         failed |= second.all(None, [SECOND_PASS])
     if left_out:
-        print(f"{len(left_out)} left out for want of a Python: {', '.join(left_out)}")
+        print(f"{len(left_out)} left out because their Python is missing: {', '.join(left_out)}")
     return failed
 
 
 def _say_plan(plan: dict[str, str | None], here: list[str], full: bool) -> None:
-    """Prints what will be run and about how long it takes."""
+    """Prints what will run and about how long it takes."""
     ready = [name for name, python in plan.items() if python]
     each = planning.seconds(ready, full)
     new = [name for name in ready if not (ROOT / ".tox" / name / "pyvenv.cfg").exists()]
@@ -131,7 +134,7 @@ def _say_plan(plan: dict[str, str | None], here: list[str], full: bool) -> None:
 
 
 def installed_tox() -> Path:
-    """The Python of an environment with tox and uv in it, made on the first run, or again if it was cut off."""
+    """The Python of an environment with tox and uv. It is made on the first run, and again if that was interrupted."""
     python, ready = _bin("python"), RUNNER / "ready"
     if ready.exists() and ready.read_text() == str(TOOLS):
         return python
@@ -154,7 +157,7 @@ def _bin(program: str) -> Path:
 
 
 def _fetch_pythons(plan: dict[str, str | None]) -> None:
-    """Lets uv fetch the Pythons that environments lack, into .tox; says in a line if it can't."""
+    """Lets uv fetch missing Pythons into .tox; prints a line if it can't."""
     os.environ["UV_PYTHON_INSTALL_DIR"] = str(planning.FETCHED)
     wanted = dict.fromkeys(planning.pythons_of(name)[0] for name, python in plan.items() if python is None)
     for version in wanted:
@@ -166,7 +169,7 @@ def _fetch_pythons(plan: dict[str, str | None]) -> None:
             done = subprocess.CompletedProcess(command, 1, "", "no answer for five minutes")
         if done.returncode:
             print(f"uv could not fetch Python {version}: {_last_line(done.stderr)}")
-            break  # the others come from the same place
+            break  # the others come from the same server
         for name, python in plan.items():
             if python is None:
                 plan[name] = planning.python_for(name, [version])
@@ -191,7 +194,7 @@ def _built_wheel() -> Path:
 
 
 class Run:
-    """Environments that run, some at a time, each as one process of tox that writes into a log."""
+    """Runs environments, some at a time: each is one process of tox that writes a log."""
 
     def __init__(
         self, tox: list[str], pythons: dict[str, str], reports: Path, seconds: dict[str, float], every: float
@@ -204,11 +207,11 @@ class Run:
         self.begun = time.monotonic()
 
     def all(self, wheel: Path | None, posargs: list[str]) -> int:
-        """Runs them, the longest first, tells how far they are, and sums up; 1 if something is not as it should be."""
+        """Runs them, the longest first, prints progress and a summary, and returns 1 if anything is wrong."""
         (self.reports / "logs").mkdir(parents=True, exist_ok=True)
         waiting = sorted(self.pythons, key=lambda name: -self.seconds[name])
         first = planning.first_of(waiting)
-        # What others wait for comes first of all.
+        # An environment that others wait for comes first.
         waiting.sort(key=lambda name: not any(name in before for before in first.values()))
         told = self.begun
         try:
@@ -250,7 +253,7 @@ class Run:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # so that it ends with all its processes
+                start_new_session=True,  # so that one signal ends it with all its processes
             )
 
     def _file(self, name: str, kind: str) -> Path:
@@ -266,7 +269,7 @@ class Run:
             print(f"{reporting.end_of(log)}\n    All of it: {log}", flush=True)
 
     def _tell(self) -> None:
-        """A line on how far each running environment is, and how long the rest takes."""
+        """Prints the progress of each running environment, and the time left."""
         parts, done = [], sum(self.seconds[name] for name in self.codes)
         for name in self.running:
             at = reporting.progress(self._file(name, "progress"))
@@ -274,7 +277,7 @@ class Run:
             parts.append(f"{name} {at[0]} of {at[1]} tests{failed}" if at else f"{name}: no test yet")
             done += self.seconds[name] * at[0] / (at[1] or 1) if at else 0
         elapsed, undone = time.monotonic() - self.begun, 1 - done / sum(self.seconds.values())
-        # What was planned counts less the more is done: the first tests of an environment are no measure.
+        # The plan counts less the more is done: the first tests of an environment say little about its speed.
         left = undone * (elapsed + undone * together(self.seconds))
         count = f"{len(self.codes)} of {len(self.pythons)} environments done, "
         self._say(f"{'; '.join(parts)}; {count if len(self.pythons) > 1 else ''}{spoken(left)} left")
@@ -284,10 +287,10 @@ class Run:
         print(f"[{minutes:2}:{seconds:02}] {text}", flush=True)
 
     def _kill(self) -> None:
-        """Ends what still runs, with all its processes: with a signal that they can act on, then without."""
+        """Ends what still runs, with all its processes: first with a signal that they can handle, then by force."""
         if not self.running:
             return
-        for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C must not leave them behind
+        for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C must not interrupt this
             signal.signal(number, signal.SIG_IGN)
         for process in self.running.values():
             _signal(process, "SIGINT")
@@ -301,7 +304,7 @@ class Run:
 
 
 def _signal(process: subprocess.Popen[bytes], name: str) -> None:
-    """Sends a signal to a process and all that it started; where there are no process groups, ends it alone."""
+    """Sends a signal to a process and all that it started; on a system without process groups, kills it alone."""
     if not hasattr(os, "killpg"):
         process.kill()
         return

@@ -1,8 +1,8 @@
-"""What deferred build costs: ratios against plain Keras, in one run.
+"""Measures what deferred build costs: ratios against plain Keras, in one run.
 
     tox run -e bench          (or: python benchmarks/build.py, on the Keras of that Python)
 
-The peer is what people write today, a subclass that sets ``self.built = False`` by hand.
+It compares with what people write today: a subclass that sets ``self.built = False`` by hand.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ INFO = keras_info(keras)
 
 
 def bases() -> tuple[type, type, tuple[Any, ...]]:
-    """The same layer twice: with today's workaround, and decorated. Of a built-in that is affected here."""
+    """The same layer twice, on a built-in that is affected here: with today's workaround, and decorated."""
     for name, arguments in (("MaxPooling2D", (2,)), ("Reshape", ((16, 12),))):
         base = getattr(keras.layers, name)
 
@@ -54,7 +54,7 @@ def bases() -> tuple[type, type, tuple[Any, ...]]:
 
 
 def ratio(peer: Callable[[], Any], ours: Callable[[], Any], rounds: int = 60, each: int = 40) -> tuple[float, float]:
-    """Median seconds of one call of each, measured in turns so that the machine's moods hit both."""
+    """Median seconds of one call of each, measured in turns so that a slow moment of the machine affects both."""
     times: tuple[list[float], list[float]] = ([], [])
     for turn in range(rounds):
         for which in (0, 1) if turn % 2 else (1, 0):
@@ -66,7 +66,7 @@ def ratio(peer: Callable[[], Any], ours: Callable[[], Any], rounds: int = 60, ea
 
 
 def in_new_process(code: str, times: int = 15) -> list[str]:
-    """What a piece of code prints in each of several new processes."""
+    """Runs a piece of code in several new processes; returns what each prints."""
     return [subprocess.check_output([sys.executable, "-c", code], text=True).strip() for _ in range(times)]
 
 
@@ -81,7 +81,7 @@ def importing(statement: str) -> tuple[float, int]:
 
 
 def graph_ops(layer: Any, x: Any) -> int | None:
-    """How many operations the compiled graph of a call has; None where the backend has no graph."""
+    """How many operations the compiled graph of a call has; None if the backend has no graph."""
     if INFO.backend == "jax":
         import jax
 

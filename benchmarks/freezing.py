@@ -1,8 +1,9 @@
-"""What freezing costs: against a plain recompile, in one run.
+"""Measures what freezing costs, compared with a plain recompile, in one run.
 
     tox run -e bench          (or: python benchmarks/freezing.py, on the Keras of that Python)
 
-The peer is what people write today: ``layer.trainable = False`` for each layer, and ``compile`` with a new optimizer.
+It compares with what people write today: ``layer.trainable = False`` for each layer, and ``compile`` with a new
+optimizer.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ INFO = keras_info(keras)
 
 
 def model_of(count: int) -> Any:
-    """A model of this many dense layers, side by side: Keras does not get through a thousand one after another."""
+    """A model of this many dense layers, side by side: Keras can't handle a chain of a thousand."""
     x = keras.Input((4,))
     return keras.Model(x, keras.layers.add([keras.layers.Dense(4)(x) for _ in range(count)]))
 
@@ -39,21 +40,21 @@ def first_half(model: Any) -> list[Any]:
 
 
 def milliseconds(do: Callable[[], Any]) -> float:
-    """How long it takes once."""
+    """How long one call takes."""
     start = time.perf_counter()
     do()
     return (time.perf_counter() - start) * 1e3
 
 
 def by_hand(model: Any) -> None:
-    """Freezes the first half and compiles anew."""
+    """Freezes the first half and compiles again."""
     for layer in first_half(model):
         layer.trainable = False
     model.compile("adam", "mse")
 
 
 def gan() -> tuple[Any, Any]:
-    """A discriminator, compiled, and a model of a generator and it, compiled too."""
+    """A compiled discriminator, and a compiled model of a generator and this discriminator."""
     parts = [
         keras.Sequential([keras.Input((size,)), keras.layers.Dense(64, "relu"), keras.layers.Dense(64), last])
         for size, last in ((8, keras.layers.Dense(16)), (16, keras.layers.Dense(1, "sigmoid")))
@@ -66,7 +67,7 @@ def gan() -> tuple[Any, Any]:
 
 
 def turns(toggle: str) -> Callable[[], None]:
-    """A round in which a discriminator and a generator are trained in turns."""
+    """Makes a function that trains a discriminator and then a generator."""
     discriminator, both = gan()
     real, noise, label = np.ones((64, 16), "float32"), np.ones((64, 8), "float32"), np.ones((64, 1), "float32")
 
@@ -84,7 +85,7 @@ def turns(toggle: str) -> Callable[[], None]:
 
 def main() -> None:
     x, y = np.ones((8, 4), "float32"), np.ones((8, 4), "float32")
-    print(f"{INFO}; Python {sys.version.split()[0]}; medians, and of turns the fastest\n")
+    print(f"{INFO}; Python {sys.version.split()[0]}; medians; for turns, the fastest round\n")
     row("what", "by hand", "ours", "ratio", "aim")
     for count in (250, 500, 1000, 2000):
         model = model_of(count)
@@ -115,7 +116,7 @@ def main() -> None:
     for _ in range(42):
         for toggle, one in ways.items():
             times[toggle].append(milliseconds(one))
-    plain = min(times[""][2:])  # the fastest round: least disturbed by what else the machine does
+    plain = min(times[""][2:])  # the fastest round: other work on the machine disturbs it least
     for toggle, name in (("frozen", "with frozen(D)"), ("freeze", "freeze, unfreeze D")):
         later = min(times[toggle][2:])
         row(f"D and G in turns, {name} (ms)", f"{plain:.1f}", f"{later:.1f}", f"{later / plain:.2f}", "<= 2")

@@ -1,8 +1,8 @@
-"""What one casting rule costs: ratios against casts by hand, in one run.
+"""Measures what the casting rule costs: ratios against casts by hand, in one run.
 
     tox run -e bench          (or: python benchmarks/precision.py, on the Keras of that Python)
 
-The peer is what people write today: ``tf.cast(x, self.compute_dtype)`` where it is needed.
+It compares with what people write today: ``tf.cast(x, self.compute_dtype)`` where it is needed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ INFO = keras_info(keras)
 
 
 def ops() -> Any:
-    """The operations that the layers here need, of each Keras."""
+    """The module with the operations that the layers here need: Keras 2 takes them from TensorFlow."""
     if INFO.generation == 3:
         return keras.ops
     import tensorflow as tf
@@ -37,7 +37,7 @@ SOFTMAX = OPS.softmax if INFO.generation == 3 else OPS.nn.softmax
 
 
 class Scaled(keras.layers.Layer):  # type: ignore[misc]
-    """A weight, to be multiplied with."""
+    """A layer with a weight by which to multiply."""
 
     def build(self, input_shape: Any) -> None:
         """Makes the weight."""
@@ -46,7 +46,7 @@ class Scaled(keras.layers.Layer):  # type: ignore[misc]
 
 
 class ByHand(Scaled):
-    """Nothing to cast: Keras casts the one input."""
+    """One input: there is nothing to cast by hand, as Keras casts it."""
 
     def call(self, x: Any) -> Any:
         """The layer's work."""
@@ -54,7 +54,7 @@ class ByHand(Scaled):
 
 
 class Ours(MixedPrecisionMixin, Scaled):
-    """The same, by the rule."""
+    """The same with the mixin."""
 
     def call(self, x: Any) -> Any:
         """The layer's work."""
@@ -62,7 +62,7 @@ class Ours(MixedPrecisionMixin, Scaled):
 
 
 class TwoByHand(Scaled):
-    """Two inputs and a softmax in float32."""
+    """Two inputs and a softmax in float32, cast by hand."""
 
     def call(self, x: Any, y: Any) -> Any:
         """The layer's work."""
@@ -72,11 +72,11 @@ class TwoByHand(Scaled):
 
 
 class TwoOurs(MixedPrecisionMixin, Scaled):
-    """The same, by the rule."""
+    """The same with the mixin and ``full_precision``."""
 
     @full_precision
     def softmax(self, z: Any) -> Any:
-        """In float32."""
+        """A softmax in float32."""
         return SOFTMAX(z)
 
     def call(self, x: Any, y: Any) -> Any:
@@ -85,7 +85,7 @@ class TwoOurs(MixedPrecisionMixin, Scaled):
 
 
 def pair(peer: type, ours: type, policy: str, *inputs: Any) -> tuple[Any, Any]:
-    """A layer of each, built."""
+    """A built layer of each class."""
     layers = peer(dtype=policy), ours(dtype=policy)
     for layer in layers:
         layer(*inputs)
@@ -93,7 +93,7 @@ def pair(peer: type, ours: type, policy: str, *inputs: Any) -> tuple[Any, Any]:
 
 
 def compiled(layer: Any, *inputs: Any) -> Any:
-    """A call of the layer, compiled; None where the backend compiles nothing."""
+    """A compiled call of the layer; None if the backend compiles nothing."""
     if INFO.backend == "jax":
         import jax
 
@@ -109,7 +109,7 @@ def compiled(layer: Any, *inputs: Any) -> Any:
 
 
 def tracing(layer: Any, *inputs: Any) -> float:
-    """Seconds to trace a call, the least of several."""
+    """Seconds to trace a call: the fastest of several."""
     import tensorflow as tf
 
     times = []

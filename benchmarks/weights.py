@@ -1,9 +1,9 @@
-"""What moving, loading and listing weights costs: ratios against plain Keras, in one run, with peak memory.
+"""Measures what it costs to move, load and list weights: ratios against plain Keras, in one run, with peak memory.
 
     python benchmarks/weights.py [--size-mb 1000] [--only transfer load show small]     (on the Keras of that Python)
 
-Each case runs in a process of its own, Keras and ours in turns. Times: medians after a first round that is not
-counted. Memory: the most in any round above what the process had before it (VmHWM, on Linux only).
+Each case runs in its own process, Keras and this package in turns. Times are medians without the first round. Memory
+is the highest increase during a round (VmHWM, on Linux only).
 """
 
 from __future__ import annotations
@@ -41,28 +41,28 @@ Result = dict[str, float]
 
 
 def keras_here() -> Any:
-    """Keras itself; only in the processes that measure it."""
+    """Imports Keras: only the processes that measure it need it."""
     return __import__(kb.keras_info().package)
 
 
 def memory(name: str) -> float:
-    """Megabytes that this process has (VmRSS) or had at most (VmHWM); nan where the system does not say."""
+    """Megabytes that this process uses (VmRSS) or used at most (VmHWM); nan if the system does not tell."""
     status = Path("/proc/self/status").read_text() if os.path.exists("/proc/self/status") else f"{name} nan"
     return next(float(line.split()[1]) for line in status.splitlines() if line.startswith(name)) * 1024 / 1e6
 
 
 def in_turns(works: dict[str, Callable[[], Any]], wait_for: Any = None, rounds: int = 5) -> Result:
-    """Median seconds of each after a first round that is not counted, and the most megabytes in any round."""
+    """Median seconds of each without the first round, and the most megabytes in any round."""
     times, took = (dict[str, list[float]]((name, []) for name in works) for _ in range(2))
     jax = sys.modules.get("jax") if kb.keras_info().backend == "jax" else None
     for turn in range(rounds + 1):
         for name in list(works) if turn % 2 else list(works)[::-1]:
             gc.collect()
             if os.path.exists("/proc/self/clear_refs"):
-                Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew
+                Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
             before, start = memory("VmRSS"), time.perf_counter()
             result = works[name]()
-            if jax is not None:  # which returns before its work is done
+            if jax is not None:  # JAX returns before its work is done
                 weights = getattr(result, "weights", getattr(wait_for, "weights", []))
                 jax.block_until_ready([weight.value for weight in weights])
             times[name].append(time.perf_counter() - start)
@@ -73,7 +73,7 @@ def in_turns(works: dict[str, Callable[[], Any]], wait_for: Any = None, rounds: 
 
 
 def big_model(size_mb: float) -> Any:
-    """A model of few big weights, all of one size, with values in memory that was written to."""
+    """A model of few big weights of the same size, initialized with ones so that their memory is really used."""
     keras = keras_here()
     width = round(math.sqrt(size_mb * 1e6 / TENSORS / 4))
     layers = [keras.layers.Dense(width, use_bias=False, kernel_initializer="ones") for _ in range(TENSORS - 1)]
@@ -82,7 +82,7 @@ def big_model(size_mb: float) -> Any:
 
 
 def small_model(kind: str, layers: int) -> Any:
-    """A model of many small layers; next to each other, as Keras goes through a chain by recursion."""
+    """A model of many small layers, side by side: a long chain would exceed Python's recursion limit in Keras."""
     keras = keras_here()
     blocks = [keras.layers.Dense(2, kernel_initializer="ones") for _ in range(layers)]
 
@@ -140,7 +140,7 @@ def case_load(size_mb: float, folder: str, ending: str) -> Result:
 
 
 def case_load_model(size_mb: float, folder: str) -> Result:
-    """``load_model`` builds the model too, so ours does here; the model itself is not counted as memory."""
+    """Both sides also build the model, as ``load_model`` does; the memory of the model itself does not count."""
     keras, path, config = keras_here(), os.path.join(folder, "big.keras"), big_model(size_mb).get_config()
 
     def ours() -> Any:
@@ -180,7 +180,7 @@ def process(case: str, size_mb: float, folder: str, *more: str) -> Result:
 
 
 def wall(code: str, folder: str, times: int = 7) -> tuple[float, float]:
-    """Median milliseconds of a whole new process, and those that it printed; with all bytecode there."""
+    """Median milliseconds of a whole new process, and those that it printed; all bytecode is cached before."""
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": os.path.join(folder, "bytecode")}
     seconds, printed = [], []
     for _ in range(times + 1):

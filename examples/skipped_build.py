@@ -1,10 +1,10 @@
-"""A layer whose build() is skipped, and the one line that makes it run, on the Keras that is installed here.
+"""Shows a layer whose build() is skipped, and the one line that makes it run, on the installed Keras.
 
     python examples/skipped_build.py
 
-Needs nothing but Python and pip. Where no Keras is installed, it installs a light one into the folder .demo of
-this checkout, Keras 3.9 on JAX, where most built-ins are affected, and runs there. If that was cut off, the next
-run does it again. Exit code: 0 if it ran, 1 if it could not be installed, 130 after Ctrl-C.
+It needs only Python and pip. If no Keras is installed, it installs a small one into the folder .demo of this
+checkout: Keras 3.9 on JAX, where most built-ins are affected. If that is interrupted, the next run does it again.
+Exit code: 0 if it ran, 1 if the install failed, 130 after Ctrl-C.
 """
 
 import importlib.util
@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / ".demo"
-#: What is put there. A jax that `fit` of Keras 3.9 can use; jax has no wheels for it before and after these Pythons.
+#: What it installs: with a newer jax, `fit` of Keras 3.9 fails. This jax has wheels for these Pythons only.
 WANTED = ["keras~=3.9.2", "jax>=0.4.30,<0.6.1"]
 PYTHONS = ((3, 9), (3, 13))
 
@@ -73,7 +73,7 @@ def main():
 
 
 def prepare():
-    """Sees to it that there is a Keras: the one that is here, or a light one in .demo; the Python to go on with."""
+    """Installs a small Keras into .demo if none is installed; returns the Python that has a Keras."""
     for package in ("keras", "tf_keras"):
         if importlib.util.find_spec(package) and importlib.util.find_spec("packaging"):
             backends = [name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name)]
@@ -91,12 +91,12 @@ def prepare():
                 f"this is {sys.version_info[0]}.{sys.version_info[1]}. Run it with one of those."
             )
         install(python)
-        ready.write_text(str(WANTED))  # last of all: without it the next run starts again
+        ready.write_text(str(WANTED))  # at the very end: without it the next run installs again
     return str(python)
 
 
 def install(python):
-    """Makes .demo, or makes it again if it was cut off, and tells how far it is."""
+    """Makes .demo, again if an earlier install was interrupted, and shows its progress."""
     again = ", again, as it is not complete" if DEMO.exists() else ""
     print(f"No Keras is installed here. Installing {' and '.join(WANTED)} into {DEMO}{again}.", flush=True)
     print("About 640 MB, in a minute or two.", flush=True)
@@ -108,14 +108,14 @@ def install(python):
         raise SystemExit(f"{DEMO} can't be made: {error}. Remove it and run this again.") from None
     begun = time.monotonic()
     follow([sys.executable, "-m", "venv", str(DEMO)], begun)
-    # What is imported gets compiled then: compiling all of it takes as long as the rest.
+    # Python compiles what it imports: compiling everything would take as long as the rest.
     options = ["--disable-pip-version-check", "--no-compile"]
-    os.environ.setdefault("PIP_RETRIES", "2")  # also for the pip that builds this package
+    os.environ.setdefault("PIP_RETRIES", "2")  # the pip that builds this package reads it too
     follow([str(python), "-m", "pip", "install", *options, *WANTED, str(ROOT)], begun)
 
 
 def follow(command, begun):
-    """Runs a command, shows what is worth showing of what it says, and that it still runs; one line if it fails."""
+    """Runs a command, shows the important lines of its output and that it still runs; one line if it fails."""
     log = DEMO / "install.log"
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
@@ -140,20 +140,22 @@ def follow(command, begun):
         errors = [line.partition("ERROR: ")[2] for line in said.splitlines() if "ERROR: " in line]
         reason = (errors or [textwrap.shorten(said, 400)])[-1].rstrip(".")
         advice = "Is there a network? Then run it again." if errors else ""
-        raise SystemExit(f"The install failed: {reason}. {advice} All that was said: {log}")
+        raise SystemExit(f"The install failed: {reason}. {advice} The whole output is in {log}")
 
 
 def shown(line):
-    """What a line of pip's says that is worth showing; None if nothing."""
+    """What to show for a line of pip's output; None if nothing."""
     words = line.split()
     if words[:1] in (["Downloading"], ["Using"]) and words[-1] == "MB)":
         return line.strip()
     if line.startswith("Installing collected packages"):
         return "Unpacking"
-    return "The network does not answer, pip tries again" if "Retrying" in line else None
+    return "The network does not answer; pip tries again" if "Retrying" in line else None
 
 
 if __name__ == "__main__":
+    if {"-h", "--help"} & {*sys.argv}:
+        raise SystemExit(print(__doc__))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # pip must end, too
     try:
         python = prepare()
@@ -162,6 +164,6 @@ if __name__ == "__main__":
         else:
             raise SystemExit(subprocess.run([python, *sys.argv]).returncode)
     except KeyboardInterrupt:
-        if Path(sys.prefix) != DEMO:  # the process that started this one says it
-            print("\nStopped. Run it again to start anew.", file=sys.stderr)
+        if Path(sys.prefix) != DEMO:  # otherwise the process that started this one prints it
+            print("\nStopped. Run it again to start from the beginning.", file=sys.stderr)
         raise SystemExit(130) from None

@@ -2,68 +2,68 @@
 
 Write portable layers:
     PortableLayerMixin       all of the mixins below at once, and bodies with any Keras's signatures
-    raw_weight               a raw variable of a layer that is trained and saved
-    TFFunctionMixin          a ``call`` under one's own ``tf.function`` that trains
-    Shape                    the shape that ``build`` is given: a tuple, with ``as_list()``
+    raw_weight               makes a raw variable a weight of its layer: trained and saved
+    TFFunctionMixin          makes a ``call`` under your own ``tf.function`` train
+    Shape                    the shape that ``build`` gets: a tuple, with ``as_list()``
     get_input_shape          the shape of a layer's input, which Keras 3 no longer has as an attribute
     get_output_shape         the shape of its output
 
-Have ``build()`` run:
+Make ``build()`` run:
     deferred_build           above a class: its ``build()`` runs, once, before first use
     DeferredBuildMixin       the same for all subclasses
     install                  the same for classes that can't be edited, in the whole process
     uninstall                takes ``install`` back
     installed                the same for a ``with`` block
-    mark_built               says "I am built"
-    reset_built              says "build me again"
+    mark_built               tells Keras that a layer is built
+    reset_built              makes Keras build a layer again
     ResetReport              what ``reset_built`` did
     skipped_builds           which builds are skipped, in a class, layer, model, module or package
-    SkippedBuild             one of them
-    explain_layer            of one class: who marks its layers as built, on which Keras
-    LayerExplanation         what that found
-    affected_layers          the built-ins whose subclasses break on a Keras
+    SkippedBuild             one skipped build
+    explain_layer            who marks the layers of one class as built, on which Keras version
+    LayerExplanation         what ``explain_layer`` found
+    affected_layers          the built-ins whose subclasses break on a Keras version
 
 Weights and files:
-    named_weights            the variables, by one name each on every Keras
-    get_weights              their values, or those of a part
+    named_weights            the variables of a layer or model, with the same names on every Keras
+    get_weights              the values of its weights, or of a part of them
     set_weights              sets values, by name or order, all or nothing
-    transfer_weights         from a layer or model to another
-    share_weights            a layer uses the variables of another
-    save_weights             to a file, whole or not at all
-    load_weights             from a file that any Keras wrote
+    transfer_weights         copies values from one layer or model to another
+    share_weights            makes a layer use the variables of another
+    save_weights             writes a file, whole or not at all
+    load_weights             loads a file that any Keras version wrote
     read_weights             looks into a file; needs no Keras
-    convert_weights          from a file to another format
+    convert_weights          writes the weights of a file to another format
     diff_weights             what differs between files, layers or models
     lost_weights             what Keras would leave out of a file
-    ExtraWeightsMixin        has Keras save what a subclass adds to a built-in
-    WeightReport             what became of each weight
-    SkippedWeight            one that did not fit
+    ExtraWeightsMixin        makes Keras save what a subclass adds to a built-in
+    WeightReport             what happened to each weight
+    SkippedWeight            a weight that did not fit
     SaveReport               what was written
-    WeightFile               a file that is open
-    WeightDiff               what differs
-    BadFileError             a file that can't be read
+    WeightFile               an open file
+    WeightDiff               what ``diff_weights`` found
+    BadFileError             raised for a file that can't be read
 
 Train a part:
     freeze                   stops the training of layers or weights, in compiled models too
-    unfreeze                 takes it up again
-    freeze_up_to             freezes from the first layer up to one
+    unfreeze                 resumes their training
+    freeze_up_to             freezes from the first layer up to a named one
     frozen                   freezes for a ``with`` block
-    FreezeReport             what these changed
+    FreezeReport             what these functions changed
     trainable_summary        what is trained and what is frozen, by layer
-    TrainableSummary         that table
-    LayerTrainability        a line of it
+    TrainableSummary         the table of ``trainable_summary``
+    LayerTrainability        a line of that table
 
 Mixed precision:
     MixedPrecisionMixin      one casting rule for ``call`` on every Keras
     mixed_precision_safe     the same as a decorator
-    full_precision           a function that computes in float32
+    full_precision           makes a function compute in float32
     safe_call                calls a layer that can't be edited by the same rule
     cast_inputs              casts tensors to the dtype in which a layer computes
     compute_dtype            the dtype in which a layer computes
-    variable_dtype           the dtype in which it keeps its weights
+    variable_dtype           the dtype in which a layer keeps its weights
     dtype_policy_scope       sets the policy of new layers for a ``with`` block
-    set_dtype_policy         sets it
-    get_dtype_policy         what it is
+    set_dtype_policy         sets the policy of new layers
+    get_dtype_policy         the policy that new layers get
 
 Which Keras:
     keras_info               the Keras of an object, or of the process
@@ -199,7 +199,7 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 
-if not TYPE_CHECKING:  # who checks types would take every name for one that is there
+if not TYPE_CHECKING:  # with this in view, a type checker would accept every name, wrong ones too
 
     def __getattr__(name: str) -> object:
         if name not in _HOME:

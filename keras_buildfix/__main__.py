@@ -1,4 +1,4 @@
-"""``python -m keras_buildfix``."""
+"""Runs the command line: ``python -m keras_buildfix``."""
 
 from keras_buildfix.cli import main
 

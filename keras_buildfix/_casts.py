@@ -1,6 +1,6 @@
-"""Which things in a structure become a dtype, and how each kind of tensor does.
+"""Casts the floating tensors in a structure to another dtype, for every backend.
 
-No backend is imported: a tensor that is there has brought its own.
+It imports no backend: whoever passes a tensor has imported its backend already.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from typing import Any
 
 from keras_buildfix import _keras, _private_precision
 
-#: What is cast, and what full precision raises. Float8 is a way of storing, not of computing.
+#: The dtypes that are cast, and those that full precision raises. Float8 is for storing, not for computing.
 FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
 HALVES = frozenset({"float16", "bfloat16"})
 
 
 def has_dtype(value: Any, dtype: str) -> bool:
-    """Whether a value is, at a glance, a tensor of this dtype, for which nothing is to be done."""
+    """A quick check whether a value is a tensor that already has this dtype."""
     return type(value) in _tensors and _names.get(value.dtype) == dtype
 
 
 def cast(value: Any, dtype: str, base: type | None, which: frozenset[str] = FLOATS) -> Any:
-    """A structure in which the floats of the dtypes in `which` have become `dtype`.
+    """The same structure, with every float of a dtype in `which` cast to `dtype`.
 
-    `base` is the ``Layer`` of the Keras whose tensor a NumPy array becomes; without it, it stays an array.
+    `base` is the ``Layer`` class of a Keras: NumPy arrays become tensors of that Keras. If it is None, they
+    stay arrays.
     """
     kind = _kinds.get(type(value))
     if kind is None:
@@ -35,7 +36,7 @@ def cast(value: Any, dtype: str, base: type | None, which: frozenset[str] = FLOA
 
 
 def first_dtype(structure: Any, which: frozenset[str] = FLOATS) -> str | None:
-    """The dtype of the first tensor or array in a structure that has one of these; None without any."""
+    """The dtype of the first tensor or array in a structure whose dtype is in `which`; None if there is none."""
     kind = _kinds.get(type(structure)) or _kind_of(structure)
     if kind is _as_it_is:
         return None
@@ -47,17 +48,17 @@ def first_dtype(structure: Any, which: frozenset[str] = FLOATS) -> str | None:
 
 
 def as_tensor(array: Any, dtype: str | None, base: type) -> Any:
-    """A NumPy array as a tensor of this Keras's."""
+    """A NumPy array as a tensor of the Keras that `base` belongs to."""
     keras = _keras_of(base)
     if hasattr(keras, "ops"):
         return keras.ops.convert_to_tensor(array, dtype=dtype)
     tf = sys.modules["tensorflow"]
-    # Converted on the host: the graph then has the constant only, no cast.
+    # Convert it on the host: the graph then holds only the constant, and no cast.
     return tf.constant(array if dtype is None else array.astype(tf.as_dtype(dtype).as_numpy_dtype))
 
 
 def arrays_of_integers_to_tensors(value: Any, base: type) -> Any:
-    """A structure in which NumPy arrays that are not of floats have become tensors."""
+    """The same structure, with NumPy arrays of integers and bools as tensors."""
     kind = _kinds.get(type(value)) or _kind_of(value)
     if kind is _cast_array and value.dtype.kind in "iub":
         return as_tensor(value, None, base)
@@ -69,7 +70,7 @@ def arrays_of_integers_to_tensors(value: Any, base: type) -> Any:
 
 
 def dtype_name(tensor: Any) -> str:
-    """The name of a tensor's dtype, such as ``"float32"``, of any backend."""
+    """The name of the dtype of a tensor of any backend, such as ``"float32"``."""
     dtype = tensor.dtype
     try:
         return _names[dtype]
@@ -87,7 +88,7 @@ _Kind = Callable[[Any, str, Any, "frozenset[str]"], Any]
 
 
 def _kind_of(value: Any) -> _Kind:
-    """How a value is cast, by its type; remembered for the types of tensors, which are few and stay."""
+    """The function that casts values of this type. It is remembered for tensor types only: they are few and last."""
     cls = type(value)
     if isinstance(value, dict):
         return _cast_dict
@@ -102,7 +103,7 @@ def _kind_of(value: Any) -> _Kind:
 
 
 def _is_of_keras(_: Any, value: Any) -> bool:
-    """Whether a value is one of Keras's tensors or variables: symbolic, of Keras 3, of OpenVINO."""
+    """Whether a value is a tensor or variable of Keras itself: symbolic, of Keras 3, or of its OpenVINO backend."""
     names = {base.__name__ for base in type(value).__mro__ if _keras.belongs_to_keras(base)}
     return not names.isdisjoint({"KerasTensor", "Variable", "KerasVariable", "OpenVINOKerasTensor"}) and hasattr(
         value, "dtype"
@@ -145,7 +146,7 @@ def _cast_dict(value: Any, dtype: str, base: Any, which: frozenset[str]) -> Any:
 def _rebuilt_sequence(value: Any, items: list[Any]) -> Any:
     if all(new is old for new, old in zip(items, value)):
         return value
-    cls = value.__class__  # of TensorFlow's wrappers: the type that they stand for
+    cls = value.__class__  # for a wrapper of TensorFlow, this is the type that it stands for
     return cls(*items) if hasattr(value, "_fields") else cls(items)
 
 
@@ -153,13 +154,13 @@ def _rebuilt_dict(value: Any, items: dict[Any, Any]) -> Any:
     if all(items[key] is value[key] for key in items):
         return value
     cls = value.__class__
-    if cls is dict or _keras.belongs_to_keras(cls):  # in a copy of Keras 3's own it would track what is put in
+    if cls is dict or _keras.belongs_to_keras(cls):  # a copy of Keras 3's own dict would track what is put in
         return items
-    with contextlib.suppress(Exception):  # a dict that can't be changed, or whose `__getattr__` raises KeyError
+    with contextlib.suppress(Exception):  # a dict may refuse changes, or its `__getattr__` may raise KeyError
         if type(value) is not cls:
-            value = value.__wrapped__  # TensorFlow's wrapper of it
-        if getattr(value, "__dict__", None) is not value:  # else the copy's attributes would be the old items
-            new = copy.copy(value)  # a defaultdict's factory, a subclass's attributes
+            value = value.__wrapped__  # TensorFlow has wrapped the dict
+        if getattr(value, "__dict__", None) is not value:  # otherwise the copy's attributes would be the old items
+            new = copy.copy(value)  # keeps the factory of a defaultdict, and the attributes of a subclass
             for key, item in items.items():
                 new[key] = item
             return new
@@ -217,7 +218,7 @@ def _cast_array(value: Any, dtype: str, base: Any, which: frozenset[str]) -> Any
 
 
 def _numpy_dtype(name: str) -> Any:
-    """NumPy's dtype of this name; bfloat16 comes from `ml_dtypes`, which every backend with it brings."""
+    """NumPy's dtype of this name. bfloat16 comes from `ml_dtypes`: every backend that has bfloat16 installs it."""
     if name == "bfloat16":
         import ml_dtypes
 
@@ -226,12 +227,12 @@ def _numpy_dtype(name: str) -> Any:
 
 
 def _keras_of(cls: type) -> Any:
-    """The Keras that a class of Keras's belongs to."""
+    """The Keras module that defines a class or one of its bases."""
     packages = (_keras.package_of(base.__module__) for base in cls.__mro__)
     return sys.modules[next(filter(None, packages))]
 
 
-#: Whose tensors there are, and how each is told and cast.
+#: For each package with tensors: how to cast them, and how to recognize them.
 _TENSORS: tuple[tuple[str, _Kind, Callable[[Any, Any], bool]], ...] = (
     ("numpy", _cast_array, _is_of_numpy),
     ("keras", _cast_of_keras, _is_of_keras),
@@ -241,10 +242,10 @@ _TENSORS: tuple[tuple[str, _Kind, Callable[[Any, Any], bool]], ...] = (
     ("torch", _cast_of_torch, _is_of_torch),
 )
 
-#: Types of tensors that have been met. An array becomes one even if it has the dtype.
+#: Tensor types seen so far. NumPy's array is not one of them: it becomes a tensor even if it has the dtype.
 _tensors: set[type] = set()
 
-#: How values of a type are cast; types of tensors are added when they are met.
+#: How to cast values of a type; tensor types are added when they are first seen.
 _kinds: dict[type, _Kind] = {
     **dict.fromkeys((type(None), bool, int, float, complex, str, bytes), _as_it_is),
     **dict.fromkeys((list, tuple), _cast_sequence),

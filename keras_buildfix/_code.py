@@ -1,4 +1,4 @@
-"""What the code of a function says, without running it: which attributes it assigns. Knows no Keras."""
+"""Reads the bytecode of a function, without running it: which attributes it assigns. Knows nothing of Keras."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import inspect
 from types import CodeType, FrameType, FunctionType
 from typing import Any
 
-#: Set on a ``build`` of ours that says afterwards that it ran.
+#: An attribute that this package sets on its own ``build`` functions: those that mark the layer as built.
 MARKS_BUILT = "_keras_buildfix_marks_built"
 
 _STORE_ATTR = dis.opmap["STORE_ATTR"]
@@ -19,7 +19,7 @@ def stores_built(code: CodeType) -> bool:
         return True
     if "built" not in code.co_names:
         return False
-    # A quick look first: `dis` takes a millisecond for ten functions, and `install()` looks at many.
+    # Look at the raw bytes first: `dis` takes a millisecond for ten functions, and `install()` looks at many.
     raw, index = code.co_code, code.co_names.index("built") & 255
     if not any(raw[at] == _STORE_ATTR and raw[at + 1] == index for at in range(0, len(raw), 2)):
         return False
@@ -28,14 +28,14 @@ def stores_built(code: CodeType) -> bool:
     steps = [s for s in dis.get_instructions(code) if s.opname not in ("CACHE", "EXTENDED_ARG", "NOP")]
     for at, step in enumerate(steps):
         if step.opname == "STORE_ATTR" and step.argval == "built":
-            value = steps[at - 2]  # then comes the load of `self`, then this store
+            value = steps[at - 2]  # between them, `self` is loaded
             if not (value.opname == "LOAD_CONST" and value.argval is False):
                 return True
     return False
 
 
 def is_assigning_built(frame: FrameType) -> bool:
-    """Whether the statement that a frame is at is ``something.built = ...``."""
+    """Whether a frame is just running the statement ``something.built = ...``."""
     code = frame.f_code
     raw, at = code.co_code, frame.f_lasti
     return (
@@ -47,7 +47,7 @@ def is_assigning_built(frame: FrameType) -> bool:
 
 
 def sees_to_built(code: CodeType) -> bool:
-    """Whether a method assigns ``self.built``, calls ``self.build``, or says so by a function of ours."""
+    """Whether a method assigns ``self.built``, calls ``self.build``, or calls ``mark_built`` or ``reset_built``."""
     if {"mark_built", "reset_built", "_build_at_init"}.intersection(code.co_names):
         return True
     if "built" in code.co_consts:
@@ -71,14 +71,19 @@ def attributes_stored(code: CodeType) -> set[str]:
     return {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_ATTR"}
 
 
+#: An attribute of a function of ours that stands in for a user's and can't have ``__wrapped__``: the user's.
+WRAPS = "_keras_buildfix_wraps"
+
+
 def function_code(function: Any) -> CodeType | None:
     """The code of a function, looking through decorators, with or without ``functools.wraps``."""
     function = inspect.unwrap(function) if callable(function) else function
+    function = getattr(function, WRAPS, function)
     for cell in getattr(function, "__closure__", None) or ():
-        # Keras 2's `shape_type_conversion` leaves no __wrapped__.
+        # The decorator `shape_type_conversion` of Keras 2 leaves no __wrapped__: the function is in a cell.
         try:
             inner = cell.cell_contents
-        except ValueError:  # the cell is still empty: the name of the class that is just being made
+        except ValueError:  # the cell is still empty: it is for the class that is just being made
             continue
         if isinstance(inner, FunctionType) and inner.__name__ == "build":
             return function_code(inner)

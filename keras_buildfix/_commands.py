@@ -13,11 +13,11 @@ SHELLS = ("bash", "zsh")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that knows its commands and options, names the nearest on a wrong one, and helps if asked nothing.
+    """A parser that suggests the nearest command or option for a wrong one, and prints its help without a command.
 
     Attributes:
         commands: The parsers of its commands, by name.
-        options: Its options, each with what it can be set to; empty if that is anything.
+        options: Its options, each with its possible values; empty if it takes any value.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -26,12 +26,12 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **kwargs)
 
     def add_argument(self, *args: Any, **kwargs: Any) -> argparse.Action:
-        """Adds an argument, and takes note of its options."""
+        """Adds an argument, and remembers its options."""
         self.options.update({name: tuple(kwargs.get("choices") or ()) for name in args if name.startswith("-")})
         return super().add_argument(*args, **kwargs)
 
     def add_commands(self) -> argparse._SubParsersAction[Parser]:
-        """Makes room for commands; without one of them, this one prints its help."""
+        """Prepares the parser for commands; without a command it prints its help."""
         self.set_defaults(command=self._print_help)
         return self.add_subparsers(metavar="COMMAND", title="commands")
 
@@ -40,7 +40,7 @@ class Parser(argparse.ArgumentParser):
         return 0
 
     def error(self, message: str) -> NoReturn:
-        """Says what is wrong in one line, with the nearest word that is right, and exits with 2."""
+        """Prints what is wrong in one line, with the nearest correct word, and exits with 2."""
         choice = re.search(r"invalid choice: '?([^' ]+)'?", message)
         unknown = re.match(r"unrecognized arguments: (-\S+)", message)
         if choice and "COMMAND" in message:
@@ -57,7 +57,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}.\n")
 
     def walk(self) -> Iterator[Parser]:
-        """This parser and those of all commands under it."""
+        """Yields this parser and the parsers of all commands below it."""
         yield self
         for parser in self.commands.values():
             yield from parser.walk()
@@ -74,7 +74,7 @@ def add_command(
     codes: str,
     run: Callable[[argparse.Namespace], int] | None = None,
 ) -> Parser:
-    """Adds a command to `parent`: what it does in a line and in full, examples, and what its exit codes mean."""
+    """Adds a command to `parent`, with a short and a full description, examples, and the meaning of its exit codes."""
     width = min(shutil.get_terminal_size().columns, 100) - 2
     shown = [f"example{'s' * (len(examples) > 1)}:", *(f"  keras-buildfix {example}" for example in examples)]
     parser: Parser = room.add_parser(
@@ -98,17 +98,17 @@ def _nearest(word: str, known: Sequence[str] | dict[str, Parser]) -> str:
 
 
 class PrintCompletion(argparse.Action):
-    """Prints the completion for a shell, and ends."""
+    """Prints the completion script for a shell, and exits."""
 
     def __call__(self, parser: argparse.ArgumentParser, *args: Any) -> NoReturn:
-        """Does it; the second argument is the name of the shell."""
+        """Prints it; the second argument is the name of the shell."""
         assert isinstance(parser, Parser)
         print(completion(parser, args[1]), end="")
         parser.exit()
 
 
 def completion(parser: Parser, shell: str) -> str:
-    """A script that completes commands, options and their values in a shell, and else names of files."""
+    """A script with which a shell completes commands, options and their values, and otherwise file names."""
     commands: list[str] = []
     words: list[str] = []
 

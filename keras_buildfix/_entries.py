@@ -1,4 +1,4 @@
-"""A weight in a source, be it a file, a mapping or a layer: its name, shape and dtype at once, its value on demand."""
+"""``Entry``: a weight in a file, mapping or layer. Name, shape and dtype are known at once; the value is read later."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class Entry:
     """A weight in a source.
 
     Attributes:
-        name: Its name in the source, one of its own.
+        name: Its name in the source; no other weight there has it.
         shape: Its sizes.
-        dtype: The name of its dtype, ``"bfloat16"`` too.
+        dtype: The name of its dtype, such as ``"bfloat16"``.
         read: Reads its value; a new array each time, unless `borrowed`.
-        layer: In a legacy ``.h5``: the layer in whose group it lies; empty for the model's own.
-        layer_names: In a ``.weights.h5``: what the layer of each group on the way was called; None where the
-            file does not say (before Keras 3.9 it never does).
+        layer: In a legacy ``.h5``: the layer whose group holds it; empty for the model's own weights.
+        layer_names: In a ``.weights.h5``: the name of the layer of each group on the way; None where the
+            file does not tell it (before Keras 3.9 no file does).
         variable: In a layer or model: the variable itself.
-        borrowed: Whether the array that `read` gives is somebody else's, who may change it.
-        check: Raises a ValueError if the value can't be read; None if that is sure.
+        borrowed: Whether somebody else owns the array that `read` returns, and may change it.
+        check: Raises a ValueError if the value can't be read; None if it surely can.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Entry:
 
     @property
     def layer_name(self) -> str | None:
-        """In a ``.weights.h5`` of newer Keras: what the layer was called that made it."""
+        """In a ``.weights.h5`` of newer Keras versions: the name of the layer that made it."""
         return self.layer_names[-1] if self.layer_names else None
 
 
@@ -64,7 +64,7 @@ def itemsize(dtype: str) -> int:
     """
     bits = _BITS.get(dtype)
     if bits is None:
-        raise ValueError(f"weights of dtype {dtype!r} are not known here; known are {', '.join(sorted(_BITS))}.")
+        raise ValueError(f"weights of dtype {dtype!r} are not supported; supported are {', '.join(sorted(_BITS))}.")
     return bits // 8
 
 

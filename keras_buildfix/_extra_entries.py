@@ -1,4 +1,4 @@
-"""Under which names the extra weights of a layer stand in a file, and where they are found in one."""
+"""The names under which a file holds the extra weights of a layer: chosen when it is saved, found when it is loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keras_buildfix.weight_names import name_of, unique
 
 
 def extra_keys(layer: Any, saving: OwnSaving) -> dict[int, str]:
-    """The key of each weight that Keras doesn't bring back, by its id."""
+    """The key of each weight that Keras does not restore, by the ``id`` of the weight."""
     keys = {id(variable): key for key, variable in saving.weight_of.items()}
     return {**keys, **(_numbers(saving) if _is_in_plain_order(saving) else _names(layer, saving))}
 
@@ -30,16 +30,17 @@ def _numbers(saving: OwnSaving) -> dict[int, str]:
 
 
 def _is_in_plain_order(saving: OwnSaving) -> bool:
-    """Whether the extra weights, behind the others, stand where ``Layer`` itself would write them."""
+    """Whether the extra weights, put after the others, are where ``Layer`` itself would write them."""
     first = [saving.weight_of.get(str(at)) for at in range(len(saving.stored))]
     in_order = [id(variable) for variable in [*first, *saving.unsaved]]
     return in_order == [id(variable) for variable in saving.own] and saving.keys == set(saving.stored)
 
 
 def in_plain_order(layer: Any, store: Any) -> Any:
-    """What is in a file where extra weights are filed by name, as `Layer` expects it: each weight in its place.
+    """A file that holds extra weights by name, in the form that ``Layer`` expects: each weight by its place.
 
-    Such a file comes from a Keras whose built-in writes by hand, and is read by one where it does not.
+    Such a file comes from a Keras version whose built-in has its own code for saving, and is read by a version
+    whose built-in has none.
     """
     own = [variable for variables in _private.own_weights(layer) for variable in variables]
     there = _names_in(store)
@@ -53,15 +54,15 @@ def in_plain_order(layer: Any, store: Any) -> Any:
 
 
 def _names_in(store: Any) -> set[str]:
-    """The names in a file of Keras 3's, which is no mapping and has no iterator, or in a mapping."""
+    """The names in a mapping, or in a store of Keras 3, which is not a mapping and has no iterator."""
     return {name.decode() if isinstance(name, bytes) else str(name) for name in list(store.keys())}
 
 
 class Found:
-    """Where in a file the extra weights of a layer are, and the rest, under the keys that the built-in expects."""
+    """Where a file holds the extra weights of a layer; and the rest of it, under the keys that the built-in expects."""
 
     def __init__(self, layer: Any, saving: OwnSaving, store: Any, taken_on: bool) -> None:
-        self.taken_on = taken_on  # whether a class of the user's has a say in what is loaded
+        self.taken_on = taken_on  # whether a user's class loads weights too, so that unknown keys may be its own
         self.layer, self.saving, self.store = layer, saving, store
         lost = {id(variable) for variable in [*saving.unsaved, *saving.unread]}
         self.ours = [variable for variable in saving.own if id(variable) in lost]
@@ -72,7 +73,7 @@ class Found:
         self.rest = self._rest()
 
     def assign(self) -> None:
-        """Gives the extra weights their values: all of them, or none if anything is wrong."""
+        """Assigns the values of the extra weights: all of them, or none if anything is wrong."""
         if self.missing:
             raise ValueError(self._missing_text())
         values = {}
@@ -95,14 +96,14 @@ class Found:
         return [variable for variable in self.ours if self.key_of.get(id(variable)) not in self.keys_there]
 
     def _key_of(self) -> dict[int, str]:
-        """The key of each extra weight in this file: as the mixin writes it now, by name, or by its place."""
+        """The key of each extra weight in this file: the one that the mixin writes now, its name, or its place."""
         names = {**extra_keys(self.layer, self.saving), **_names(self.layer, self.saving)}
         count = len(self.expected) + len(self.ours)
         ways = [extra_keys(self.layer, self.saving), names]
         if self.keys_there == {str(at) for at in range(count)}:
             known = {id(variable): key for key, variable in self.saving.weight_of.items()}
             if len(known) == len(self.saving.stored) and count == len(self.saving.own):
-                # As `Layer` writes them: plain Keras before 3.2.
+                # Plain Keras before 3.2 wrote them as `Layer` does.
                 return {id(variable): str(at) for at, variable in enumerate(self.saving.own)}
             ways.append(_numbers(self.saving))
         for keys in ways:
@@ -111,7 +112,7 @@ class Found:
         return ways[0]
 
     def _rest(self) -> Mapping[str, Any]:
-        """What is handed on, under the keys that the built-in writes."""
+        """The entries that the built-in loads itself, under the keys that it writes."""
         ours = {self.key_of.get(id(variable)) for variable in self.ours}
         keys = {key: key for key in self.keys_there if key not in ours}
         moved = {
@@ -127,7 +128,7 @@ class Found:
         if lacking or unknown:
             raise ValueError(
                 f"{self._title}: its {len(self.saving.own)} weights "
-                f"({', '.join(repr(self._name(variable)) for variable in self.saving.own)}) are filed under "
+                f"({', '.join(repr(self._name(variable)) for variable in self.saving.own)}) are saved under "
                 f"{sorted({*self.expected, *extra_keys(self.layer, self.saving).values()})}, "
                 f"but the file has {sorted(self.keys_there)}. It was written by another class, or with other arguments."
             )
@@ -144,8 +145,8 @@ class Found:
         names = ", ".join(f"{self._name(v)!r} {_variables.shape_of(v)}" for v in self.missing)
         return (
             f"{self._title}: the file has no value for {names}, only {sorted(self.keys_there)}. Plain Keras "
-            "leaves such extra weights of a built-in out of its files. The layer's other weights have been loaded; "
-            "to go on with these as they are, load with keras_buildfix.load_weights(model, file, strict=False) or "
+            "leaves such extra weights of a built-in out of its files. The layer's other weights have been loaded. "
+            "To keep the present values of these, load with keras_buildfix.load_weights(model, file, strict=False) or "
             "model.load_weights(file, skip_mismatch=True), and save again."
         )
 

@@ -1,7 +1,6 @@
-"""The room that knows Keras's classes: whose a class is, and what its constructors do to ``built``.
+"""Answers questions about layer classes: whether Keras defines a class, and whether its constructor sets ``built``.
 
-With ``_private.py``, which has the private names of Keras's layers, the only modules that know Keras.
-Nothing here imports it: a class brings its own.
+The private names of Keras are in ``_private*.py``. Nothing here imports Keras: each class leads to its own.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import os
 import sys
 import weakref
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ from typing import Any
 from keras_buildfix._code import MARKS_BUILT, function_code, is_assigning_built, stores_built
 from keras_buildfix._private import wraps_build
 
-#: Top-level packages that are a Keras. TensorFlow's own old copy is told apart by its longer path.
+#: Top-level packages that are a Keras. TensorFlow's own old copy has a longer path.
 PACKAGES = ("keras", "tf_keras")
 _VENDORED = "tensorflow.python.keras"
 
-#: Built-ins that are never built by a call, so that marking themselves built skips nothing:
-#: placeholders, TensorFlow ops turned into layers, and Keras 2's metrics, which are layers there.
+#: Built-ins that no call ever builds, so that nothing is skipped when they mark themselves built:
+#: placeholders, TensorFlow ops turned into layers, and metrics, which are layers on Keras 2.
 _BUILT_OTHERWISE = frozenset({"InputLayer", "TensorFlowOpLayer", "ReloadedLayer", "Metric"})
 
 
@@ -31,7 +31,7 @@ _BUILT_OTHERWISE = frozenset({"InputLayer", "TensorFlowOpLayer", "ReloadedLayer"
 
 
 def package_of(module_name: str) -> str | None:
-    """The Keras package that a module lies in: ``keras``, ``tf_keras``, TensorFlow's copy, or None."""
+    """The Keras package of a module: ``keras``, ``tf_keras``, TensorFlow's copy, or None."""
     root = module_name.partition(".")[0]
     if root in PACKAGES:
         return root
@@ -43,17 +43,17 @@ def belongs_to_keras(cls: type) -> bool:
     return package_of(getattr(cls, "__module__", None) or "") is not None
 
 
-#: Says of what stands in a class in place of a method that it hands over to the next class's.
+#: An attribute of a function that replaces a method and only calls the next class's method.
 HANDS_OVER = "_keras_buildfix_hands_over"
 
 
 def brings(cls: type, name: str) -> bool:
-    """Whether a class has a method of its own, which is more than to hand over to the next class's."""
+    """Whether a class has a method of its own, which does more than call the next class's method."""
     return name in vars(cls) and not hasattr(vars(cls)[name], HANDS_OVER)
 
 
 def layer_base(cls: object) -> type | None:
-    """Keras's own ``Layer`` among the bases of `cls`; None for anything that is no layer class.
+    """Keras's own ``Layer`` among the bases of `cls`; None if `cls` is not a layer class.
 
     The last one counts: Keras 2's ``legacy_tf_layers.base.Layer`` is a ``Layer`` above the real one.
     """
@@ -67,7 +67,7 @@ def layer_base(cls: object) -> type | None:
 
 
 def layer_class(cls: object, wanted_by: str) -> type:
-    """`cls`, if it is a Keras layer class; a TypeError that says what came otherwise."""
+    """`cls`, if it is a Keras layer class; otherwise a TypeError that says what was passed."""
     if layer_base(cls) is None:
         raise TypeError(
             f"{wanted_by} expects a Keras layer class, a subclass of keras.layers.Layer; got {describe(cls)}"
@@ -78,9 +78,10 @@ def layer_class(cls: object, wanted_by: str) -> type:
 
 
 def layer_instance(layer: object, wanted_by: str) -> Any:
-    """`layer`, if it is a Keras layer; a TypeError that says what came otherwise."""
+    """`layer`, if it is a Keras layer; otherwise a TypeError that says what was passed."""
     if layer_base(type(layer)) is None:
-        raise TypeError(f"{wanted_by} expects a Keras layer (an instance); got {describe(layer)}.")
+        first = " The layer or model comes first." if isinstance(layer, (str, os.PathLike, dict, list)) else ""
+        raise TypeError(f"{wanted_by} expects a Keras layer (an instance); got {describe(layer)}.{first}")
     return layer
 
 
@@ -90,7 +91,7 @@ def is_model(layer: object) -> bool:
 
 
 def is_model_class(cls: type) -> bool:
-    """Whether a class is that of a Keras model of any kind."""
+    """Whether a class is a Keras model class of any kind."""
     return has_base(cls, "Model")
 
 
@@ -105,7 +106,7 @@ def is_sequential(layer: object) -> bool:
 
 
 def has_base(cls: type, name: str) -> bool:
-    """Whether a class of Keras's of this name is among the bases of a class."""
+    """Whether a class has a base of this name that Keras defines."""
     return any(base.__name__ == name and belongs_to_keras(base) for base in cls.__mro__)
 
 
@@ -124,16 +125,16 @@ def describe(thing: object) -> str:
 
 
 def short(thing: object, most: int = 60) -> str:
-    """A thing as it prints, on one line; what is too long ends in ``...``."""
+    """The ``repr`` of a thing on one line; a long one is cut and ends in ``...``."""
     try:
         shown = " ".join(repr(thing).split())
-    except Exception:  # somebody's __repr__
+    except Exception:  # a user's __repr__ may raise
         return "something"
     return shown if len(shown) <= most else f"{shown[: most - 3]}..."
 
 
 def _type_name(cls: type) -> str:
-    """The name of a class, with its module unless Python itself has it."""
+    """The name of a class, with its module unless it is a builtin."""
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
@@ -148,7 +149,7 @@ def loaded_layer_bases() -> Iterator[type]:
 
 
 def layer_classes(base: type) -> Iterator[type]:
-    """Every class that is there on this ``Layer``: Keras's own, legacy ones included, and the users'."""
+    """Every loaded subclass of this ``Layer``: Keras's own, legacy ones too, and the users'."""
     seen = {id(base)}  # by identity: a metaclass may have made its classes unhashable
     waiting = [base]
     while waiting:
@@ -170,11 +171,11 @@ def builtin_layers(base: type) -> Iterator[type]:
 
 @functools.cache
 def marking_code(builtin: type) -> tuple[CodeType, frozenset[CodeType]] | None:
-    """The code by which a built-in's own constructor marks a layer built, if it does.
+    """The code in which a built-in's own constructor marks a layer built, if it does.
 
-    That is its ``__init__`` and those methods of Keras's that ``__init__`` calls to this end
-    (``_build_at_init`` on 3.10 and later, keras PR #20880). It is read off the code itself, not off
-    a version, so that a built-in that starts doing this tomorrow is found too.
+    That is its ``__init__``, and the helper methods of Keras that ``__init__`` calls for it
+    (``_build_at_init`` on 3.10 and later, keras PR #20880). It is read from the code itself, not from a
+    version. So a built-in that starts to do this tomorrow is found too.
     """
     init = vars(builtin).get("__init__")
     base = layer_base(builtin)
@@ -192,10 +193,11 @@ def marking_builtins(cls: type) -> list[type]:
 
 
 def marks_unconditionally(builtin: type) -> bool:
-    """Whether a subclass's ``build`` is skipped: nothing asks first if ``build`` is overridden.
+    """Whether a built-in marks a layer built without asking first if a subclass overrides ``build``.
 
-    ``_build_at_init`` does ask (3.10.0 to nightly, `utils.is_default`), a plain ``self.built = True``
-    does not (3.0-3.9, and Reshape from 3.12 on, keras PR #21568).
+    Then the subclass's ``build`` is skipped. ``_build_at_init`` does ask (3.10.0 to nightly,
+    `utils.is_default`); a plain ``self.built = True`` does not (3.0-3.9, and Reshape from 3.12 on, keras PR
+    #21568).
     """
     marking = marking_code(builtin)
     if marking is None:
@@ -205,22 +207,23 @@ def marks_unconditionally(builtin: type) -> bool:
 
 
 def marks_through_helper(builtin: type) -> bool:
-    """Whether the mark is set in a method of Keras's, which may do more than that (lock the state)."""
+    """Whether a helper method of Keras sets the mark: it may do more than that, such as lock the state."""
     marking = marking_code(builtin)
     return marking is not None and bool(marking[1])
 
 
 def is_marked_by_builtin(layer: Any, frame: FrameType | None) -> bool:
-    """Whether the assignment to ``built`` that `frame` belongs to is a built-in's constructor marking `layer`.
+    """Whether a built-in's constructor makes the assignment to ``built`` in which `frame` runs.
 
-    Walks out, through whatever ``__setattr__`` Keras, the backend and the user have, to the statement
-    ``self.built = True``, and from there out of Keras's helpers. Anybody else's statement is theirs.
+    It walks out of every ``__setattr__`` of Keras, the backend and the user, to the statement
+    ``self.built = True``, and from there out of Keras's helpers. If it ends elsewhere than in such a
+    constructor, the assignment is the user's and counts.
     """
     inits, helpers = _marking_code_above(type(layer))
     inner = frame
     while frame is not None and not is_assigning_built(frame):
         frame = frame.f_back
-    if frame is None:  # by setattr(): the first function that is no __setattr__
+    if frame is None:  # somebody called setattr(): take the first function that is no __setattr__
         frame = inner
         while frame is not None and frame.f_code.co_name == "__setattr__":
             frame = frame.f_back
@@ -230,11 +233,11 @@ def is_marked_by_builtin(layer: Any, frame: FrameType | None) -> bool:
 
 
 def leaves_unbuilt(cls: type) -> bool:
-    """Whether a layer of `cls` is still not built after its ``build`` was called; Keras 2 only.
+    """Whether a layer of `cls` is still not marked as built after its ``build`` was called; Keras 2 only.
 
-    There only ``Layer.build`` says so, and a ``build`` that does not pass the call on never gets there:
-    many a user's, and Keras's own `UnitNormalization` (2.12 to tf_keras 2.16) and global poolings (2.13
-    on). The first call then builds again. Keras 3 wraps ``build`` for each layer, to the same end.
+    There only ``Layer.build`` sets the mark. A ``build`` that does not call ``super().build`` never gets
+    there: that of many users, of Keras's own `UnitNormalization` (2.12 to tf_keras 2.16) and of global
+    poolings (2.13 on). The first call then builds again. Keras 3 wraps ``build`` of each layer and sets the mark.
     """
     base = layer_base(cls)
     if base is None or wraps_build(base):
@@ -251,7 +254,7 @@ def leaves_unbuilt(cls: type) -> bool:
 
 
 def build_owner(cls: type) -> type | None:
-    """The class that ``cls.build`` comes from, if that is not Keras."""
+    """The user's class that ``cls.build`` comes from; None if it comes from Keras."""
     for base in cls.__mro__:
         if brings(base, "build"):
             return None if belongs_to_keras(base) else base
@@ -259,7 +262,7 @@ def build_owner(cls: type) -> type | None:
 
 
 def users_bases(cls: type) -> Iterator[type]:
-    """The classes above Keras's ``Layer`` that are not Keras's: `cls`, its parents and mixins."""
+    """The classes that users wrote, up to Keras's ``Layer``: `cls`, its parents and mixins."""
     end = layer_base(cls)
     for base in cls.__mro__:
         if base is end:
@@ -269,13 +272,13 @@ def users_bases(cls: type) -> Iterator[type]:
 
 
 def written_bases(cls: type) -> list[type]:
-    """Keras's layer classes that stand in a ``class`` statement of the users' above `cls`, nearest first."""
+    """The Keras layer classes that the ``class`` statements of `cls` and its users' bases name, nearest first."""
     written = {id(base) for above in cls.__mro__ if not belongs_to_keras(above) for base in above.__bases__}
     return [base for base in cls.__mro__ if id(base) in written and belongs_to_keras(base) and layer_base(base)]
 
 
 def public_name(builtin: type) -> str | None:
-    """The name of a built-in in ``keras.layers`` or ``keras``; None for a class that is not meant to be subclassed."""
+    """The name of a built-in in ``keras.layers`` or ``keras``; None for a private class."""
     module = sys.modules.get(package_of(builtin.__module__) or "")
     spaces = [vars(space) for space in (getattr(module, "layers", None), module) if space is not None]
     names = [name for space in spaces for name, value in list(space.items()) if value is builtin]
@@ -283,8 +286,8 @@ def public_name(builtin: type) -> str | None:
 
 
 def _marking_code_above(cls: type) -> tuple[set[CodeType], set[CodeType]]:
-    """The code of all constructors above a class that mark it built, and of their helpers."""
-    with contextlib.suppress(KeyError, TypeError):  # TypeError: a metaclass has made its classes unhashable
+    """The code of all constructors of a class and its bases that mark a layer built, and the code of their helpers."""
+    with contextlib.suppress(KeyError, TypeError):  # TypeError: a metaclass made its classes unhashable
         return _marking_codes[cls]
     marking = [marking_code(base) for base in marking_builtins(cls)]
     inits = {each[0] for each in marking if each}
@@ -294,14 +297,14 @@ def _marking_code_above(cls: type) -> tuple[set[CodeType], set[CodeType]]:
     return inits, helpers
 
 
-#: Per class, and no longer than the class lives: asked for each layer that is made.
+#: Remembered for as long as the class lives, since it is needed for each layer that is made.
 _marking_codes: weakref.WeakKeyDictionary[type, tuple[set[CodeType], set[CodeType]]] = weakref.WeakKeyDictionary()
 
 
 def _called_code_that_marks(builtin: type, code: CodeType, seen: set[str]) -> Iterator[CodeType]:
-    """Code of Keras's methods that `code` calls on the layer and that mark it built in the end."""
+    """The code of the Keras methods that `code` calls and that, directly or through others, mark the layer built."""
     for name in code.co_names:
-        # `build` really builds, and `__init__` of another base is looked at in its own right.
+        # `build` really builds; the `__init__` of another base is examined separately.
         if name in seen or name in ("build", "__init__", "__call__", "call"):
             continue
         seen.add(name)

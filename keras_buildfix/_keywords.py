@@ -1,4 +1,4 @@
-"""Arguments: those of Keras's own functions that somebody will try here, and a default that means none was given."""
+"""Answers for keywords of Keras that people will try here, and ``NOT_GIVEN``, a default that means "not passed"."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 class _NotGiven:
     def __repr__(self) -> str:
-        return "<not given>"  # as ``help`` shows it
+        return "<not given>"  # ``help`` shows this
 
 
 #: The default of an argument for which None would be a mistake.
@@ -19,7 +19,7 @@ NOT_GIVEN: Any = _NotGiven()
 
 
 def answers(**keywords: str) -> Callable[[_Function], _Function]:
-    """A decorator: a keyword that the function does not have is a TypeError that says what to do in place of it."""
+    """A decorator: each of these keywords, which the function does not have, raises a TypeError with a way out."""
 
     def decorated(function: _Function) -> _Function:
         @functools.wraps(function)

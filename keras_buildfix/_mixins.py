@@ -1,4 +1,4 @@
-"""Where a mixin has to stand among the bases of a class."""
+"""Checks that a class lists our mixins before its Keras class."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from keras_buildfix import _keras
 
 
 def check_listed_first(cls: type, mixin: type) -> None:
-    """Raises a TypeError if a class lists a Keras layer class before one of our mixins, which then has no say.
+    """Raises a TypeError if a class lists a Keras layer class before one of our mixins: the mixin would do nothing.
 
-    A class of Keras's that is no layer may come first: Keras makes models of a ``Trainer`` and a layer.
+    A Keras class that is not a layer may come first: Keras makes models from a ``Trainer`` and a layer.
     """
     first = next(base for base in cls.__mro__ if base is mixin or _is_keras_layer(base))
     if first is not mixin:

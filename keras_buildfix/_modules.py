@@ -1,4 +1,4 @@
-"""Modules and classes by name, ``package.module:Class``, or by path, ``folder/module.py:Class``: found and imported."""
+"""Finds and imports modules and classes by name, ``package.module:Class``, or by path, ``folder/module.py:Class``."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Progress = Optional[Callable[[int, int], None]]
 
 
 def import_one(target: str) -> ModuleType:
-    """A module or package, by its import name or its path; ``sys.path`` is as before when it is done.
+    """A module or package, by its import name or its path; ``sys.path`` is unchanged afterwards.
 
     Raises:
-        ModuleNotFoundError: If there is none of that name or path.
-        ImportError: If it can't be imported, with what its code raised as the cause.
+        ModuleNotFoundError: If there is no module of that name or path.
+        ImportError: If it can't be imported; its cause is the error that its code raised.
     """
     if not target:
         raise ModuleNotFoundError("There is no module without a name: give an import name or a path.")
@@ -35,7 +35,7 @@ def import_one(target: str) -> ModuleType:
 
 
 def import_all(target: str | ModuleType, progress: Progress = None) -> tuple[list[ModuleType], list[str]]:
-    """A module and, if it is a package, all its submodules, imported; and those that can't be, each with the error."""
+    """Imports a module and all its submodules; returns them, and the submodules that failed, each with its error."""
     top = import_one(target) if isinstance(target, str) else target
     folder = _place(target)[0] if isinstance(target, str) and _is_path(target) else None
     modules, failed = [top], list[str]()
@@ -44,7 +44,7 @@ def import_all(target: str | ModuleType, progress: Progress = None) -> tuple[lis
     def import_below(package: ModuleType) -> None:
         for found in pkgutil.iter_modules(getattr(package, "__path__", ()), f"{package.__name__}."):
             if found.name.rpartition(".")[2] == "__main__":
-                continue  # a program, not a place for classes
+                continue  # importing it would run a program
             if progress is not None:
                 progress(len(modules) + len(failed), max(number, len(modules) + len(failed)))
             try:
@@ -80,14 +80,15 @@ def import_class(target: str) -> type:
     if isinstance(value, type) and _keras.layer_base(value) is not None:
         return value
     known = [cls.__qualname__ for cls in layer_classes([module])]
-    near = difflib.get_close_matches(name, known, n=3) or known[:5]
-    listed = f" It has: {', '.join(near)}." if near else " It has none."
+    near = difflib.get_close_matches(name, known, n=3)
+    listed = f" The nearest: {', '.join(near)}." if near else f" It has: {', '.join(known[:5])}."
+    listed = listed if known else " It has none."
     what = f"has no layer class {name!r}" if name else "is a module: name a layer class in it, after a colon"
     raise ValueError(f"{module.__name__} {what}.{listed}")
 
 
 def layer_classes(modules: Iterable[ModuleType]) -> list[type]:
-    """The layer classes of the users' that modules define, wherever in them, or, for a lone module, hold."""
+    """The users' layer classes that these modules define; for a single module, also those that it imports."""
     modules = list(modules)
     names = {module.__name__ for module in modules}
     found = {
@@ -109,18 +110,22 @@ def _imported(name: str) -> ModuleType:
     except (Exception, SystemExit) as error:
         missing = getattr(error, "name", None) or ""
         if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{missing}."):
-            raise  # there is no such module
+            raise  # the module itself is missing
         raise ImportError(f"{name} can't be imported here: {type(error).__name__}: {error}", name=name) from error
 
 
 def _longest_module(dotted: str) -> tuple[ModuleType, str]:
-    """The module that a dotted name begins with, and the rest of the name."""
+    """The longest module that a dotted name begins with, and the rest of the name."""
     at = dotted
     while True:
         try:
             return _imported(at), dotted[len(at) + 1 :]
         except ModuleNotFoundError:
             at = at.rpartition(".")[0]
+            if not at and "." not in dotted:
+                raise ModuleNotFoundError(
+                    f"There is no module {dotted!r}. Name a class as package.module:{dotted}.", name=dotted
+                ) from None
             if not at:
                 raise
 
@@ -130,7 +135,7 @@ def _is_path(target: str) -> bool:
 
 
 def _place(path: str) -> tuple[str, str]:
-    """The folder that a module or package is imported from, and its import name."""
+    """The folder from which to import a module or package, and its import name."""
     full = os.path.abspath(path)
     if not os.path.exists(full):
         raise ModuleNotFoundError(f"There is no file or folder {path!r} in {os.getcwd()}.")
@@ -157,7 +162,7 @@ def _is_package(folder: str) -> bool:
 
 @contextlib.contextmanager
 def _looked_in(folder: str | None) -> Iterator[None]:
-    """Imports look in this folder first, inside the block."""
+    """A block in which imports look in this folder first."""
     if folder is None:
         yield
         return
@@ -171,13 +176,13 @@ def _looked_in(folder: str | None) -> Iterator[None]:
 
 
 def _check_same(module: ModuleType, path: str) -> None:
-    """That what was imported is what lies at the path, and not something else of its name."""
+    """Raises an ImportError if Python imported another module of this name than the one at the path."""
     full = os.path.join(path, "__init__.py") if os.path.isdir(path) else path
     file = getattr(module, "__file__", None)
     if file is None or not os.path.samefile(file, full):
         raise ImportError(
-            f"{path} has the import name {module.__name__}, which here is {file or 'built into Python'}: rename it, or "
-            "run this where the other one is not found."
+            f"{path} has the import name {module.__name__}, but Python finds {file or 'a built-in module'} under it: "
+            "rename it, or run this where Python does not find the other one."
         )
 
 

@@ -1,7 +1,7 @@
-"""Which of a layer's own weights its ``save_own_variables`` writes, and its ``load_own_variables`` reads.
+"""Finds which of a layer's own weights its ``save_own_variables`` writes and its ``load_own_variables`` reads.
 
-Found out by running them on a stand-in for the layer, which has the layer's attributes and notes which
-weights are asked for. Nothing is written to a file, and no weight is given another value.
+It runs these methods on a stand-in for the layer. The stand-in has the layer's attributes and notes which
+weights the methods ask for. Nothing is written to a file, and no weight changes.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ from keras_buildfix import _keras, _private, _private_state
 
 @dataclass
 class OwnSaving:
-    """What becomes of the weights of a layer when Keras saves it and loads it again.
+    """What happens to the weights of a layer when Keras saves it and loads it again.
 
     Attributes:
-        stored: What is written, by its key: in a class with a pausing mixin, by the classes after it.
-        weight_of: By key, the weight that is written just as it is.
+        stored: The values that are written, by key; in a class with a mixin of ours, those that the classes
+            after the mixin write.
+        weight_of: By key, the weight that is written unchanged.
         own: The weights that the layer itself made, in the order in which ``Layer`` writes them.
-        unsaved: Those that are written nowhere.
-        unread: Those that are written, but not read back.
+        unsaved: Those that are not written.
+        unread: Those that are written but not read back.
         keys: All keys that are written.
         written: All values that are written.
-        by_mixin: Whether a mixin of ours is come to, which writes what is unsaved.
-        asked: By key, the weight that a built-in's own ``load_own_variables`` gives the value to, if one is unsaved.
+        by_mixin: Whether saving reaches a mixin of ours, which writes the unsaved weights.
+        asked: By key, the weight to which a built-in's own ``load_own_variables`` assigns the value, if any weight
+            is unsaved.
     """
 
     stored: dict[str, Any]
@@ -44,9 +46,9 @@ class OwnSaving:
     asked: dict[str, Any]
 
     def as_it_loads(self) -> OwnSaving:
-        """The same with what the built-in's own load asks for in the place of what its save writes, if that is less.
+        """A version with the keys that the built-in's own load reads, if its save writes fewer than these.
 
-        So it is on 3.15 with Dense and EinsumDense of the modes "gptq" and "awq": the load reads ``kernel_zero``.
+        This happens on 3.15 with Dense and EinsumDense of the modes "gptq" and "awq": the load reads ``kernel_zero``.
         """
         unsaved, asked = _ids(self.unsaved), _ids(self.asked.values())
         whole = len(self.weight_of) == len(self.stored) and _ids(self.weight_of.values()) <= asked
@@ -58,7 +60,7 @@ class OwnSaving:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is what ``Layer`` itself would write: every weight under its place."""
+        """Whether ``Layer`` itself would write the same: every weight, with its place as the key."""
         written = {key: id(variable) for key, variable in self.weight_of.items()}
         return written == {str(at): id(variable) for at, variable in enumerate(self.own)} and len(self.keys) == len(
             self.own
@@ -66,23 +68,23 @@ class OwnSaving:
 
 
 def saves_by_hand(layer: Any) -> type | None:
-    """The nearest class that has a ``save_own_variables`` of its own; None if it is the plain one of every layer."""
+    """The nearest class that has a ``save_own_variables`` of its own; None if it is the one of ``Layer``."""
     return _owner(layer, 0)
 
 
 def loads_by_hand(layer: Any) -> type | None:
-    """The nearest class that has a ``load_own_variables`` of its own; None if it is the plain one of every layer."""
+    """The nearest class that has a ``load_own_variables`` of its own; None if it is the one of ``Layer``."""
     return _owner(layer, 1)
 
 
 def is_by_users_hand(layer: Any) -> bool:
-    """Whether a class of the user's saves or loads the layer's own weights: only its code knows which is which."""
+    """Whether a user's class saves or loads the layer's own weights: then only its code knows which is which."""
     owners = [saves_by_hand(layer), loads_by_hand(layer)]
     return any(owner is not None and not _keras.belongs_to_keras(owner) for owner in owners)
 
 
 def own_saving(layer: Any) -> OwnSaving:
-    """Finds out what becomes of each weight of a layer, other than those of the layers in it.
+    """Finds what happens to each weight of a layer itself; the layers in it do not count.
 
     Raises:
         Exception: What the layer's ``save_own_variables`` raises.
@@ -102,7 +104,7 @@ def own_saving(layer: Any) -> OwnSaving:
     owner = loads_by_hand(layer)
     unread: list[Any] = []
     if owner is not None and _keras.belongs_to_keras(owner) and saves_by_hand(layer) is None:
-        unread = _unread(layer, load, own, everything)  # what is saved by hand is read back by the same hand
+        unread = _unread(layer, load, own, everything)  # a class with its own save also has the load that fits it
     known = {id(variable): variable for variable in own}
     weight_of = {key: known[id(value)] for key, value in stored.items() if id(value) in known}
     asked = _asked(layer, load, own) if unsaved and owner is not None and _keras.belongs_to_keras(owner) else {}
@@ -111,12 +113,12 @@ def own_saving(layer: Any) -> OwnSaving:
 
 
 def is_stand_in(layer: object) -> bool:
-    """Whether a layer is but the stand-in that finds out: a mixin of ours then stands back."""
+    """Whether a layer is only such a stand-in: a mixin of ours then adds nothing to what is saved."""
     return isinstance(layer, _StandIn)
 
 
 def note_stored(stand_in: Any, stored: dict[str, Any]) -> None:
-    """Notes what the classes after a mixin of ours write."""
+    """Tells a stand-in what the classes after a mixin of ours write."""
     object.__getattribute__(stand_in, "__dict__")[_WATCH].stored = stored
 
 
@@ -134,7 +136,7 @@ def _saved(layer: Any, save: str, own: list[Any]) -> tuple[_Watch, dict[str, Any
 
 
 def _saved_in_memory(layer: Any, save: str, own: list[Any]) -> tuple[_Watch, dict[str, Any]]:
-    """The same in an HDF5 file in memory: a layer of Keras 2 may use more of h5py than what a dict has."""
+    """The same with an HDF5 file in memory: a Keras 2 layer may use parts of h5py that a dict does not have."""
     import h5py
 
     watch = _Watch(own)
@@ -151,15 +153,15 @@ def _saved_in_memory(layer: Any, save: str, own: list[Any]) -> tuple[_Watch, dic
 
 
 _WATCH, _KIND = "keras_buildfix_watch", "keras_buildfix_kind"
-#: What each class has for itself.
+#: Attributes that each class has of its own, and that must not be copied to another class.
 _OF_EACH_CLASS = ("__dict__", "__weakref__", "__slots__", "__module__", "__doc__", "__new__", "__init_subclass__")
-#: The names of the methods that write, on every Keras.
+#: The names of the methods that write, on every Keras version.
 _SAVING = ("save_own_variables", "_save_own_variables")
 
 
 @dataclass
 class _Watch:
-    """What is asked for while a layer is saved."""
+    """Notes what a method asks for while it saves or loads a stand-in."""
 
     own: list[Any]
     stored: dict[str, Any] | None = None
@@ -171,7 +173,7 @@ class _Watch:
         self.ids = {id(variable) for variable in self.own}
 
     def note(self, value: Any, frame: FrameType) -> Any:
-        """Notes a value that was asked for, and says what is to be handed out."""
+        """Notes that a value was asked for, and returns what the method gets."""
         if id(value) in self.ids:
             if self.replaced is not None:
                 return self.replaced[id(value)]
@@ -188,7 +190,7 @@ class _Watch:
         return value
 
     def in_torch_module(self, value: Any) -> set[int]:
-        """The weights that are parameters of a module of torch (`TorchModuleWrapper`), which saves them itself."""
+        """The weights that are parameters of a torch module (`TorchModuleWrapper`), which saves them itself."""
         module = getattr(getattr(sys.modules.get("torch"), "nn", None), "Module", None)
         if module is None or not isinstance(value, module) or _keras.layer_base(type(value)) is not None:
             return set()
@@ -197,7 +199,7 @@ class _Watch:
 
     def unsaved(self, stored: dict[str, Any]) -> list[Any]:
         written = self.asked_for | {id(value) for value in stored.values()}
-        if len(stored) >= len(self.own):  # all of a list was gone through
+        if len(stored) >= len(self.own):  # so the method went through the whole list
             written |= self.in_lists
         return [variable for variable in self.own if id(variable) not in written]
 
@@ -205,8 +207,8 @@ class _Watch:
 def _counts(frame: FrameType | None) -> bool:
     """Whether the code that asks for a weight is about to write it.
 
-    Keras's is (it merges those of LoRA), and a ``save_own_variables``; not a property of the user's that a
-    built-in's ``save_own_variables`` goes through, as a ``kernel`` that is scaled by another weight.
+    Keras's own code is (it merges the weights of LoRA), and so is a user's ``save_own_variables``. A user's property
+    that a built-in's ``save_own_variables`` reads is not: a ``kernel`` may be scaled by another weight.
     """
     module = frame.f_globals.get("__name__", "") if frame is not None else ""
     if _keras.package_of(module) is not None:
@@ -219,9 +221,9 @@ def _counts(frame: FrameType | None) -> bool:
 
 
 class _StandIn:
-    """Put before what a layer's class has: says to a watch which of its attributes are asked for, keeps what is set.
+    """The first base of a stand-in: it tells the watch which attributes are read, and keeps what is set.
 
-    It says that it is of the layer's class, so that ``super()`` and ``isinstance`` take it for one.
+    Its ``__class__`` is the layer's class, so that ``super()`` and ``isinstance`` accept it.
     """
 
     def __getattribute__(self, name: str) -> Any:
@@ -231,7 +233,7 @@ class _StandIn:
         return value if name.startswith("__") else _noted(self, value, sys._getframe(1))
 
     def __getattr__(self, name: str) -> Any:
-        above = getattr(super(), "__getattr__", None)  # torch keeps modules out of sight
+        above = getattr(super(), "__getattr__", None)  # torch finds its modules only through this
         if above is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return _noted(self, above(name), sys._getframe(1))
@@ -246,24 +248,24 @@ def _noted(stand_in: Any, value: Any, frame: FrameType) -> Any:
 
 
 def _stand_in(layer: Any, watch: _Watch) -> Any:
-    """A stand-in for a layer, but no instance: a subclass would be made by the user's metaclass, and be known to it."""
+    """Makes a stand-in, not of a subclass of the layer's class: the user's metaclass would make and register it."""
     kind = type(layer)
     looks = type(kind.__name__, (), {"__module__": __name__})
     attributes = {_KIND: kind, _WATCH: watch, **vars(layer)}
     for cls in reversed(kind.__mro__[:-1]):
         for name, value in vars(cls).items():
-            if inspect.ismemberdescriptor(value):  # of __slots__, which reads layers only
+            if inspect.ismemberdescriptor(value):  # a descriptor of __slots__ reads real layers only
                 with contextlib.suppress(AttributeError):  # no value yet
                     attributes[name] = getattr(layer, name)
             elif name not in _OF_EACH_CLASS:
-                setattr(looks, name, value)  # one by one: what has a `__set_name__` is not told of this class
+                setattr(looks, name, value)  # one by one, so that no `__set_name__` is called with this class
     stand_in: Any = object.__new__(type(kind.__name__, (_StandIn, looks), {"__module__": __name__}))
     object.__getattribute__(stand_in, "__dict__").update(attributes)
     return stand_in
 
 
 class _Unassigned:
-    """A weight that can be read but keeps its value; notes what it was to be given."""
+    """Stands in for a weight: it can be read, but ``assign`` only notes the value."""
 
     def __init__(self, variable: Any) -> None:
         self._variable = variable
@@ -277,7 +279,7 @@ class _Unassigned:
 
 
 def _given(layer: Any, load: str, own: list[Any], store: Any) -> list[list[Any]] | None:
-    """What a built-in's ``load_own_variables`` gives each weight from a store; None if it does not run to its end."""
+    """The values that a built-in's ``load_own_variables`` assigns to each weight; None if it raises an error."""
     dummies = {id(variable): _Unassigned(variable) for variable in own}
     stand_in = _stand_in(layer, _Watch(own, replaced=dummies))
     with contextlib.suppress(Exception):
@@ -287,24 +289,24 @@ def _given(layer: Any, load: str, own: list[Any], store: Any) -> list[list[Any]]
 
 
 def _unread(layer: Any, load: str, own: list[Any], stored: dict[str, Any]) -> list[Any]:
-    """The weights that a built-in's load gives no value to."""
-    # An error says nothing of what would be read: the count differs, or more is done with the values.
+    """The weights to which a built-in's load assigns nothing."""
+    # An error does not tell what would be read: the count differs, or the load computes with the values.
     given = _given(layer, load, own, dict(stored))
     return [variable for variable, values in zip(own, given or ()) if not values]
 
 
 class _Asked(dict[str, str]):
-    """A store that has for every key the key itself."""
+    """A store whose value for every key is the key itself."""
 
     def __missing__(self, key: str) -> str:
         return key
 
 
 def _asked(layer: Any, load: str, own: list[Any]) -> dict[str, Any]:
-    """By key, the weight that a built-in's load gives what it finds under that key, just as it is."""
+    """By key, the weight to which a built-in's load assigns the value under that key, unchanged."""
     with _private_state.without_count_check(layer):
         given = _given(layer, load, own, _Asked())
-    # A value that does not come out of the store, as the zeros of LoRA, is no key.
+    # A value that is not a key did not come from the store, like the zeros of LoRA.
     return {key: variable for variable, values in zip(own, given or ()) for key in values if isinstance(key, str)}
 
 
@@ -314,7 +316,7 @@ def _ids(variables: Iterable[Any]) -> set[int]:
 
 def _owner(layer: Any, which: int) -> type | None:
     base = _keras.layer_base(type(layer))
-    if base is None:  # a tf.Module in a layer of Keras 2
+    if base is None:  # a tf.Module inside a Keras 2 layer
         return None
     name = _private_state.saving_methods(base)[which]
     for cls in type(layer).__mro__:

@@ -1,6 +1,6 @@
-"""Every private name of a Keras layer that the package touches: each in one function, with where it is true.
+"""The private names of Keras layers that this package uses: each in one function, with its versions.
 
-A test holds that these names are there, and that no other module uses them.
+A test checks that these names exist there, and that no other module uses them.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ def wraps_build(base: type) -> bool:
 
 
 def lock_for_others(cls: type) -> dict[str, Callable[[Any], None]]:
-    """What lets a constructor of the user's make state after a built-in's has locked it, by its name.
+    """The attribute that lets a user's constructor make state after a built-in's constructor has locked the layer.
 
     ``Layer._lock_state``: 3.0.0 to nightly; constructors call it through ``_build_at_init`` (3.10.0 on).
-    The layer is locked and built as ever. Only if its constructor does go on to make a weight or
-    sub-layer, it is unlocked, and counts as not built, like any layer that makes state in ``__init__``.
+    The layer is locked and built as usual. If its constructor then makes a weight or sub-layer, the layer
+    is unlocked and counts as not built, like any layer that makes state in ``__init__``.
     """
     if not wraps_build(cls):
         return {}
@@ -41,7 +41,7 @@ def lock_for_others(cls: type) -> dict[str, Callable[[Any], None]]:
 
 
 def _unlock_on_demand(layer: Any) -> None:
-    """Has a layer's tracker take state from its constructor. ``Tracker.add_to_store``: 3.0.0 to nightly."""
+    """Makes a layer's tracker accept state from its constructor. ``Tracker.add_to_store``: 3.0.0 to nightly."""
     tracker = layer._tracker
     add_to_store = tracker.add_to_store
 
@@ -66,7 +66,7 @@ def _is_being_constructed(layer: Any) -> bool:
 
 
 def lock_state(layer: Any) -> None:
-    """Have Keras note the weights of a layer now built and refuse new ones.
+    """Makes Keras note the weights of a layer that is now built, and refuse new ones.
 
     ``_post_build`` (the torch backend registers parameters there), ``_lock_state``: 3.0.0 to nightly.
     """
@@ -77,22 +77,22 @@ def lock_state(layer: Any) -> None:
 
 
 def unlock_state(layer: Any) -> None:
-    """Have Keras accept new weights and sub-layers. ``Layer._tracker``: 3.0.0 to nightly."""
+    """Makes Keras accept new weights and sub-layers. ``Layer._tracker``: 3.0.0 to nightly."""
     tracker = getattr(layer, "_tracker", None)
     if tracker is not None:
-        tracker.locked = False  # `unlock()` does just this, but is not there on 3.0
+        tracker.locked = False  # `unlock()` does just this, but 3.0 does not have it
 
 
 def forget_build(layer: Any) -> None:
-    """Have Keras not know that ``build`` ran, nor its shapes, which it would write to files. See below."""
+    """Makes Keras forget that ``build`` ran and with which shapes: it would save them. See ``build_has_run``."""
     if hasattr(layer, "_build_shapes_dict"):
         layer._build_shapes_dict = None
 
 
 def build_has_run(layer: Any) -> bool:
-    """Whether ``build`` of a layer has run. ``_build_shapes_dict``: 3.0.0 to nightly, set after it.
+    """Whether ``build`` of a layer has run. ``_build_shapes_dict``: 3.0.0 to nightly, set after ``build``.
 
-    On Keras 2, where nothing but a build marks a layer, that is ``built``.
+    On Keras 2 it is ``built``: there only a build marks a layer.
     """
     if hasattr(layer, "_build_shapes_dict"):
         return layer._build_shapes_dict is not None
@@ -103,8 +103,8 @@ def state_in_attributes(layer: Any) -> list[Any]:
     """The weights and sub-layers that Keras 3 tracks for a layer and that its attributes hold.
 
     ``Layer._tracker``: 3.0.0 to nightly. Empty on Keras 2, which forgets a weight by itself when the
-    attribute that holds it (not a list or dict) is set anew. Keras's own lists, and TensorFlow's
-    (``_self_...``), are not attributes.
+    attribute that holds it (not a list or dict) is set again. Keras's own lists, and TensorFlow's
+    (``_self_...``), do not count as attributes.
     """
     config = getattr(getattr(layer, "_tracker", None), "config", {})
     lists = [config[store][1] for store in ("trainable_variables", "non_trainable_variables", "layers") if config]
@@ -124,7 +124,7 @@ def state_in_attributes(layer: Any) -> list[Any]:
 
 
 def forget(layer: Any, values: list[Any]) -> None:
-    """Have Keras 3 no longer count these as state of the layer. ``_tracker.untrack``: 3.0.0 to nightly."""
+    """Removes these from the state that Keras 3 tracks for a layer. ``_tracker.untrack``: 3.0.0 to nightly."""
     for value in values:
         layer._tracker.untrack(value)
     if values and hasattr(layer, "_post_build"):
@@ -137,17 +137,17 @@ def nested_layers(layer: Any) -> list[Any]:
 
 
 def track_again(layer: Any) -> None:
-    """Has a portable layer see to what Keras does not know of yet: variables that a ``tf.Module`` in it made late."""
+    """Makes a portable layer track what Keras does not know of yet: variables that a ``tf.Module`` in it made late."""
     again = getattr(type(layer), "_keras_buildfix_track_again", None)
     if again is not None:
         again(layer)
 
 
 def own_weights(layer: Any) -> tuple[list[Any], list[Any]]:
-    """The weights that a layer itself made, trainable and not, each in order, whatever is frozen now.
+    """The weights that a layer itself made, trainable and not, each in order; what is frozen now makes no difference.
 
     ``_trainable_variables``: 3.0.0 to nightly (without seeds and metrics); ``_trainable_weights``: Keras 2.
-    A plain ``tf.Module`` in a layer of Keras 2 has its public lists.
+    For a plain ``tf.Module`` in a Keras 2 layer, these are its public lists.
     """
     track_again(layer)
     kind = "variables" if wraps_build(type(layer)) else "weights"
@@ -162,9 +162,9 @@ def own_weights(layer: Any) -> tuple[list[Any], list[Any]]:
 
 
 def frozen_alone(layer: Any) -> list[Any]:
-    """Those of a layer's own weights that ``freeze_alone`` froze; Keras 2 only, elsewhere the weight says so.
+    """Those of a layer's own weights that ``freeze_alone`` froze; Keras 2 only, as on Keras 3 each weight has a flag.
 
-    ``_non_trainable_weights`` has there weights that are ``trainable`` by themselves only by our hand.
+    A weight in ``_non_trainable_weights`` that is ``trainable`` by itself can only come from ``freeze_alone``.
     """
     if wraps_build(type(layer)):
         return []
@@ -174,40 +174,40 @@ def frozen_alone(layer: Any) -> list[Any]:
 
 
 def freeze_alone(layer: Any, frozen: list[Any]) -> None:
-    """Have these, of a layer's own weights, and no others not be trained, on Keras 2, where a weight can't say so.
+    """Freezes exactly these of a layer's own weights, on Keras 2, where a weight has no flag of its own.
 
     They move from ``_trainable_weights`` to the front of ``_non_trainable_weights`` (2.12 to tf_keras
-    2.21): the order of the layer's weights, by which files are read, stays as long as they are its last.
+    2.21). The order of the layer's weights, by which files are read, stays if they are the last trainable ones.
     """
     trainable, rest = own_weights(layer)
     moved = {id(variable) for variable in frozen}
-    # In place: an attribute that is set is searched for weights to train.
+    # Change the lists in place: Keras would search a newly set attribute for weights to train.
     layer._trainable_weights[:] = [variable for variable in trainable if id(variable) not in moved]
     layer._non_trainable_weights[:] = [variable for variable in trainable if id(variable) in moved] + rest
 
 
 def let_tape_watch(variable: Any) -> None:
-    """Have TensorFlow's tape watch a weight that is to be trained.
+    """Makes TensorFlow's tape watch a weight that will be trained.
 
-    ``_value``, and ``_trainable`` of a ``tf.Variable``: one that got its value while its layer was frozen, after
-    the model was traced, was made as not trainable, and Keras does not tell it otherwise (3.0.0 to nightly).
+    ``_value``, and ``_trainable`` of a ``tf.Variable``. If a weight got its value while its layer was frozen, after
+    the model was traced, its ``tf.Variable`` is not trainable, and Keras does not change that (3.0.0 to nightly).
     """
     value: Any = getattr(variable, "_value", None)
     if type(value).__module__.startswith("tensorflow."):
-        for part in getattr(value, "values", ()) or (value,):  # one for each device
+        for part in getattr(value, "values", ()) or (value,):  # a strategy has one for each device
             if getattr(part, "trainable", True) is False and hasattr(part, "_trainable"):
                 part._trainable = True
 
 
 def set_trainable_alone(layer: Any, trainable: bool) -> None:
-    """Set a layer's flag and leave those of the layers inside it. ``_trainable``: 2.12 to nightly."""
+    """Sets a layer's flag and leaves those of the layers inside it. ``_trainable``: 2.12 to nightly."""
     layer._trainable = trainable
 
 
 def direct_sublayers(layer: Any) -> list[Any]:
-    """The layers that a layer holds, those in its lists and dicts too, in order; no metrics.
+    """The layers that a layer holds, also in lists and dicts, in order, without metrics.
 
-    ``_flatten_layers``: 3.0.0 to nightly; ``_flatten_modules``, which has plain ``tf.Module`` too: Keras 2.
+    ``_flatten_layers``: 3.0.0 to nightly; ``_flatten_modules``, which also finds a plain ``tf.Module``: Keras 2.
     """
     flatten = getattr(layer, "_flatten_modules", None) or getattr(layer, "_flatten_layers", None)
     return list(flatten(recursive=False, include_self=False)) if flatten is not None else []
@@ -216,15 +216,15 @@ def direct_sublayers(layer: Any) -> list[Any]:
 def is_initialized(variable: Any) -> bool:
     """Whether a weight has a value yet. ``_value``: 3.0.0 to nightly.
 
-    A weight of Keras 3 that is made while a model is traced gets its value after that.
+    A Keras 3 weight that is made while a model is traced gets its value after the trace.
     """
     return getattr(variable, "_value", variable) is not None
 
 
 def set_initial_value(variable: Any, value: Any, tensor: Callable[..., Any]) -> None:
-    """Have a weight that has no value yet start with this one. ``_initializer``: 3.0.0 to nightly.
+    """Sets the first value of a weight that has no value yet. ``_initializer``: 3.0.0 to nightly.
 
-    `tensor` makes one of it when it is asked for: while a model is traced on torch, on no device.
+    Keras calls `tensor` later to make a tensor of it: while it traces a model on torch, that is on no device.
     """
 
     def initializer(shape: Any, dtype: Any = None) -> Any:
@@ -238,7 +238,7 @@ _OWN_LISTS = ("trainable_variables", "non_trainable_variables", "trainable_weigh
 
 
 def is_held(layer: Any, variable: Any) -> bool:
-    """Whether an attribute of a layer holds a variable, in lists, tuples and dicts too."""
+    """Whether an attribute of a layer holds a variable, also in lists, tuples and dicts."""
     waiting = [value for name, value in vars(layer).items() if name.lstrip("_") not in _OWN_LISTS]
     while waiting:
         held = waiting.pop()
@@ -250,7 +250,7 @@ def is_held(layer: Any, variable: Any) -> bool:
 
 
 def _replaced(held: Any, old: Any, new: Any) -> Any:
-    """A structure with one variable in the place of another: lists and dicts are changed, tuples made anew."""
+    """A structure with one variable replaced by another: lists and dicts are changed in place, tuples are copied."""
     if held is old:
         return new
     if isinstance(held, tuple):
@@ -267,10 +267,10 @@ def _replaced(held: Any, old: Any, new: Any) -> Any:
 
 
 def replace_weight(layer: Any, old: Any, new: Any) -> None:
-    """Have a layer use another variable in the place of one of its own.
+    """Replaces one of a layer's own variables by another, everywhere in the layer.
 
-    ``_tracker`` with ``stored_ids``: 3.0.0 to nightly; the lists of ``own_weights``; Keras's property
-    (``kernel``) reads the attribute ``_kernel``, which any attribute that holds the variable stands for.
+    ``_tracker`` with ``stored_ids``: 3.0.0 to nightly; the lists of ``own_weights``. Every attribute that holds the
+    variable is changed too: a property of Keras (``kernel``) reads such an attribute (``_kernel``).
     """
     tracker = getattr(layer, "_tracker", None)
     kind = "variables" if tracker is not None else "weights"
@@ -297,7 +297,7 @@ def replace_weight(layer: Any, old: Any, new: Any) -> None:
 def has_default_build(layer: Any) -> bool:
     """Whether a layer has no ``build`` that could make weights. ``_is_default`` on Keras's: 2.12 to nightly.
 
-    ``BaseRandomLayer.build`` makes a seed only: Dropout and the like on Keras 2, built when they are called.
+    ``BaseRandomLayer.build`` only makes a seed. Dropout and its kind have it on Keras 2, and are built by a call.
     """
     build = layer.build
     return hasattr(build, "_is_default") or getattr(build, "__qualname__", "") == "BaseRandomLayer.build"

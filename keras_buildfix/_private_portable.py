@@ -1,4 +1,4 @@
-"""The private names of Keras that portable bodies need: each in one function, with where it is true."""
+"""The private names of Keras that ``PortableLayerMixin`` needs: each in one function, with its versions."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def is_users(cls: type) -> bool:
 
 
 def outside_scratch_graphs(layer: Any) -> Any:
-    """Where a ``build`` makes TensorFlow variables that last, also while Keras 3 traces a layer around it.
+    """A block in which a ``build`` makes TensorFlow variables that last, also while Keras 3 traces a layer around it.
 
-    Keras 2 (2.12 to tf_keras 2.21) does this itself, by ``tf_utils.maybe_init_scope``.
+    Keras 2 (2.12 to tf_keras 2.21) does this itself, with ``tf_utils.maybe_init_scope``.
     """
     tensorflow = sys.modules.get("tensorflow")
     if not _private.wraps_build(type(layer)) or tensorflow is None or tensorflow.executing_eagerly():
@@ -28,11 +28,10 @@ def outside_scratch_graphs(layer: Any) -> Any:
 
 
 def share_storage(layer: Any, variable: Any, raw: Any) -> None:
-    """Have a weight of Keras 3 keep its value in a variable of the backend's that is there already.
+    """Makes a Keras 3 weight keep its value in a variable of the backend that exists already.
 
-    ``_value``, ``_initialize`` (called for a weight made while a model is traced, when that is over):
-    3.0.0 to nightly; Keras's own ``TorchModuleWrapper`` does the former. ``_torch_params``: torch, 3.0.0
-    to nightly.
+    ``_value``: 3.0.0 to nightly; Keras's own ``TorchModuleWrapper`` sets it too. ``_initialize``: 3.0.0 to nightly;
+    Keras calls it after a trace, for a weight made during it. ``_torch_params``: torch, 3.0.0 to nightly.
     """
     if _private.is_initialized(variable):
         variable._value = raw
@@ -48,7 +47,7 @@ def share_storage(layer: Any, variable: Any, raw: Any) -> None:
 
 
 def never_autocast(variable: Any) -> None:
-    """Have a weight be read in its own dtype. ``_maybe_autocast``: 3.0.0 to nightly, needed on 3.0 and 3.1.
+    """Makes Keras read a weight in its own dtype. ``_maybe_autocast``: 3.0.0 to nightly, needed on 3.0 and 3.1.
 
     From 3.2 on ``add_weight`` takes ``autocast=False``.
     """
@@ -58,7 +57,7 @@ def never_autocast(variable: Any) -> None:
 
 
 def autocast(variable: Any, value: Any) -> Any:
-    """What was read from a weight, in the dtype in which it is read now. ``_maybe_autocast``: 3.0.0 to nightly."""
+    """A weight's value, cast to the dtype in which Keras reads it now. ``_maybe_autocast``: 3.0.0 to nightly."""
     return variable._maybe_autocast(value)
 
 
@@ -67,7 +66,7 @@ def _as_it_is(value: Any) -> Any:
 
 
 def reading_uncast(base: type) -> contextlib.AbstractContextManager[Any]:
-    """Has weights be read in their own dtype. ``AutocastScope(None)``: 3.0.0 to nightly. `base` is its ``Layer``."""
+    """A block in which Keras reads weights in their own dtype. ``AutocastScope(None)``: 3.0.0 to nightly."""
     scope: Any = _private_precision._autocasting(sys.modules[base.__module__]).AutocastScope
     return scope(None)  # type: ignore[no-any-return]
 
@@ -77,9 +76,9 @@ _LISTS_2 = ("_trainable_weights", "_non_trainable_weights")
 
 
 def has_another_owner(layer: Any, variable: Any) -> bool:
-    """Whether another layer of Keras 2 tracks a variable: of the lists that hold it, one is a layer's of weights.
+    """Whether another Keras 2 layer tracks a variable: one of its lists of weights holds it.
 
-    The garbage collector knows: a variable does not say whose it is, and the layer may be anywhere.
+    The garbage collector finds that list: a variable does not know its layer, and the layer may be anywhere.
     """
     lists = [held for held in gc.get_referrers(variable) if type(held) is list]
     owners = gc.get_referrers(*lists) if lists else []
@@ -94,9 +93,9 @@ def has_another_owner(layer: Any, variable: Any) -> bool:
 
 @contextlib.contextmanager
 def tracking(layer: Any) -> Iterator[None]:
-    """Has attributes that are set be tracked, also where Keras 2 marks a layer built: it tracks none there.
+    """A block in which a layer tracks attributes that are set, also where Keras 2 has switched that off.
 
-    ``_self_setattr_tracking``, TensorFlow's: Keras 2.12 to tf_keras 2.21, and Keras 3 on TensorFlow.
+    ``_self_setattr_tracking`` of TensorFlow: Keras 2.12 to tf_keras 2.21, and Keras 3 on TensorFlow.
     """
     before = vars(layer).get("_self_setattr_tracking")
     if before is not False:
@@ -110,7 +109,7 @@ def tracking(layer: Any) -> Iterator[None]:
 
 
 def keep_out(layer: Any, wanted: Callable[[Any], bool]) -> None:
-    """Have Keras 2 track only those of a layer's own weights that are wanted."""
+    """Makes Keras 2 track only those of a layer's own weights for which `wanted` is true."""
     for name in _LISTS_2:
         held = getattr(layer, name)
         if not all(map(wanted, held)):
@@ -123,13 +122,13 @@ def inbound_nodes(layer: Any) -> list[Any]:
 
 
 def is_locked(layer: Any) -> bool:
-    """Whether Keras takes no new weights for a layer. ``_tracker.locked``: 3.0.0 to nightly, never on Keras 2."""
+    """Whether Keras refuses new weights for a layer. ``_tracker.locked``: 3.0.0 to nightly; never on Keras 2."""
     return bool(getattr(getattr(layer, "_tracker", None), "locked", False))
 
 
 @contextlib.contextmanager
 def unlocked(layer: Any) -> Iterator[None]:
-    """Has Keras 3 take new weights for a layer that is built. ``_tracker.locked``: 3.0.0 to nightly."""
+    """A block in which Keras 3 accepts new weights for a built layer. ``_tracker.locked``: 3.0.0 to nightly."""
     locked = is_locked(layer)
     if locked:
         _private.unlock_state(layer)
@@ -140,12 +139,12 @@ def unlocked(layer: Any) -> Iterator[None]:
             layer._tracker.locked = True
 
 
-#: The attribute in which Keras 3 keeps what notes a layer's weights: 3.0.0 to nightly.
+#: The attribute of a Keras 3 layer with the object that tracks its weights: 3.0.0 to nightly.
 TRACKER = "_tracker"
 
 
 def watch(layer: Any, tracker: Any, check: Callable[[Any, Any], None]) -> None:
-    """Have `check(layer, value)` called for what is put into a list or dict of a locked layer.
+    """Calls `check(layer, value)` for each value that is put into a list or dict of a locked layer.
 
     ``Tracker.track``, which Keras's lists and dicts call: 3.0.0 to nightly.
     """
@@ -153,7 +152,7 @@ def watch(layer: Any, tracker: Any, check: Callable[[Any, Any], None]) -> None:
 
 
 class _Watch:
-    """By a bound method, which ``copy.deepcopy`` binds to the copy."""
+    """Holds the replacement of ``track``, as a bound method: ``copy.deepcopy`` binds that to the copy."""
 
     def __init__(self, layer: Any, tracker: Any, check: Callable[[Any, Any], None]) -> None:
         self.layer, self.tracker, self.check = layer, tracker, check

@@ -1,6 +1,6 @@
-"""Every private name of Keras and TensorFlow that mixed precision needs: each in one function, with where it is true.
+"""The private names of Keras and TensorFlow that mixed precision needs: each in one function, with its versions.
 
-A test holds that these names are there, and that no other module uses them.
+A test checks that these names exist there, and that no other module uses them.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from typing import Any
 
 
 def autocasts(layer: Any) -> bool:
-    """Whether a layer casts its inputs, as it was told when it was made.
+    """Whether a layer casts its inputs: its argument ``autocast``.
 
-    ``_autocast``: Keras 2, all versions; ``autocast``: 3.0.0 to nightly. Both attributes of the instance.
+    ``_autocast``: Keras 2, all versions; ``autocast``: 3.0.0 to nightly. Both are attributes of the instance.
     """
     state = vars(layer)
     return bool(state.get("_autocast", state.get("autocast", True)))
 
 
 def converts_call(base: type) -> bool:
-    """Whether this ``Layer`` has AutoGraph convert ``call``: Keras 2, whose module of it has ``autocast_variable``."""
+    """Whether this ``Layer`` lets AutoGraph convert ``call``: Keras 2, where its module has ``autocast_variable``."""
     return hasattr(sys.modules[base.__module__], "autocast_variable")
 
 
 def weights_dtype(base: type) -> Callable[[], str | None]:
-    """What tells in which dtype weights are read at the moment; None: in their own. `base` is its Keras's ``Layer``.
+    """A function that returns the dtype in which the Keras of `base` reads weights now; None means their own.
 
     ``get_autocast_scope``: 3.0.0 to nightly. ``autocast_variable._autocast_dtype``, of this thread: Keras 2,
-    all versions. Both as the module of ``Layer`` has them.
+    all versions. The module of ``Layer`` has both.
     """
     module = sys.modules[base.__module__]
     if converts_call(base):
@@ -51,10 +51,10 @@ def weights_dtype(base: type) -> Callable[[], str | None]:
 
 
 def reading_weights(base: type, dtype: str) -> AbstractContextManager[Any]:
-    """Has weights that autocast be read in this floating dtype, here and in what is called from here.
+    """A block in which Keras reads weights that autocast in this floating dtype.
 
     ``AutocastScope``: 3.0.0 to nightly. ``autocast_variable.enable_auto_cast_variables``: Keras 2,
-    all versions, where only weights of a layer with a mixed policy autocast.
+    all versions; there only weights of a layer with a mixed policy autocast.
     """
     module = sys.modules[base.__module__]
     if converts_call(base):
@@ -66,12 +66,12 @@ def reading_weights(base: type, dtype: str) -> AbstractContextManager[Any]:
 
 
 def _autocasting(module: Any) -> Any:
-    """Where the module of Keras 3's ``Layer`` has autocasting: in ``backend`` (3.0.0 to 3.15), then in itself."""
+    """The module with Keras 3's autocasting: the ``backend`` in `module` (3.0.0 to 3.15), `module` itself later."""
     return module if hasattr(module, "get_autocast_scope") else module.backend
 
 
 def with_mask(tensor: Any, mask_of: Any) -> Any:
-    """`tensor` with the mask that Keras keeps on another. ``_keras_mask``: 2.12 to nightly."""
+    """`tensor` with the mask that Keras keeps on `mask_of`. ``_keras_mask``: 2.12 to nightly."""
     mask = getattr(mask_of, "_keras_mask", None)
     if mask is not None:
         with contextlib.suppress(AttributeError):
@@ -80,7 +80,7 @@ def with_mask(tensor: Any, mask_of: Any) -> Any:
 
 
 def casts_arrays_of_integers(base: type) -> bool:
-    """Whether this Keras makes floats of NumPy arrays of integers and bools before ``call`` (keras #19629).
+    """Whether this Keras turns NumPy arrays of integers and bools into floats before ``call`` (keras #19629).
 
     3.0.0 to 3.3.3. From 3.4.0 to nightly ``DTypePolicy.convert_input`` asks ``_should_cast`` first.
     """
@@ -91,15 +91,15 @@ def casts_arrays_of_integers(base: type) -> bool:
 
 
 def not_for_autograph(function: Any) -> None:
-    """Has AutoGraph run a function of ours as it stands. ``autograph_info__``: TensorFlow 2.12 to 2.21."""
+    """Makes AutoGraph leave a function of ours unconverted. ``autograph_info__``: TensorFlow 2.12 to 2.21."""
     function.autograph_info__ = {}
 
 
 def as_autograph_has_it(function: Callable[..., Any], base: type | None) -> Callable[..., Any]:
-    """A function as plain Keras or TensorFlow would run it here: converted by AutoGraph, or as it is.
+    """A function as plain Keras or TensorFlow would run it here: converted by AutoGraph, or unchanged.
 
-    ``tf.__internal__.autograph``: TensorFlow 2.12 to 2.21. In a graph, Keras 2 converts ``call``, Keras 3
-    does not; a bare function (`base` is None) is converted where a ``tf.function`` calls it.
+    ``tf.__internal__.autograph``: TensorFlow 2.12 to 2.21. In a graph, Keras 2 converts ``call``, and Keras 3
+    does not. A bare function (`base` is None) is converted where a ``tf.function`` calls it.
     """
     tf = sys.modules.get("tensorflow")
     if tf is None or not hasattr(tf, "executing_eagerly") or tf.executing_eagerly():

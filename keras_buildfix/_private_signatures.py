@@ -1,4 +1,4 @@
-"""The private name of Keras that tells a method of its own from one that a class brings."""
+"""The private name with which Keras tells ``Layer``'s own methods from those of a subclass."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 
 def is_default(method: Any) -> bool:
-    """Whether a method is ``Layer``'s own, which counts as none. ``_is_default``: 2.12 to nightly."""
+    """Whether Keras treats a method as ``Layer``'s own and not overridden. ``_is_default``: 2.12 to nightly."""
     return hasattr(method, "_is_default")
 
 
 def as_default(method: Any) -> Any:
-    """A method that counts as none, like the one of ``Layer`` in whose place it stands."""
+    """Makes Keras treat a method as not overridden, like the method of ``Layer`` that it replaces."""
     method._is_default = True
     return method

@@ -1,4 +1,4 @@
-"""Private names of Keras that have to do with saving a layer's state and with running without state."""
+"""The private names of Keras for saving a layer's state, and for running a model without state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def saving_methods(base: type) -> tuple[str, str]:
-    """What this ``Layer`` calls the methods that save and load a layer's own weights.
+    """The names of the two methods of this ``Layer`` that save and load a layer's own weights.
 
     Public from 2.13 on; ``_save_own_variables`` and ``_load_own_variables`` on 2.12.
     """
@@ -19,11 +19,11 @@ def saving_methods(base: type) -> tuple[str, str]:
 
 
 def saved_by_walk(layer: Any, package: str) -> set[int] | None:
-    """The ids of all that Keras comes to when it saves a layer; None where it does not say.
+    """The ids of all objects that Keras visits when it saves a layer; None where that can't be found out.
 
     ``saving_lib._save_state``, in ``keras.saving`` on 2.12, in ``keras.src.saving`` (or that of ``tf_keras``)
-    from 2.13 to nightly. With a store that is false it goes down the layers, and neither writes anything nor
-    calls a layer's ``save_own_variables`` or ``save_assets``. 3.13 wants a store of its own, ``H5IOStore``.
+    from 2.13 to nightly. With a store that is false it visits the layers, but writes nothing and does not call
+    a layer's ``save_own_variables`` or ``save_assets``. 3.13 accepts only its own kind of store, ``H5IOStore``.
     """
     for name in (f"{package}.src.saving.saving_lib", f"{package}.saving.saving_lib"):
         module = sys.modules.get(name)
@@ -32,7 +32,7 @@ def saved_by_walk(layer: Any, package: str) -> set[int] | None:
             continue
         nowhere: Any = object.__new__(type("Nowhere", (store,), {"__bool__": lambda self: False}))
         met: set[int] = set()
-        # What properties warn of, which Keras reads one by one, they warn of again when the file is written.
+        # Keras reads every property, and some warn. They warn again when the file is written: once is enough.
         with warnings.catch_warnings(), contextlib.suppress(TypeError, ValueError):
             warnings.simplefilter("ignore")
             walk(layer, nowhere, None, "", met)
@@ -41,7 +41,7 @@ def saved_by_walk(layer: Any, package: str) -> set[int] | None:
 
 
 def keras_ending_is_legacy(model: Any, package: str) -> bool:
-    """Whether ``model.save("x.keras")`` writes a legacy HDF5 file: 2.12, unless its newer format is switched on.
+    """Whether ``model.save("x.keras")`` writes a legacy HDF5 file: 2.12, unless the user switched the new format on.
 
     ``saving_lib.saving_v3_enabled``: 2.12 to 2.15 and tf_keras.
     """
@@ -62,7 +62,7 @@ def without_count_check(layer: Any) -> Iterator[None]:
         return
 
     def unchecked(store: Any) -> None:
-        """Counted by keras_buildfix."""
+        """Checks nothing: keras_buildfix counts the weights itself."""
 
     attributes = vars(layer)
     before = attributes.get(name)
@@ -77,10 +77,10 @@ def without_count_check(layer: Any) -> Iterator[None]:
 
 
 def runs_without_state(package: str) -> bool:
-    """Whether Keras now computes with values of weights that are not those of the variables.
+    """Whether Keras is now in a stateless scope, where it takes the values of weights from elsewhere.
 
-    ``keras.src.backend.common.stateless_scope.in_stateless_scope``: 3.0.0 to nightly. While it finds the shapes
-    that a model gives, weights are made whose first value stands in for them. Always False on Keras 2.
+    ``keras.src.backend.common.stateless_scope.in_stateless_scope``: 3.0.0 to nightly. Keras uses it to find the
+    shapes of a model's outputs: the first values of new weights stand in for them. Always False on Keras 2.
     """
     module = sys.modules.get(f"{package}.src.backend.common.stateless_scope")
     asked = getattr(module, "in_stateless_scope", None)

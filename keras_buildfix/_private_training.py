@@ -1,6 +1,6 @@
-"""Every private name of Keras's models and optimizers that freezing touches: each in one function.
+"""The private names of Keras's models and optimizers that freezing uses: each in one function, with its versions.
 
-A test holds that these names are there, and that no other module uses them.
+A test checks that these names exist there, and that no other module uses them.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
-#: What an optimizer calls the list of its own variables, those of the model that it knows, and their places.
-#: 3.0.0 to nightly; Keras 2 (from 2.11 on, not ``optimizers.legacy``) has no list of the model's.
+#: The attributes of an optimizer: its own variables, the weights of the model that it trains, and their positions.
+#: 3.0.0 to nightly; Keras 2 (from 2.11 on, not ``optimizers.legacy``) has no list of the model's weights.
 _VARIABLES, _KNOWN, _PLACES_3, _PLACES_2 = (
     "_variables",
     "_trainable_variables",
@@ -21,34 +21,34 @@ _VARIABLES, _KNOWN, _PLACES_3, _PLACES_2 = (
 )
 
 
-#: What an optimizer calls the list of moving averages of the weights. 2.12 to nightly.
+#: The attribute of an optimizer with the moving averages of the weights. 2.12 to nightly.
 AVERAGE = "_model_variables_moving_average"
 
 
 class Elsewhere:
-    """A weight that an optimizer of Keras 2 knows by its key, and that no model at hand has."""
+    """A weight that a Keras 2 optimizer knows by its key only: it is not among the model's weights."""
 
     def __init__(self, key: Any) -> None:
         self.key = key
 
 
 def take_state_back(model: Any) -> None:
-    """Have a model that is just being trained hold its variables' values. ``jax_state_sync``: JAX, 3.0.0 to nightly.
+    """Writes the values of a model in training back into its variables. ``jax_state_sync``: JAX, 3.0.0 to nightly.
 
-    There they are handed from step to step, split into trainable and not, and come back when they are asked for.
+    On JAX, ``fit`` passes the values from step to step, split into trainable and not; the variables are out of date.
     """
     if hasattr(model, "jax_state_sync"):
         model.jax_state_sync()
 
 
 def respect_flags(model: Any, noted: dict[str, Any]) -> None:
-    """Have a compiled model go by the flags as they are now; `noted`: what ``noted_for_flags`` gave for them, if any.
+    """Makes a compiled model use the flags as they are now; `noted`: what ``noted_for_flags`` gave for them, if any.
 
-    ``_compiled_trainable_state``: Keras 2, where ``fit`` puts the flags back that ``compile`` saw.
-    ``_record_training_state_sharding_spec``: JAX, 3.0.0 to 3.11, has a list per trainable weight.
+    ``_compiled_trainable_state``: Keras 2, where ``fit`` restores the flags that ``compile`` saw.
+    ``_record_training_state_sharding_spec``: JAX, 3.0.0 to 3.11, keeps a list with an item per trainable weight.
     """
     if hasattr(model, "_get_trainable_state"):
-        vars(model)["_compiled_trainable_state"] = model._get_trainable_state()  # else TensorFlow looks into it
+        vars(model)["_compiled_trainable_state"] = model._get_trainable_state()  # so that TensorFlow does not track it
     if noted:
         vars(model).update(noted)
     elif hasattr(model, "_trainable_variable_shardings"):
@@ -56,18 +56,18 @@ def respect_flags(model: Any, noted: dict[str, Any]) -> None:
 
 
 def noted_for_flags(model: Any) -> dict[str, Any]:
-    """What a model notes for the flags that it steps with. ``_..._variable_shardings``: JAX, 3.0.0 to 3.11.
+    """What a model keeps for the flags with which it steps. ``_..._variable_shardings``: JAX, 3.0.0 to 3.11.
 
-    Empty where it holds none at the moment.
+    Empty if it keeps nothing at the moment.
     """
     noted = {name: held for name, held in vars(model).items() if name.endswith("_variable_shardings")}
     return {} if any(held is None for held in noted.values()) else noted
 
 
 def flags_are_compiled(model: Any) -> bool:
-    """Whether the flags are those that a model steps with. ``_compiled_trainable_state``: Keras 2.
+    """Whether the flags are those with which a model steps. ``_compiled_trainable_state``: Keras 2.
 
-    Keras 3 steps with those that it finds when it traces.
+    Keras 3 steps with the flags that it finds when it traces.
     """
     if not hasattr(model, "_get_trainable_state"):
         return True
@@ -75,26 +75,26 @@ def flags_are_compiled(model: Any) -> bool:
 
 
 def can_be_put_back(model: Any, name: str) -> bool:
-    """Whether a model's function is one that Keras makes and that is traced: what users make may hold anything."""
+    """Whether Keras made a model's function and traces it: a function that a user made may hold anything."""
     return _is_keras(getattr(type(model), f"make_{name}", None)) and not model.run_eagerly
 
 
 def put_function(model: Any, name: str, function: Any) -> None:
-    """Have a model step with this function. ``train_tf_function``: Keras 2, for TensorBoard."""
+    """Makes a model step with this function. ``train_tf_function``: Keras 2, for TensorBoard."""
     setattr(model, name, function)
     if name == "train_function" and getattr(model, "train_tf_function", None) is not None:
         model.train_tf_function = function
 
 
 def make_function(model: Any, name: str, step: Any) -> None:
-    """Have a model make a function anew, as ``make_train_function``, with this step in the place of its own."""
+    """Makes a model's function again, with ``make_train_function`` and the like, and with this step if it is given."""
     setattr(model, name, None)
     attributes, method = vars(model), name.replace("function", "step")
     before = attributes.get(method)
     if step is not None:
         attributes[method] = step
     try:
-        made = getattr(model, f"make_{name}")()  # some that users write know no `force`
+        made = getattr(model, f"make_{name}")()  # without `force`: some that users write do not take it
     finally:
         if before is not None:
             attributes[method] = before
@@ -110,12 +110,12 @@ def is_built(optimizer: Any) -> bool:
 
 
 def own_variables(optimizer: Any) -> list[Any]:
-    """All variables of an optimizer itself, in the order in which they are filed. ``_variables``: 2.12 to nightly."""
+    """All variables of an optimizer itself, in the order in which it saves them. ``_variables``: 2.12 to nightly."""
     return list(getattr(optimizer, _VARIABLES, ()))
 
 
 def known_variables(optimizer: Any, candidates: Sequence[Any]) -> list[Any]:
-    """The weights that an optimizer has been built for, in its order; ``Elsewhere`` for one that is no candidate."""
+    """The weights for which an optimizer was built, in its order; ``Elsewhere`` for one that is not a candidate."""
     if hasattr(optimizer, _KNOWN):
         return list(getattr(optimizer, _KNOWN))
     by_key = {optimizer._var_key(variable): variable for variable in candidates}
@@ -124,17 +124,17 @@ def known_variables(optimizer: Any, candidates: Sequence[Any]) -> list[Any]:
 
 
 def keys_of(optimizer: Any, variable: Any) -> list[Any]:
-    """The keys by which an optimizer may keep something for a weight: ``_var_key``, its path."""
+    """The keys under which an optimizer may keep something for a weight: ``_var_key``, its id, its path."""
     return [_key(optimizer, variable), id(variable), *([variable.path] if hasattr(variable, "path") else ())]
 
 
-#: Keras's own lists of a model, in which no optimizer is and a search would take long. 3.0.0 to nightly.
+#: Keras's own lists of a model: they hold no optimizer, and a search through them takes long. 3.0.0 to nightly.
 _LISTS = {
     *("_layers", "_metrics", "_nodes", "_nodes_by_depth", "_operations", "_operations_by_depth", "_inbound_nodes"),
     *("_outbound_nodes", "_trainable_variables", "_non_trainable_variables", "_seed_generators"),
     *("_self_tracked_trackables", "_self_unconditional_checkpoint_dependencies"),
 }
-#: By their ids, as a metaclass may have made its classes unhashable.
+#: By their ids, because a metaclass may have made its classes unhashable.
 _PLAIN = {id(kind) for kind in (bool, int, float, str, type(None), FunctionType, MethodType, type)}
 
 
@@ -144,7 +144,7 @@ def is_optimizer(thing: object) -> bool:
 
 
 def optimizers_in(model: Any) -> list[Any]:
-    """The optimizers that a model was compiled with and that its attributes hold, in lists and dicts too."""
+    """The optimizer with which a model was compiled, and those in its attributes, also in lists and dicts."""
     compiled = getattr(model, "optimizer", None)
     found = {} if compiled is None else {id(compiled): compiled}
     waiting = [held for name, held in vars(model).items() if name not in _LISTS and id(type(held)) not in _PLAIN]
@@ -162,10 +162,10 @@ def optimizers_in(model: Any) -> list[Any]:
 
 
 def variables_of(model: Any, *, trained: bool) -> list[Any]:
-    """The variables of a model that are trained, or its others, also if it is not built itself."""
+    """The variables of a model that are trained, or the others; also of a model that is not built itself."""
     try:
         return list(model.trainable_variables if trained else model.non_trainable_variables)
-    except ValueError:  # Keras 2 and 3.5: a model that is never called, though the layers in it are
+    except ValueError:  # Keras 2 and 3.5: the model was never called, though its layers were
         found = {id(v): v for layer in model.layers for v in variables_of(layer, trained=True)}
         if trained:
             return list(found.values()) if model.trainable else []
@@ -174,7 +174,7 @@ def variables_of(model: Any, *, trained: bool) -> list[Any]:
 
 
 def steps_as_keras(model: Any) -> bool:
-    """Whether ``fit`` takes Keras's own steps, which train with the optimizer that was compiled."""
+    """Whether ``fit`` uses Keras's own steps, which train with the optimizer given to ``compile``."""
     return _is_keras(type(model).train_step) and "train_step" not in vars(model)
 
 
@@ -183,14 +183,14 @@ def _is_keras(function: Any) -> bool:
 
 
 class Settings(NamedTuple):
-    """What an optimizer is set to, apart from variables."""
+    """The settings of an optimizer that are not variables."""
 
     objects: list[Any]
     values: tuple[tuple[str, Any], ...]
 
 
 def settings(optimizer: Any) -> Settings:
-    """An optimizer's numbers, and its schedule: a step that was traced has them in it."""
+    """An optimizer's numbers, and its schedule: they are constants in a traced step."""
     plain, schedules = [], []
     for name, value in vars(optimizer).items():
         if value is None or isinstance(value, (bool, int, float, str)):
@@ -203,7 +203,7 @@ def settings(optimizer: Any) -> Settings:
 def per_variable_lists(optimizer: Any, count: int) -> dict[str, list[Any]]:
     """The attributes of an optimizer that have a variable, or None, for each of `count` weights.
 
-    Not all of them are among its own variables: Adafactor on Keras 2 has placeholders there.
+    Not all of these are among its own variables: Adafactor on Keras 2 keeps placeholders in them.
     """
     return {
         name: list(value)
@@ -214,7 +214,7 @@ def per_variable_lists(optimizer: Any, count: int) -> dict[str, list[Any]]:
 
 
 def per_variable_dicts(optimizer: Any) -> dict[str, dict[Any, Any]]:
-    """The attributes of an optimizer that have its variables by key: Muon on 3.10 and 3.11, by the weight's path."""
+    """The dicts of an optimizer that hold its variables: Muon on 3.10 and 3.11 has one by the weight's path."""
     own = {id(variable) for variable in own_variables(optimizer)}
     return {
         name: dict(value)
@@ -225,7 +225,7 @@ def per_variable_dicts(optimizer: Any) -> dict[str, dict[Any, Any]]:
 
 
 def notes(optimizer: Any) -> dict[str, dict[Any, Any]]:
-    """The attributes of an optimizer with something else by key: on nightly ``build`` notes which weights decay."""
+    """The dicts of an optimizer that hold other things: on nightly, ``build`` notes which weights decay."""
     own = {id(variable) for variable in own_variables(optimizer)}
     return {
         name: dict(value)
@@ -236,13 +236,13 @@ def notes(optimizer: Any) -> dict[str, dict[Any, Any]]:
 
 
 def single_variables(optimizer: Any) -> dict[str, Any]:
-    """The attributes of an optimizer that are one of its variables: the count of steps, and the like."""
+    """The attributes of an optimizer that are a variable themselves, such as the count of steps."""
     own = {id(variable) for variable in own_variables(optimizer)}
     return {name: value for name, value in vars(optimizer).items() if id(value) in own}
 
 
 def build_for(optimizer: Any, variables: list[Any]) -> None:
-    """Have an optimizer that was built before make its variables for these weights only. ``hand_over`` ends it."""
+    """Makes an optimizer that was built before build itself for these weights only. Call ``hand_over`` afterwards."""
     _set(optimizer, {_PLACES_3 if hasattr(optimizer, _PLACES_3) else _PLACES_2: {}})
     _set_built(optimizer, False)
     try:
@@ -258,7 +258,7 @@ def _set_built(optimizer: Any, built: bool) -> None:
 
 
 def hand_over(optimizer: Any, known: list[Any], own: list[Any], attributes: dict[str, Any]) -> None:
-    """Have an optimizer know these weights, in this order, with these variables of its own and these attributes."""
+    """Sets which weights an optimizer trains, in this order, with its own variables and attributes for them."""
     places = {_key(optimizer, variable): at for at, variable in enumerate(known)}
     if hasattr(optimizer, _KNOWN):
         attributes = {**attributes, _KNOWN: list(known), _PLACES_3: places}
@@ -270,37 +270,37 @@ def hand_over(optimizer: Any, known: list[Any], own: list[Any], attributes: dict
         accepts, _ = tracker.config["variables"]
         tracker.config["variables"] = (accepts, getattr(optimizer, _VARIABLES))
         tracker.stored_ids["variables"] = {id(variable) for variable in own}
-    # Keras 2 keeps a traced update for each weight, which holds the variables it was traced with.
+    # Keras 2 keeps a traced update for each weight, and the trace holds the old variables.
     update: Any = getattr(type(optimizer), "_update_step_xla", None)
     getattr(update, "_descriptor_cache", {}).pop(optimizer, None)
 
 
 def know_only(optimizer: Any, known: list[Any]) -> None:
-    """Have an optimizer that wraps another one (a loss scale's) know these weights."""
+    """Sets which weights an optimizer trains that wraps another one (the one with a loss scale)."""
     if hasattr(optimizer, _KNOWN):
         hand_over(optimizer, known, own_variables(optimizer), {})
 
 
 def makes_slots_itself(optimizer: Any) -> bool:
-    """Whether an optimizer makes what it lacks by itself. ``_slots``: ``optimizers.legacy`` of Keras 2."""
+    """Whether an optimizer makes missing variables by itself. ``_slots``: ``optimizers.legacy`` of Keras 2."""
     return hasattr(optimizer, "_slots")
 
 
 def exchange_legacy_slots(
     optimizer: Any, gone: Sequence[Any], come: Sequence[tuple[Any, dict[str, Any]]], order: Sequence[Any]
 ) -> tuple[dict[int, dict[str, Any]], list[Any]]:
-    """Have a legacy optimizer of Keras 2 be without its variables for some weights, and take others back.
+    """Takes the variables for some weights out of a legacy optimizer of Keras 2, and puts those for others back.
 
     ``_slots``, ``_weights``: ``optimizers.legacy``, 2.12 to tf_keras 2.21.
 
     Args:
         optimizer: The optimizer.
-        gone: The weights that it is to know no more.
-        come: Weights that come back, with their variables.
-        order: All variables that it ever had, in the order in which it files them.
+        gone: The weights that it no longer trains.
+        come: Weights that it trains again, with their variables.
+        order: All variables that it ever had, in the order in which it saves them.
 
     Returns:
-        What it had for each weight that is gone, by the weight's ``id``; and the order, with those that are new.
+        What it had for each weight in `gone`, by the weight's ``id``; and `order` with its new variables.
     """
     filed = list(optimizer._weights)
     here = {id(variable) for variable in order}
@@ -323,7 +323,7 @@ def _key(optimizer: Any, variable: Any) -> Any:
 
 
 def _set(optimizer: Any, attributes: dict[str, Any]) -> None:
-    """Set attributes, with TensorFlow taking note of them but not Keras 3, whose lists would note them twice."""
+    """Sets attributes so that TensorFlow tracks them but Keras 3 does not: its lists would hold them twice."""
     tracker = vars(optimizer).pop("_tracker", None)
     try:
         for name, value in attributes.items():
@@ -334,7 +334,7 @@ def _set(optimizer: Any, attributes: dict[str, Any]) -> None:
 
 
 def tensorflow_scope(model: Any) -> Any:
-    """The scope of the strategy that a model was made in; variables are made under it."""
+    """The scope of the strategy in which a model was made: new variables must be made in it."""
     strategy = getattr(model, "distribute_strategy", None)
     if strategy is None or "tensorflow" not in sys.modules:
         return contextlib.nullcontext()

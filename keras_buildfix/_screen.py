@@ -1,4 +1,4 @@
-"""What the commands print: tables and progress bars, with rich on a terminal where it is installed, else plain text."""
+"""Prints tables and progress bars for the commands: with rich on a terminal if it is installed, else as plain text."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Callable, TextIO
 
-#: A bar appears when something has taken so many seconds.
+#: A bar appears after this many seconds, so that quick commands show none.
 PATIENCE = 2.0
 
-#: The narrowest that a column of a plain table becomes, and what lies between two.
+#: The smallest width of a column in a plain table, and the text between two columns.
 _NARROW, _GAP = 12, "  "
 
 Step = Callable[[int, int], None]
 
 
 def complain(message: object) -> None:
-    """Prints a line about a problem, or about what was decided, beside the output."""
+    """Prints a line about a problem or a decision to stderr, apart from the output."""
     print(f"keras-buildfix: {message}", file=sys.stderr)
 
 
@@ -38,7 +38,7 @@ def counted(number: int, what: str) -> str:
 
 
 def on_terminal(stream: TextIO) -> bool:
-    """Whether somebody looks at a stream."""
+    """Whether a stream is a terminal."""
     return bool(stream.isatty())
 
 
@@ -74,13 +74,13 @@ def _print_rich(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for header in headers:
         table.add_column(header, overflow="fold", header_style="bold")
     for row in rows:
-        table.add_row(*map(Text, row))  # as it is: a shape in brackets is no markup
+        table.add_row(*map(Text, row))  # as Text: rich would read a shape in brackets as markup
     Console(file=sys.stdout, force_terminal=True).print(table)
 
 
 @contextmanager
 def progress(doing: str) -> Iterator[Step]:
-    """A bar on the terminal, once what is done has taken two seconds; ``step(done, total)`` moves it."""
+    """Shows a bar on the terminal once the work has taken two seconds; ``step(done, total)`` moves it."""
     started = time.monotonic()
     bar: list[_Bar] = []
 
@@ -113,7 +113,7 @@ class _Bar:
 
 
 class _RichBar(_Bar):
-    """The bar of rich, which goes away when it is done."""
+    """A bar of rich, which disappears at the end."""
 
     def __init__(self, doing: str) -> None:
         super().__init__(doing)
@@ -132,7 +132,7 @@ class _RichBar(_Bar):
 
 
 def _rich() -> ModuleType | None:
-    """The package rich, which the extra ``cli`` installs and Keras 3 brings; None without it."""
+    """The package rich, if it is installed: the extra ``cli`` installs it, and so does Keras 3."""
     try:
         import rich
     except ImportError:

@@ -1,4 +1,4 @@
-"""What a wrapper around a method of a layer needs: whose Keras the layer is, and how to look like the method."""
+"""Helpers for wrappers around a layer's methods: facts about the layer's Keras, and the signature of the method."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras_buildfix import _keras, _private_precision
 
 
 class Home:
-    """What is to be known of the Keras of a layer class, at each call."""
+    """Facts about the Keras of a layer class that a wrapper needs at each call."""
 
     def __init__(self, cls: type) -> None:
         self.base: Any = _keras.layer_base(cls)
@@ -22,13 +22,13 @@ class Home:
 
 
 def home_of(cls: type) -> Home:
-    """The home of a class, remembered for as long as the class lives."""
+    """The ``Home`` of a class, remembered for as long as the class lives."""
     try:
         return _homes[cls]
     except KeyError:
         found = _homes[cls] = Home(cls)
         return found
-    except TypeError:  # a metaclass has made its classes unhashable
+    except TypeError:  # a metaclass made its classes unhashable
         return Home(cls)
 
 
@@ -36,7 +36,7 @@ _homes: weakref.WeakKeyDictionary[type, Home] = weakref.WeakKeyDictionary()
 
 
 def refuse_pausing(wrapper: str, function: Any) -> None:
-    """Raises a TypeError if a function's body runs after the function has returned: a generator, ``async def``."""
+    """Raises a TypeError for a generator or an ``async def``: its body runs after the function has returned."""
     inner = function
     while isinstance(inner, (functools.partial, functools.partialmethod)):
         inner = inner.func
@@ -45,13 +45,13 @@ def refuse_pausing(wrapper: str, function: Any) -> None:
         what = "an async function" if is_async else "a generator"
         raise TypeError(
             f"{wrapper} expects a function that computes and returns; {_keras.describe(function)} is {what}, whose "
-            "body runs later, when nothing is cast any more. Decorate a plain function that computes each value."
+            "body runs later, when the casting is over. Decorate a plain function that computes each value."
         )
 
 
 def presented(wrapper: Any, function: Any) -> Any:
-    """A wrapper that shows the signature of what it wraps: Keras 2 does not look at ``__wrapped__``."""
-    with contextlib.suppress(ValueError, TypeError):  # a builtin may have none
+    """Gives a wrapper the signature of the function that it wraps: Keras 2 does not look at ``__wrapped__``."""
+    with contextlib.suppress(ValueError, TypeError):  # a builtin may have no signature
         wrapper.__signature__ = inspect.signature(function)
     _private_precision.not_for_autograph(wrapper)
     return wrapper

@@ -1,4 +1,4 @@
-"""What is to happen once a layer is built: the one way to stand in for the ``build`` of a single layer."""
+"""Runs code once a single layer is built: ``AfterBuild`` replaces its ``build`` until then."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras_buildfix.weight_names import LayerNode
 
 
 def layers_to_build(tree: LayerNode) -> list[Any]:
-    """The layers in a layer, itself too, that are not built and have a ``build`` that may make weights."""
+    """The layers in a tree, the first included, that are not built and have a ``build`` that may make weights."""
     return [node.layer for node in tree.nodes() if is_to_build(node.layer)]
 
 
@@ -20,18 +20,18 @@ def is_to_build(layer: Any) -> bool:
     """Whether a layer is not built, and has a ``build`` that may make weights."""
     if getattr(layer, "built", True) or _private.has_default_build(layer):
         return False
-    # A model whose build is Keras's is built by being called, layer by layer: Sequential on Keras 2, subclasses on 3.
+    # A call builds a model without a user's build, layer by layer: Sequential on Keras 2, subclasses on Keras 3.
     return not _keras.is_model(layer) or _keras.build_owner(type(layer)) is not None
 
 
 class AfterBuild:
-    """Stands in for one layer's ``build``: builds, takes itself away, and goes on with `then`."""
+    """Stands in for one layer's ``build``: builds the layer, removes itself, and calls `then`."""
 
     def __init__(self, layer: Any, then: Callable[[Any], None], owner: object = None) -> None:
         self.layer, self.then, self.owner = layer, then, owner
         self.build = layer.build
         self.was_own = "build" in vars(layer)
-        # Keras reads the names of build's arguments; what another one waits for is not ours
+        # Keras reads the names of build's arguments. `updated=()`: the attributes of another AfterBuild are not ours.
         functools.update_wrapper(self, self.build, updated=())
         vars(layer)["build"] = self
 
@@ -43,7 +43,7 @@ class AfterBuild:
         return result
 
     def remove(self) -> None:
-        """Takes itself out: the layer has its own ``build`` again once all that stand in for it have."""
+        """Removes itself. When the last one has removed itself, the layer has its own ``build`` again."""
         before, held = None, vars(self.layer).get("build")
         while isinstance(held, AfterBuild) and held is not self:
             before, held = held, held.build
@@ -57,12 +57,12 @@ class AfterBuild:
             del vars(self.layer)["build"]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        """A copied layer waits for nothing: it has a ``build`` of its own."""
+        """A copied layer waits for nothing: the copy gets the plain ``build``."""
         return copy.deepcopy(self.build, memo)
 
 
 def waiting_for(layer: Any) -> Iterator[object]:
-    """The owners of what waits for a layer's ``build``, the last one first."""
+    """The owners of the ``AfterBuild`` objects of a layer, the last one first."""
     held = vars(layer).get("build")
     while isinstance(held, AfterBuild):
         yield held.owner
@@ -70,7 +70,7 @@ def waiting_for(layer: Any) -> Iterator[object]:
 
 
 class Refusal:
-    """Stands in for the ``call`` of layers that are not as they were asked to be: raises whenever one is used."""
+    """Stands in for the ``call`` of layers for which a request failed: raises an error at every call."""
 
     def __init__(self, message: str, layers: Iterable[Any], owner: object) -> None:
         self.message, self.owner = message, owner
@@ -79,11 +79,11 @@ class Refusal:
             vars(layer)["call"] = self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Refuses."""
+        """Raises the error."""
         raise ValueError(self.message)
 
     def end(self) -> None:
-        """The layers can be called again."""
+        """Lets the layers be called again."""
         for layer in self.layers:
             if vars(layer).get("call") is self:
                 del vars(layer)["call"]

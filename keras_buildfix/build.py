@@ -1,11 +1,11 @@
 """Deferred build: a subclass's ``build()`` runs, once, before first use, on every Keras.
 
 How it works, in one paragraph. Some built-ins set ``self.built = True`` at the end of their own
-``__init__``, and Keras then never calls ``build``. A class is mended by giving it a descriptor named
-``built`` that ignores just that one assignment, the built-in's own, and lets every other one through;
-the layer then stays unbuilt until Keras builds it as it builds any other layer. The value lives where
-it always did, in the instance's ``__dict__``. Nothing is wrapped: ``__init__``, ``build``, ``call``
-and the metaclass stay the user's, and so does what Keras reads off their signatures.
+``__init__``, and Keras then never calls ``build``. The fix gives a class a descriptor named ``built``.
+The descriptor ignores that one assignment, the built-in's own, and lets every other one through. The
+layer then stays unbuilt until Keras builds it like any other layer. The value stays where it always
+was, in the instance's ``__dict__``. Nothing is wrapped: ``__init__``, ``build``, ``call`` and the
+metaclass stay the user's, and Keras reads the same signatures.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ def deferred_build(cls: _Class) -> _Class: ...
 @overload
 def deferred_build() -> Callable[[_Class], _Class]: ...
 def deferred_build(cls: Any = NOT_GIVEN) -> Any:
-    """Gives a layer class its ``build()`` back, where the Keras at hand would skip it.
+    """Makes the ``build()`` of a layer class run, once, where the installed Keras would skip it.
 
-    Use as ``@deferred_build`` or ``@deferred_build()``, or call it on a class of somebody else's.
-    Subclasses of the class are mended with it.
+    Use it as ``@deferred_build`` or ``@deferred_build()``, or call it on somebody else's class.
+    Subclasses of the class are fixed too.
 
     Args:
         cls: A subclass of ``keras.layers.Layer`` (of Keras 3, ``tf.keras`` or ``tf_keras``).
 
     Returns:
-        The same class object. It is unchanged where nothing can go wrong with its ``build``; otherwise
-        it has gained the attribute ``built`` where a built-in skips it, ``_lock_state`` where a built-in
-        locks a class without ``build`` (Keras 3.10 on), or a ``build`` where it may run twice (Keras
-        2). Which of them holds is read once, here, off the code itself, so that a built-in which starts
-        to mark itself in a Keras that nobody has measured yet is found as well.
+        The same class object. It is unchanged where nothing can go wrong with its ``build``. Otherwise it
+        gains the attribute ``built`` where a built-in skips ``build``, ``_lock_state`` where a built-in
+        locks a class without ``build`` (Keras 3.10 on), or a ``build`` where it may run twice (Keras 2).
+        The decorator reads once, from the code itself, which of these applies. So it also finds a built-in
+        that starts to mark itself in a Keras version that nobody has measured yet.
 
     Raises:
-        TypeError: If given anything but a Keras layer class, or a class of Keras's own.
+        TypeError: If `cls` is not a Keras layer class, or is one of Keras's own.
 
     Example:
         >>> import keras
@@ -72,15 +72,15 @@ def deferred_build(cls: Any = NOT_GIVEN) -> Any:
             f"deferred_build: {cls.__module__}.{cls.__qualname__} is Keras's own class, and changing it would change "
             "Keras for everybody in this process. Subclass it; or call install(), which uninstall() takes back."
         )
-    _mend(cls)
+    _fix(cls)
     return cls
 
 
 class DeferredBuildMixin:
-    """Gives every subclass its ``build()`` back, where the Keras at hand would skip it.
+    """Makes the ``build()`` of every subclass run, once, where the installed Keras would skip it.
 
-    List it before the Keras class. It has no ``__init__`` and no methods of its own, and does to a
-    class what ``deferred_build`` does, for each subclass when it is defined.
+    List it before the Keras class. It has no ``__init__`` and no methods of its own. When a subclass is
+    defined, it does to that class what ``deferred_build`` does.
 
     Raises:
         TypeError: At class definition, if a Keras class is listed before it.
@@ -99,11 +99,11 @@ class DeferredBuildMixin:
         super().__init_subclass__(**kwargs)
         check_listed_first(cls, DeferredBuildMixin)
         if _keras.layer_base(cls) is not None:
-            _mend(cls)
+            _fix(cls)
 
 
 class DeferredBuilt:
-    """The attribute ``built`` of a mended class: ignores the mark set by a built-in's constructor."""
+    """The attribute ``built`` of a fixed class: ignores the mark set by a built-in's constructor."""
 
     def __get__(self, layer: Any, owner: type | None = None) -> Any:
         if layer is None:
@@ -114,7 +114,7 @@ class DeferredBuilt:
             raise AttributeError(f"{type(layer).__name__!r} object has no attribute 'built'") from None
 
     def __set__(self, layer: Any, value: Any) -> None:
-        # First who has a say, then the frames: a built-in without a `build` of the user's is what it says it is.
+        # Only a user's `build` can be skipped. Ask for one first: that is cheaper than a walk through the frames.
         if value and _keras.build_owner(type(layer)) and _keras.is_marked_by_builtin(layer, sys._getframe(1)):
             return
         layer.__dict__["built"] = value
@@ -124,7 +124,7 @@ class DeferredBuilt:
 
 
 def repairs(cls: type) -> dict[str, Any]:
-    """The attributes that `cls` needs to have its ``build`` run once; empty if it is sound or mended."""
+    """The attributes that `cls` needs so that its ``build`` runs once; empty if nothing is wrong or it is fixed."""
     found: dict[str, Any] = {}
     brings_build = "build" in vars(cls) if _keras.belongs_to_keras(cls) else _keras.build_owner(cls) is not None
     if brings_build and _keras.leaves_unbuilt(cls):
@@ -141,7 +141,7 @@ def repairs(cls: type) -> dict[str, Any]:
 
 
 def _has(cls: type, name: str) -> bool:
-    """Whether a class or a base brings this attribute, by our hand or the user's; not if ``install()`` put it there."""
+    """Whether this package or the user gave a class or a base this attribute; one from ``install()`` does not count."""
     for base in [cls] if _keras.belongs_to_keras(cls) else _keras.users_bases(cls):
         if name in vars(base):
             return name != "built" or hasattr(vars(base)[name], "__set__")  # a plain value hides nothing
@@ -149,7 +149,7 @@ def _has(cls: type, name: str) -> bool:
 
 
 def _build_and_mark(cls: type) -> Callable[..., None]:
-    """The ``build`` of a class of Keras 2, which counts the layer as built once it has run."""
+    """A ``build`` for a Keras 2 class that also marks the layer as built once it has run."""
     build: Callable[..., None] = cls.build  # type: ignore[attr-defined]
     base: Any = _keras.layer_base(cls)
 
@@ -164,14 +164,14 @@ def _build_and_mark(cls: type) -> Callable[..., None]:
     return build_and_mark
 
 
-def is_mended(cls: type, *, by_install: bool = True) -> bool:
-    """Whether builds of `cls` are deferred; without `by_install`, by the class itself or a user's base."""
+def is_fixed(cls: type, *, by_install: bool = True) -> bool:
+    """Whether builds of `cls` are deferred; with `by_install=False`, ``install()`` does not count."""
     bases = cls.__mro__ if by_install else _keras.users_bases(cls)
     return any(isinstance(vars(base).get("built"), DeferredBuilt) for base in bases)
 
 
 def was_deferred(cls: type) -> bool:
-    """Whether this very class was decorated, or has the mixin, though it is unchanged where nothing can go wrong."""
+    """Whether this very class was decorated or has the mixin, even where that changed nothing."""
     return _deferred.get(id(cls), _nothing)() is cls
 
 
@@ -179,11 +179,11 @@ def _nothing() -> None:
     return None
 
 
-#: By `id`, as a metaclass may have made its classes unhashable; each as long as the class lives.
+#: By `id`, because a metaclass may have made its classes unhashable. An entry goes when its class does.
 _deferred: dict[int, Callable[[], type | None]] = {}
 
 
-def _mend(cls: type) -> None:
+def _fix(cls: type) -> None:
     key = id(cls)
     _deferred[key] = weakref.ref(cls, lambda _: _deferred.pop(key, None))
     for name, value in repairs(cls).items():

@@ -1,4 +1,4 @@
-"""The dtypes of a layer, and the one rule by which what it is given is cast."""
+"""The dtypes of a layer, and ``cast_inputs``: one rule that casts the inputs of a layer."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def compute_dtype(layer: Any) -> str:
         layer: A Keras layer.
 
     Returns:
-        Its name, such as ``"float16"`` under ``mixed_float16``. A layer that does not compute in floats
-        says so (``"string"``, ``"int64"``).
+        Its name, such as ``"float16"`` under ``mixed_float16``, or ``"string"`` or ``"int64"`` for a layer
+        that does not compute in floats.
 
     Raises:
-        TypeError: If given anything but a Keras layer.
+        TypeError: If `layer` is not a Keras layer.
 
     Example:
         >>> import keras
@@ -42,7 +42,7 @@ def variable_dtype(layer: Any) -> str:
         Its name, such as ``"float32"`` under ``mixed_float16``.
 
     Raises:
-        TypeError: If given anything but a Keras layer.
+        TypeError: If `layer` is not a Keras layer.
 
     Example:
         >>> import keras
@@ -63,15 +63,15 @@ def cast_inputs(layer: Any, structure: Any) -> Any:
         structure: A tensor of any shape, or tensors in lists, tuples, named tuples and dicts.
 
     Returns:
-        The structure, its types kept, in which every tensor of float16, bfloat16, float32 or float64
-        has the compute dtype: eager and symbolic ones, tracers, variables; sparse and ragged ones stay
+        A structure of the same types, in which every tensor of float16, bfloat16, float32 or float64 has
+        the compute dtype: eager and symbolic tensors, tracers, variables. Sparse and ragged ones stay
         sparse and ragged. A NumPy array of floats becomes a tensor. Everything else comes back as it is:
-        integers, bools, strings, complex numbers, Python's numbers, None, other objects. A tensor that has
-        the dtype is the same object, and so is a structure in which nothing changes. For a layer that does
-        not compute in floats, or was made with ``autocast=False``, that is everything.
+        integers, bools, strings, complex numbers, Python's numbers, None, other objects. A tensor that
+        already has the dtype comes back as the same object, and so does a structure in which nothing
+        changes. For a layer that does not compute in floats, or has ``autocast=False``, nothing changes.
 
     Raises:
-        TypeError: If the first argument is no Keras layer.
+        TypeError: If the first argument is not a Keras layer.
 
     Example:
         >>> import keras
@@ -89,18 +89,18 @@ def cast_inputs(layer: Any, structure: Any) -> Any:
 
 
 def _layer(layer: Any, wanted_by: str, structure: Any = None) -> Any:
-    """`layer`, if it is one; a TypeError that says what to do with what came otherwise."""
+    """`layer`, if it is a Keras layer; otherwise a TypeError that says what to pass instead."""
     if _keras.layer_base(type(layer)) is not None:
         return layer
     own = [] if isinstance(layer, type) else [name for name in (wanted_by, "dtype") if hasattr(layer, name)]
     if _keras.layer_base(type(structure)) is not None:
         way_out = f" The layer comes first: {wanted_by}(layer, structure)."
     else:
-        way_out = f" What it has is its attribute {own[0]}." if own else ""
+        way_out = f" Read its attribute {own[0]} instead." if own else ""
     raise TypeError(f"{wanted_by} expects a Keras layer (an instance); got {_keras.describe(layer)}.{way_out}")
 
 
 def casting_dtype(layer: Any) -> str | None:
-    """The dtype that the rule casts to for a layer; None where the rule leaves the layer alone."""
+    """The dtype to which the rule casts the inputs of a layer; None where the rule does not apply."""
     dtype = layer.compute_dtype
     return dtype if dtype in FLOATS and _private_precision.autocasts(layer) else None

@@ -1,4 +1,4 @@
-"""The command ``keras-buildfix``: thin, each command is one public function, imported when it is asked for."""
+"""The command ``keras-buildfix``. Each of its commands calls one public function and imports it only then."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from keras_buildfix.info import KerasInfo
     from keras_buildfix.skipped import ModuleSearch
 
-#: What a shell reports of a program that wrote into a closed pipe (128 + SIGPIPE), and of one that Ctrl-C ended.
+#: The exit code after writing into a closed pipe (128 + SIGPIPE), and after Ctrl-C, as a shell reports them.
 _CLOSED_PIPE, _INTERRUPTED = 141, 130
 
 _WHERE = "package.module:Class, or the path of a .py file, a colon and the class"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; its exit code."""
+    """Runs one command and returns its exit code."""
     args = _parser().parse_args(argv)
     try:
         code = int(args.command(args))
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # `keras-buildfix ... | head`
-        with contextlib.suppress(OSError, ValueError):  # what is left in the buffer goes nowhere, without a word
+        with contextlib.suppress(OSError, ValueError):  # drop the rest of the buffer: Python would report an error
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _CLOSED_PIPE
     except KeyboardInterrupt:
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
     except (ValueError, TypeError, ImportError, OSError) as error:
         missing = getattr(error, "name", None) == "numpy" and "pip install" not in str(error)
-        complain("the values in files of weights need numpy: `pip install numpy`." if missing else error)
+        complain("the values in weight files need numpy: `pip install numpy`." if missing else error)
         return 2
 
 
@@ -50,12 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    """Runs a script or module as ``__main__``, with ``install()`` on; errors of its own look as without us."""
+    """Runs a script or module as ``__main__``, with ``install()`` on; its errors look as they do without us."""
     import runpy
 
     program = args.module or args.script
     if not program:
-        raise ValueError("run what? `keras-buildfix run SCRIPT [ARG ...]` or `keras-buildfix run -m MODULE [ARG ...]`.")
+        raise ValueError(
+            "name a program: `keras-buildfix run SCRIPT [ARG ...]` or `keras-buildfix run -m MODULE [ARG ...]`."
+        )
     name = program[0]
     if not args.module and not os.path.exists(name):
         raise ValueError(f"there is no script {name!r} in {os.getcwd()}.")
@@ -80,11 +82,11 @@ def _run(args: argparse.Namespace) -> int:
 
 
 class _NoProgramError(ValueError):
-    """There is no such module to run."""
+    """There is no such module, or it can't be run."""
 
 
 def _check_program(name: str) -> None:
-    """That there is a module of this name, or a package with a ``__main__``."""
+    """Raises an error unless there is a module of this name, or a package with a ``__main__``."""
     try:
         spec = importlib.util.find_spec(name)
         package = spec is not None and spec.submodule_search_locations is not None
@@ -92,14 +94,14 @@ def _check_program(name: str) -> None:
             raise _NoProgramError(f"{name!r} is a package without a __main__.py, so it can't be run.")
     except ModuleNotFoundError as error:
         if not f"{name}.".startswith(f"{error.name}."):
-            raise  # a package on the way imports it
+            raise  # a parent package imports something else that is missing
         spec = None
     if spec is None:
         raise _NoProgramError(f"there is no module {name!r}, neither in {os.getcwd()} nor installed.")
 
 
 def _without_ours(trace: TracebackType | None) -> TracebackType | None:
-    """A traceback from the program's first line on."""
+    """A traceback that begins at the program's first line."""
     while trace is not None and (
         trace.tb_frame.f_code.co_filename == __file__ or trace.tb_frame.f_globals.get("__name__") == "runpy"
     ):
@@ -108,7 +110,7 @@ def _without_ours(trace: TracebackType | None) -> TracebackType | None:
 
 
 def _hint_at_backend(error: BaseException) -> None:
-    """Says which backend to set if a program failed since the configured one is not installed."""
+    """Says which backend to set if a program failed because the configured one is not installed."""
     from keras_buildfix.info import configured_backend, installed_backends
 
     backend, others = configured_backend()[0], installed_backends()
@@ -125,7 +127,7 @@ def _info(args: argparse.Namespace) -> int:
     info = keras_buildfix.keras_info()
     wrong, backends = missing_backend(info), installed_backends()
     broken = keras_buildfix.affected_layers(info.version)
-    chosen_by = configured_backend()[1] if info.generation == 3 else "Keras 2, which has no other"
+    chosen_by = configured_backend()[1] if info.generation == 3 else "Keras 2, which has only this one"
     if args.json:
         found = {**_as_dict(info), "chosen_by": chosen_by, "installed_backends": backends, "problem": wrong}
         found["python"] = sys.executable
@@ -144,7 +146,7 @@ def _info(args: argparse.Namespace) -> int:
 
 
 def _ready() -> KerasInfo:
-    """The Keras that will be imported, on a backend that is installed: on another one if the chosen one is not."""
+    """The Keras that will be imported. If its backend is not installed, this sets another one that is."""
     from keras_buildfix.info import installed_backends, keras_info, missing_backend
 
     info = keras_info()
@@ -162,7 +164,7 @@ def _ready() -> KerasInfo:
 
 
 def _skipped(args: argparse.Namespace) -> int:
-    """Exit code 1 if anything was found, as a linter does; 2 if something could not be looked at."""
+    """Exit code 1 if anything was found, like a linter; 2 if something could not be examined."""
     info = _ready()
     sys.path.insert(0, os.getcwd())
     keras = "all" if args.all else args.keras
@@ -186,16 +188,17 @@ def _skipped(args: argparse.Namespace) -> int:
     if args.json:
         about = {"keras": keras or str(info), "classes": classes, "modules": modules, "problems": wrong}
         print_json({**about, "findings": [_as_dict(finding) for finding in found]})
-    where = {None: f"on {info} (--all: on every Keras)", "all": f"on every Keras that was measured, and on {info}"}
-    judged = where.get(keras, f"on Keras {keras}, judged by what was measured there")
-    print(f"{counted(len(found), 'skipped build')} in {looked_at}, {judged}", file=sys.stderr)
+    where = {None: f"on {info} (--all: on every Keras)", "all": f"on every measured Keras version, and on {info}"}
+    judged = where.get(keras, f"on Keras {keras}, judged by measurements of it")
+    told = "incomplete: " if wrong else ""
+    print(f"{told}{counted(len(found), 'skipped build')} in {looked_at}, {judged}", file=sys.stderr)
     return 2 if wrong else int(bool(found))
 
 
 def _search(name: str, keras: str | None) -> ModuleSearch:
     from keras_buildfix.skipped import search_modules
 
-    # What modules print while they are imported is no finding.
+    # stdout is for findings: what modules print during their import goes to stderr.
     with contextlib.redirect_stdout(sys.stderr), progress(f"importing {name}") as step:
         return search_modules(name, keras, step)
 
@@ -218,7 +221,8 @@ def _explain(args: argparse.Namespace) -> int:
     print(found.cls)
     print_table(("", ""), found.parts())
     print()
-    print_table(("Keras", "without @deferred_build"), found.on_each)
+    print_table(("Keras", "what happens"), found.on_each)
+    print("\nThis is about build() only: lost_weights(model) finds weights that are missing in Keras's files.")
     return 0
 
 
@@ -234,7 +238,7 @@ def _affected(args: argparse.Namespace) -> int:
 
 
 def _as_dict(found: Any) -> dict[str, Any]:
-    import dataclasses  # what most calls don't need is imported where it is: `--version` takes 50 ms
+    import dataclasses  # imported here because most calls do not need it: `--version` takes 50 ms
 
     return dataclasses.asdict(found)
 
@@ -276,7 +280,7 @@ def _add_info_and_run(parser: Parser, commands: Any) -> None:
         parser,
         commands,
         "run",
-        "run a program in which the built-ins are fixed",
+        "run a program after install(), which fixes the built-ins",
         "Runs a script or module as Python does, after `keras_buildfix.install()`: the build() of every subclass runs.",
         examples=["run train.py --epochs 3", "run -m package.train --epochs 3"],
         codes="those of the program; 2 there is no such program",
@@ -296,19 +300,19 @@ def _add_skipped(parser: Parser, commands: Any) -> None:
         "find the layers of a package whose build() never runs",
         "Finds the layer classes whose build() never runs, and says what to do. It imports the package with every "
         "module in it, so their top-level code runs; it makes and calls no layer.\nWith --keras and --all it judges "
-        "other Kerases by what was measured there of the built-ins that a class is written on. A class that is defined "
-        "in another way on another Keras is judged as it is here.",
+        "other Keras versions by measurements of the built-ins that a class subclasses. If your code defines a class "
+        "differently on another Keras version, it is still judged as it is defined here.",
         examples=["skipped mylayers", "skipped src/mylayers/pool.py --keras 3.9", "skipped mylayers --all --json"],
-        codes="0 none is skipped, 1 some are, 2 something could not be looked at",
+        codes="0 none is skipped, 1 some are, 2 something could not be examined",
         run=_skipped,
     )
     skipped.add_argument("package", nargs="+", help="a package or module, by its import name or its path")
     which = skipped.add_mutually_exclusive_group()
-    which.add_argument("--keras", metavar="VERSION", help="judge for this Keras instead of the one at hand")
-    which.add_argument("--all", action="store_true", help="judge for every Keras that was measured")
+    which.add_argument("--keras", metavar="VERSION", help="judge for this version instead of the installed one")
+    which.add_argument("--all", action="store_true", help="judge for every measured version")
     skipped.options.update({"--keras": (), "--all": ()})
     skipped.add_argument(
-        "--allow-unimportable", action="store_true", help="succeed though modules can't be imported here"
+        "--allow-unimportable", action="store_true", help="succeed even if some modules can't be imported here"
     )
     skipped.add_argument("--json", action="store_true", help="print JSON")
 
@@ -319,8 +323,8 @@ def _add_explain_and_affected(parser: Parser, commands: Any) -> None:
         commands,
         "explain",
         "explain one layer class: who marks it as built, on which Keras",
-        "Prints what a layer class is written on, where its build() is from, who marks the layer as built on which "
-        "Keras, what is at stake, and what @deferred_build adds. It imports the module of the class.",
+        "Prints the bases of a layer class, where its build() is from, who marks the layer as built on which Keras "
+        "version, what is at stake, and what @deferred_build adds. It imports the module of the class.",
         examples=["explain mylayers.pool:ScaledPool", "explain src/mylayers/pool.py:ScaledPool --json"],
         codes="0 done, 2 there is no such class",
         run=_explain,
@@ -332,14 +336,14 @@ def _add_explain_and_affected(parser: Parser, commands: Any) -> None:
         commands,
         "affected",
         "the built-in layers whose subclasses break",
-        "Prints the built-in layers whose subclasses break on a version of Keras, as measured on it. skipped_build: "
+        "Prints the built-in layers whose subclasses break on a Keras version, as measured. skipped_build: "
         "the build() of a subclass never runs. locked_state: a subclass without build() can't make weights in its "
         "__init__. built_twice: build() runs again at the first call after layer.build(shape).",
         examples=["affected 3.9", "affected 3.12 --symptom locked_state --json"],
         codes="0 done, 2 the version was not measured",
         run=_affected,
     )
-    affected.add_argument("version", nargs="?", help="a version of Keras; without it, the one at hand")
+    affected.add_argument("version", nargs="?", help="a Keras version; without it, the installed one")
     symptoms = ("skipped_build", "locked_state", "built_twice")
     affected.add_argument("--symptom", choices=symptoms, default="skipped_build", help="what breaks (%(default)s)")
     affected.add_argument("--json", action="store_true", help="print JSON")

@@ -1,4 +1,4 @@
-"""The commands ``keras-buildfix weights ...``: each is one public function, and none imports a Keras."""
+"""The commands ``keras-buildfix weights ...``. Each calls one public function, and none imports Keras."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _FILE = "a .safetensors, .npz, .h5, .weights.h5 or .keras"
 
 
 def add_weights(parser: Parser, commands: Any) -> None:
-    """Adds the commands to those of the program."""
-    about = "look into files of weights, of any format and Keras"
+    """Adds the command ``weights`` and its own commands to the program."""
+    about = "look into weight files of any format and Keras version"
     weights = add_command(
         parser,
         commands,
         "weights",
         about,
-        "Looks into files of weights, of any format and Keras. No Keras is needed.",
+        "Looks into weight files of any format and Keras version. It needs no Keras.",
         examples=["weights show model.weights.h5"],
         codes="those of its commands",
     )
@@ -44,8 +44,8 @@ def add_weights(parser: Parser, commands: Any) -> None:
         action="append",
         default=[],
         metavar=("PATTERN", "REPLACEMENT"),
-        help="a regular expression in the names, and what to put there; may be given several times, one is applied "
-        "after the other",
+        help="a regular expression to find in the names, and the text to put there; may be given several times, and "
+        "is then applied in this order",
     )
     convert.add_argument("--dry-run", action="store_true", help="print what would be done, and write nothing")
     for part in weights.commands.values():
@@ -76,11 +76,11 @@ def _add_show_and_diff(weights: Parser, parts: Any) -> None:
         run=_diff,
     )
     diff.add_argument("file", help=_FILE)
-    diff.add_argument("other", help="another")
+    diff.add_argument("other", help="another file")
     diff.add_argument(
         "--like",
-        help="a third file that tells which place has which name: it holds the values of one of the two under names "
-        "like the other's",
+        help="a third file that tells which place has which name: it holds the values of one file under the names of "
+        "the other",
     )
 
 

@@ -1,4 +1,4 @@
-"""Compiled models that hold a layer, and how they take note at once of what is trainable."""
+"""Finds the compiled models that hold a layer, and makes them train what is trainable now, without ``compile``."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from keras_buildfix.traced_steps import FUNCTIONS, Flags, State, knows_flags, sw
 
 
 def compiled_models_with(layers: Iterable[Any]) -> list[CompiledModel]:
-    """Every model in the process that holds one of these layers, directly or nested, and that has stepped or will.
+    """Every model in the process that holds one of these layers, directly or nested, and that can step.
 
-    That is one with an optimizer, or a traced ``predict``. The models among the layers come first.
+    Such a model has an optimizer, or a traced ``predict``. Models that are among the layers come first.
     """
     wanted = {id(layer): layer for layer in layers}
     bases = {id(base): base for base in map(_keras.layer_base, map(type, wanted.values())) if base is not None}
@@ -32,7 +32,7 @@ def compiled_models_with(layers: Iterable[Any]) -> list[CompiledModel]:
 
 
 class CompiledModel:
-    """A compiled model, as it was before what is trainable in it changes."""
+    """A compiled model, with its state before a change of what is trainable."""
 
     def __init__(self, model: Any, optimizers: list[Any]) -> None:
         private.take_state_back(model)
@@ -47,7 +47,7 @@ class CompiledModel:
         self.agreed = knows_flags(model) or (private.flags_are_compiled(model) and self._knows_what_is_trained())
 
     def _knows_what_is_trained(self) -> bool:
-        """Whether the optimizer trains what the flags say: nobody changed one by hand after the first step."""
+        """Whether the optimizer trains what the flags say: if not, somebody changed a flag after the first step."""
         for optimizer, slots in self.slots:
             if optimizer is getattr(self.model, "optimizer", None):
                 plain = all(layer.trainable for layer in _private.nested_layers(self.model) if not layer.weights)
@@ -55,10 +55,10 @@ class CompiledModel:
         return False
 
     def follow(self, changed: bool = True) -> None:
-        """Has its next step train what is trainable now: nothing else that ``compile`` set is touched.
+        """Makes the next step train what is trainable now; everything else that ``compile`` set stays.
 
-        What is traced is only traced anew if flags have `changed`, or had been by hand before, and what is trainable
-        now was not trained before.
+        A step is only traced again if flags have `changed`, or somebody had changed them by hand before, and if no
+        kept step trains what is trainable now.
         """
         model = self.model
         flags = Flags.of(model)

@@ -1,4 +1,4 @@
-"""What becomes of the ``build`` of one layer class, on the Keras at hand and on the others."""
+"""``explain_layer``: tells whether ``build`` of one layer class runs, on the installed Keras and on other versions."""
 
 from __future__ import annotations
 
@@ -8,36 +8,44 @@ from keras_buildfix import _keras
 from keras_buildfix._code import MARKS_BUILT, function_code, stores_built
 from keras_buildfix._modules import import_class
 from keras_buildfix.affected import affected_layers, release_spans
-from keras_buildfix.build import is_mended, repairs, was_deferred
+from keras_buildfix.build import is_fixed, repairs, was_deferred
 from keras_buildfix.info import keras_info
-from keras_buildfix.skipped import consequence, shown_file, skipping_builtin, skipping_elsewhere
+from keras_buildfix.skipped import (
+    consequence,
+    is_fixed_elsewhere,
+    shown_file,
+    skipping_builtin,
+    skipping_elsewhere,
+)
 
-#: Why a class that is deferred gains an attribute.
+#: Each attribute that ``deferred_build`` may add to a class, and what it does.
 _WHY = {
     "built": "ignores the mark that the built-in sets in its __init__, so that Keras still calls build()",
-    "_lock_state": "lets the class make weights and layers in its __init__, after the built-in's",
-    "build": "counts the layer as built once build() has run, so that it does not run twice",
+    "_lock_state": "lets the class make weights and layers in its __init__, after the built-in's __init__",
+    "build": "marks the layer as built once build() has run, so that it does not run twice",
 }
 
-_RUNS = "build() runs once"
+_RUNS, _SKIPPED = "build() runs once", "build() never runs"
+_FIXED = f"{_RUNS}, thanks to keras-buildfix"
 
 
 @dataclass(frozen=True)
 class LayerExplanation:
-    """What becomes of the ``build`` of a layer class. Prints as some lines of text.
+    """Whether the ``build`` of a layer class runs, on each Keras version. Prints as some lines of text.
 
     Attributes:
         cls: The class, as ``module.qualname``.
-        keras: The Keras at hand, such as ``"keras 3.9.2 on jax"``.
-        bases: The classes above it up to Keras's ``Layer``: built-ins by their public names.
-        build_from: The class of the user's that ``build`` comes from; empty if it is Keras's own.
-        file: The file that this ``build`` is in; empty if it has none.
-        line: Its line there; 0 if it has none.
+        keras: The installed Keras, such as ``"keras 3.9.2 on jax"``.
+        bases: The bases of the class up to Keras's ``Layer``: built-ins by their public names.
+        build_from: The user's class that ``build`` comes from; empty if it is Keras's own.
+        file: The file with this ``build``; empty if it has none.
+        line: The line in that file; 0 if it has none.
         marked_by: The built-in that marks the layer as built, so that ``build`` is skipped here; empty if none does.
         deferred: Whether ``build`` runs here because of ``deferred_build``, the mixin or ``install()``.
-        on_each: Pairs of the releases, in words, and what happens there without ``deferred_build``.
-        at_stake: What goes wrong where ``build`` is skipped, in a sentence; empty if it is skipped nowhere.
-        adds: What ``deferred_build`` or the mixin adds to the class here: the attributes, each with the reason.
+        on_each: Pairs of the releases, in words, and what happens there to the class as it is.
+        at_stake: What goes wrong where ``build`` is skipped, or would be without ``deferred_build``, in a sentence;
+            empty if it is skipped nowhere.
+        adds: The attributes that ``deferred_build`` or the mixin adds to the class here, each with what it does.
     """
 
     cls: str
@@ -58,39 +66,37 @@ class LayerExplanation:
         return "\n".join([self.cls, *lines])
 
     def parts(self) -> list[tuple[str, str]]:
-        """Titles and texts, in the order in which they are printed; what happens on each Keras comes after."""
+        """Titles and texts, in the order in which they are printed; ``on_each`` is printed after them."""
         build = f"{self.build_from} ({shown_file(self.file)}:{self.line})" if self.build_from else "Keras's own"
-        found = [("written on", ", ".join(self.bases)), ("build() is from", build)]
+        found = [("bases", ", ".join(self.bases)), ("build() is from", build)]
         if self.deferred:
-            found.append((f"on {self.keras}", f"{_RUNS}, thanks to keras-buildfix"))
+            found.append((f"on {self.keras}", _FIXED))
         elif self.marked_by:
-            found.append((f"on {self.keras}", f"build() never runs: {self.marked_by} marks the layer as built"))
+            found.append((f"on {self.keras}", f"{_SKIPPED}: {self.marked_by} marks the layer as built"))
         else:
-            found.append((f"on {self.keras}", f"{_RUNS}; nobody marks the layer as built before"))
+            here = f"{_RUNS}; nothing marks the layer as built before"
+            found.append((f"on {self.keras}", here if self.build_from else "it has no build() that could be skipped"))
         if self.at_stake:
-            found.append(("at stake", self.at_stake))
+            skipped = any(_SKIPPED in what for what in [found[-1][1], *(what for _, what in self.on_each)])
+            found.append(("where it is skipped" if skipped else "without the fix", self.at_stake))
         adds = "; ".join(f"`{name}`, which {why}" for name, why in self.adds.items())
-        if not adds:
-            adds = "nothing here" + (
-                f"; where build() is skipped, `built`, which {_WHY['built']}" if self.at_stake else ""
-            )
-        found.append(("@deferred_build adds", adds))
+        found.append(("@deferred_build adds", adds or "nothing on this Keras"))
         return found
 
 
 def explain_layer(target: object) -> LayerExplanation:
-    """Explains one layer class: its bases, who marks it as built on which Keras, what is at stake, what helps.
+    """Explains one layer class: its bases, who marks it as built on which Keras version, what is at stake, what helps.
 
     Args:
-        target: A layer class, a layer, or where to import the class from: ``"package.module:Class"`` or
+        target: A layer class, a layer, or the place of the class: ``"package.module:Class"`` or
             ``"folder/module.py:Class"``.
 
     Returns:
-        What was found. The Keras at hand is judged by its code, the others by what was measured of the built-ins that
-        the class is written on.
+        What was found. It judges the installed Keras by its code, and other versions by the measurements of the
+        built-ins that the class subclasses.
 
     Raises:
-        TypeError: If `target` is no layer class, layer or name.
+        TypeError: If `target` is not a layer class, a layer or a name.
         ValueError: If the module has no layer class of that name.
         ModuleNotFoundError: If there is no such module.
         ImportError: If it can't be imported.
@@ -104,7 +110,7 @@ def explain_layer(target: object) -> LayerExplanation:
         >>> dict(explain_layer(Scaled).on_each)["3.6 to 3.9"]
         'build() never runs: MaxPooling2D marks the layer as built'
 
-    Source: measured by ``tools/measure_facts.py``, held against behaviour by the tests.
+    Source: ``tools/measure_facts.py`` measured the built-ins, and the tests compare it with the behaviour.
     """
     if isinstance(target, str):
         cls = import_class(target)
@@ -122,32 +128,55 @@ def explain_layer(target: object) -> LayerExplanation:
         file=code.co_filename if code else "",
         line=code.co_firstlineno if code else 0,
         marked_by=_shown(marker) if marker is not None else "",
-        deferred=marker is not None and is_mended(cls),
+        deferred=marker is not None and is_fixed(cls),
         on_each=on_each,
-        at_stake=consequence(cls) if marker is not None or any("never runs" in what for _, what in on_each) else "",
+        at_stake=consequence(cls) if _is_skipped_somewhere(cls, marker) else "",
         adds={name: _WHY.get(name, "") for name in _added(cls)},
     )
 
 
+def _is_skipped_somewhere(cls: type, marker: type | None) -> bool:
+    """Whether ``build`` is skipped here or on a measured Keras version, where nothing fixes it."""
+    return marker is not None or any(found for _, found in release_spans(lambda first: skipping_elsewhere(cls, first)))
+
+
 def _on(cls: type, version: str) -> str:
-    """What happens to a class without ``deferred_build`` on a Keras that was measured."""
+    """What happens to a class on a measured Keras version."""
+    if _keras.belongs_to_keras(cls):
+        return _to_subclasses(cls, version)
     marker = skipping_elsewhere(cls, version)
     if marker is not None:
-        return f"build() never runs: {_shown(marker)} marks the layer as built"
+        return _FIXED if is_fixed_elsewhere(cls, marker) else f"{_SKIPPED}: {_shown(marker)} marks the layer as built"
     written = [_keras.public_name(base) for base in _keras.written_bases(cls)]
     own = _keras.build_owner(cls) is not None
     locked = () if own else affected_layers(version, symptom="locked_state")
     if by := next((name for name in written if name in locked), None):
+        if any(map(was_deferred, _keras.users_bases(cls))):
+            return "has no build() of its own; its __init__ can make weights and layers, thanks to keras-buildfix"
         return f"has no build() of its own; {by} refuses weights and layers that its __init__ makes"
     if not all(written):
-        return f"not known: it is written on {_shown(_keras.written_bases(cls)[written.index(None)])}, a private class"
+        return f"not known: it subclasses {_shown(_keras.written_bases(cls)[written.index(None)])}, a private class"
     if not own:
         return "has no build() of its own, and nothing is refused"
     return "build() runs again at the first call after layer.build(shape)" if _may_run_twice(cls, version) else _RUNS
 
 
+def _to_subclasses(builtin: type, version: str) -> str:
+    """What happens on a measured Keras version to classes that subclass a built-in."""
+    name = _keras.public_name(builtin)
+    if name is None:
+        return "not known: it is a private class"
+    if name in affected_layers(version):
+        return "the build() of a subclass never runs: it marks the layer as built"
+    if name in affected_layers(version, symptom="locked_state"):
+        return "refuses weights and layers that the __init__ of a subclass makes, if that has no build()"
+    return "nothing is skipped or refused in a subclass"
+
+
 def _may_run_twice(cls: type, version: str) -> bool:
-    """Whether Keras 2 does not count a layer as built after its ``build``: only ``Layer.build`` says so there."""
+    """Whether Keras 2 may build a layer twice: there only ``Layer.build`` marks it as built."""
+    if any(map(was_deferred, _keras.users_bases(cls))):
+        return False
     owner = _keras.build_owner(cls)
     code = function_code(vars(owner)["build"]) if owner is not None else None
     if not version.startswith("2.") or code is None or stores_built(code):
@@ -158,7 +187,7 @@ def _may_run_twice(cls: type, version: str) -> bool:
 
 
 def _added(cls: type) -> list[str]:
-    """The attributes that ``deferred_build`` adds to a class and its bases here, or has added."""
+    """The attributes that ``deferred_build`` adds, or has added, to a class and its bases here."""
     names = [*repairs(cls)]
     for base in filter(was_deferred, _keras.users_bases(cls)):
         ours = [name for name in _WHY if name in vars(base)]
@@ -167,7 +196,7 @@ def _added(cls: type) -> list[str]:
 
 
 def _bases(cls: type) -> list[str]:
-    """The classes above one up to ``Layer``, without Keras's private ones."""
+    """The bases of a class up to ``Layer``, without Keras's private ones."""
     above = cls.__mro__[1:]
     end = _keras.layer_base(cls)
     until = above[: above.index(end) + 1] if end in above else above
@@ -175,7 +204,7 @@ def _bases(cls: type) -> list[str]:
 
 
 def _shown(cls: type) -> str:
-    """A built-in by its public name, other classes with their module."""
+    """The public name of a built-in; for other classes, the name with the module."""
     return (_keras.public_name(cls) if _keras.belongs_to_keras(cls) else None) or _name(cls)
 
 

@@ -1,6 +1,6 @@
-"""Measured tables as data. Written by tools/measure_facts.py; not edited by hand.
+"""Measured tables of the built-in layers whose subclasses break. tools/measure_facts.py writes this file.
 
-Each row: the release from which on, and the names in ``keras.layers``. Measured on
+Each row has the first release for which it holds, and the names in ``keras.layers``. Measured on
 2.12.0, 2.13.1, 2.14.0, 2.15.0, 2.16.0, 2.21.0, 3.0.5, 3.1.1, 3.2.1, 3.3.3, 3.5.0, 3.6.0, 3.8.0,
 3.9.2, 3.10.0, 3.11.3, 3.12.4, 3.13.2, 3.14.1, 3.15.1, 3.16.0.dev2026102704.
 """

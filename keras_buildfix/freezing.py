@@ -1,4 +1,4 @@
-"""Freeze and unfreeze layers and weights: honoured at the next step, by compiled models too, on every Keras."""
+"""Freezes and unfreezes layers and weights on every Keras, from the next step on, in compiled models too."""
 
 from __future__ import annotations
 
@@ -24,39 +24,38 @@ def freeze(
 ) -> FreezeReport:
     """Stops the training of layers or weights, from the next step on, in compiled models too.
 
-    Every compiled model that holds them takes note, without being compiled again: loss, metrics and their
-    state, the learning rate, the loss scale, and the optimizer's state for all other weights are kept.
-    Called from a callback it holds from the next batch on. A frozen weight does not change by a bit: no
-    weight decay, no moving average is written to it, it counts in no gradient norm. (What a layer assigns
-    to itself in ``call``, as SpectralNormalization does, is that layer's doing.)
+    It changes every compiled model that holds them, without a new ``compile``. The loss, the metrics and their
+    state, the learning rate, the loss scale, and the optimizer's state for all other weights stay. If a callback
+    calls it, it applies from the next batch on. A frozen weight does not change by a bit: it gets no weight decay
+    and no moving average, and it is in no gradient norm. (A layer that assigns to its own weights in ``call``, like
+    SpectralNormalization, still does so.)
 
-    The optimizer that a model was compiled with follows, and those that its attributes hold, in lists and
-    dicts too; what an optimizer has for a weight (Adam's moments) is kept for when that is trained again. The
-    steps that were traced for the last eight sets of trained weights are kept until the model is compiled
-    again: training in turns traces each set once. A layer's flag is saved and copied with it; that single
-    weights are frozen is not, nor is ``batchnorm="train"``: say it again after loading, and after setting
-    ``trainable`` by hand.
+    It changes the optimizer given to ``compile``, and those that the model's attributes hold, also in lists and
+    dicts. An optimizer keeps what it has for a weight (Adam's moments) until that weight is trained again. A model
+    keeps the traced steps of the last eight sets of trained weights until the next ``compile``: training in turns
+    traces each set once. Keras saves and copies a layer's flag. It does not save which single weights are frozen,
+    nor ``batchnorm="train"``: call ``freeze`` again after loading, and after setting ``trainable`` by hand.
 
     Args:
-        layer: A layer or model, built or not. What is not built yet is frozen when it is built.
+        layer: A layer or model, built or not. Layers that are not built yet are frozen when they are built.
         select: What to freeze. A glob (``"encoder/*"``; ``*`` also matches ``/``) or a compiled regular
-            expression (it need match a part only) over the names of layers and weights, as ``named_weights``
-            has them; a layer; a weight; a layer class; a function that is true of the layers meant; or a
-            sequence of those. A layer is meant with all layers inside it.
-        exclude: What to leave as it is, of that.
-        batchnorm: A BatchNormalization among them runs in inference mode and its statistics stand still
-            (``"frozen"``), or goes on with its statistics, and only its ``gamma`` and ``beta`` are frozen
-            (``"train"``).
+            expression (which may match a part of a name) over the names of layers and weights from
+            ``named_weights``; a layer; a weight; a layer class; a function that is true of the layers to
+            freeze; or a sequence of those. A layer includes all layers inside it.
+        exclude: What to leave unchanged, out of the selection.
+        batchnorm: What to do with a selected BatchNormalization. ``"frozen"``: it runs in inference mode and
+            its statistics do not change. ``"train"``: it still updates its statistics, and only its ``gamma``
+            and ``beta`` are frozen.
 
     Returns:
         What has changed; prints as ``froze 3 layers, 6 of 8 weights``.
 
     Raises:
-        TypeError: If `layer` is no Keras layer, or `select` can't mean a layer.
-        ValueError: If a part of `select` or `exclude` matches nothing (the nearest names are shown), if what
-            is selected has no weights that could be trained, or on Keras 2 for weights that can't be frozen
-            without their layer. Nothing is changed then. What matches nothing in layers that are not built
-            yet is an error when they are.
+        TypeError: If `layer` is not a Keras layer, or `select` can't select layers.
+        ValueError: If a part of `select` or `exclude` matches nothing (the message shows the nearest names), if
+            the selection has no weights that could be trained, or, on Keras 2, if weights can't be frozen
+            without their layer. Nothing is changed then. For layers that are not built yet, the error comes
+            when they are built.
 
     Example:
         >>> import keras
@@ -76,24 +75,25 @@ def freeze(
 def unfreeze(
     layer: Any, select: Select = "*", *, exclude: Select | None = None, batchnorm: Batchnorm = "train"
 ) -> FreezeReport:
-    """Takes up the training of layers or weights again, from the next step on, in compiled models too.
+    """Resumes the training of layers or weights, from the next step on, in compiled models too.
 
-    As for ``freeze``; the optimizer goes on with the state that it had for them, or starts with fresh state for
-    weights that it never trained. The layers around them become trainable, which Keras needs for that; weights
-    of those layers' own stay as they are.
+    It works like ``freeze``. The optimizer continues with the state that it had for these weights, or starts
+    with new state for weights that it never trained. The layers around them become trainable, because Keras
+    needs that; the own weights of those layers stay frozen or trained as before.
 
     Args:
         layer: A layer or model, built or not.
         select: What to train, as for ``freeze``.
-        exclude: What to leave as it is, of that.
-        batchnorm: A BatchNormalization among them is trained (``"train"``), or stays as it is (``"frozen"``).
+        exclude: What to leave unchanged, out of the selection.
+        batchnorm: Whether a selected BatchNormalization is trained (``"train"``) or stays unchanged
+            (``"frozen"``).
 
     Returns:
         What has changed, as for ``freeze``.
 
     Raises:
-        TypeError: If `layer` is no Keras layer, or `select` can't mean a layer.
-        ValueError: If a part of `select` or `exclude` matches nothing, or what is selected has no weights that
+        TypeError: If `layer` is not a Keras layer, or `select` can't select layers.
+        ValueError: If a part of `select` or `exclude` matches nothing, or the selection has no weights that
             could be trained.
 
     Example:
@@ -113,10 +113,10 @@ def unfreeze(
 
 
 def freeze_up_to(model: Any, layer: Any, *, batchnorm: Batchnorm = "frozen") -> FreezeReport:
-    """Freezes a model from its first layer up to one, this one included; those after it stay as they are.
+    """Freezes a model from its first layer up to and including the named one; the layers after it stay unchanged.
 
-    Layers come in the order of ``model.layers``. For a layer inside a nested model, that model is frozen up
-    to it, and everything before that model.
+    Layers count in the order of ``model.layers``. If the layer is inside a nested model, that model is frozen up
+    to the layer, and so is everything before that model.
 
     Args:
         model: A model, or a layer that holds layers.
@@ -127,7 +127,7 @@ def freeze_up_to(model: Any, layer: Any, *, batchnorm: Batchnorm = "frozen") -> 
         What has changed, as for ``freeze``.
 
     Raises:
-        TypeError: If `model` or `layer` is no Keras layer.
+        TypeError: If `model` or `layer` is not a Keras layer.
         ValueError: If the layer is not in the model, or nothing up to it has weights.
 
     Example:
@@ -139,7 +139,7 @@ def freeze_up_to(model: Any, layer: Any, *, batchnorm: Batchnorm = "frozen") -> 
         >>> [layer.trainable for layer in model.layers]
         [False, False, True]
 
-    Source: the loop over ``model.layers[:n]`` that most fine-tuning code writes by hand.
+    Source: most fine-tuning code has a loop over ``model.layers[:n]`` for this.
     """
     tree = weight_tree(_keras.layer_instance(model, "freeze_up_to"))
     inner = [node for node in tree.nodes() if node is not tree]
@@ -164,10 +164,10 @@ def freeze_up_to(model: Any, layer: Any, *, batchnorm: Batchnorm = "frozen") -> 
 def frozen(
     layer: Any, select: Select = "*", *, exclude: Select | None = None, batchnorm: Batchnorm = "frozen"
 ) -> Iterator[FreezeReport]:
-    """Freezes layers or weights for a block, and puts back exactly what was, after an error too.
+    """Freezes layers or weights for a ``with`` block, and restores the former state exactly, also after an error.
 
-    Only for ``with``: called without it, nothing is frozen. What was frozen before stays frozen after it. Blocks
-    can stand inside each other.
+    Use it with ``with``: without it, nothing is frozen. What was frozen before the block stays frozen after it.
+    One block can be inside another.
 
     Args:
         layer: As for ``freeze``.
@@ -192,7 +192,7 @@ def frozen(
         >>> len(model.trainable_weights)
         4
 
-    Source: written by hand in most GAN and fine-tuning code; ``compile`` ignores it on every Keras.
+    Source: most GAN and fine-tuning code does this by hand, and a compiled model ignores it on every Keras.
     """
     tree = weight_tree(_keras.layer_instance(layer, "frozen"))
     before = Trainability.of(tree.nodes())
@@ -211,7 +211,7 @@ def frozen(
 
 
 def _change(layer: Any, rule: Rule, tree: LayerNode | None = None) -> FreezeReport:
-    """Carries a rule out: everything is checked first, and put back if something fails after all."""
+    """Applies a rule. It checks everything first, and restores the former state if something still fails."""
     tree = tree or weight_tree(_keras.layer_instance(layer, rule.wanted_by))
     nodes = list(tree.nodes())
     before = Trainability.of(nodes)
@@ -237,7 +237,7 @@ def _change(layer: Any, rule: Rule, tree: LayerNode | None = None) -> FreezeRepo
 
 
 def _report(tree: LayerNode, rule: Rule, before: Trainability, after: Trainability) -> FreezeReport:
-    """What has changed, and what a rule waits for."""
+    """The report of what has changed, and of the layers for which a rule waits."""
     differs = before.frozen ^ after.frozen
     changed = [node for node in tree.nodes() if node.own and _differs(node, before, after)]
     waiting = [node for node in tree.nodes() if is_to_build(node.layer)]
@@ -251,11 +251,11 @@ def _report(tree: LayerNode, rule: Rule, before: Trainability, after: Trainabili
 
 
 def _no_layer_called(tree: LayerNode, name: str) -> str:
-    """Why there is no layer of a name, and which to give."""
+    """Why there is no layer of this name, and which name to pass instead."""
     if name not in tree.weights():
         return nothing_called(tree, name)
     around = name.rpartition("/")[0]
-    return f"{name!r} is a weight, and a layer is wanted" + (f": give {around!r}, which is" if around else ",")
+    return f"{name!r} is a weight, not a layer" + (f": pass {around!r}, which is" if around else ",")
 
 
 def _name(node: LayerNode) -> str:

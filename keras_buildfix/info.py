@@ -1,4 +1,4 @@
-"""Which Keras is it: of an object, or of this process, found without importing it."""
+"""``keras_info``: which Keras an object belongs to, or which one this process would import; imports nothing."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class KerasInfo:
     """Which Keras something belongs to, and its backend.
 
     Attributes:
-        package: The package that the classes lie in: ``"keras"`` (Keras 3, and ``tf.keras`` up to
-            TensorFlow 2.15), ``"tf_keras"``, or ``"tensorflow.python.keras"``, TensorFlow's old copy.
-        version: As the package itself says, for example ``"3.16.0.dev2026102704"``.
+        package: The package of its classes: ``"keras"`` (Keras 3, and ``tf.keras`` up to TensorFlow 2.15),
+            ``"tf_keras"``, or ``"tensorflow.python.keras"``, TensorFlow's old copy.
+        version: The version in the package's own files, for example ``"3.16.0.dev2026102704"``.
         generation: 2 or 3.
         backend: ``"tensorflow"``, ``"jax"``, ``"torch"``, ``"numpy"`` or ``"openvino"``.
     """
@@ -40,20 +40,20 @@ class KerasInfo:
 
 
 def keras_info(obj: object = None) -> KerasInfo:
-    """Which Keras an object, class or module belongs to; without one, which this process has or would import.
+    """Which Keras an object, class or module belongs to; without one, the Keras that this process has or would import.
 
     Args:
-        obj: A layer, model, optimizer, variable or other object of Keras's or of a subclass; a class;
+        obj: A layer, model, optimizer, variable or other object of Keras or of a subclass; a class;
             a module: ``keras``, ``tf.keras``, ``tf_keras``, or one that defines or imports such things.
 
     Returns:
-        The package, its version, generation and backend. Without `obj` nothing is imported: a Keras
-        that is not loaded yet is found as ``import`` would find it, its version read from its own
-        files (metadata is wrong where keras-nightly lies over keras), its backend from
-        ``KERAS_BACKEND`` or ``keras.json``. ``TF_USE_LEGACY_KERAS=1`` means ``tf_keras``, if it is there.
+        The package, its version, generation and backend. Without `obj` nothing is imported. A Keras that
+        is not loaded yet is found as ``import`` would find it. Its version comes from its own files (the
+        metadata is wrong where keras-nightly is installed over keras), its backend from ``KERAS_BACKEND``
+        or ``keras.json``. ``TF_USE_LEGACY_KERAS=1`` means ``tf_keras``, if that is installed.
 
     Raises:
-        TypeError: If `obj` has nothing to do with Keras.
+        TypeError: If `obj` does not belong to a Keras.
         ModuleNotFoundError: Without `obj`, if no Keras is installed.
 
     Example:
@@ -80,7 +80,7 @@ def keras_info(obj: object = None) -> KerasInfo:
 
 
 def _package_of(obj: object) -> str:
-    """The Keras package that an object, class or module has to do with."""
+    """The Keras package that an object, class or module belongs to."""
     if inspect.ismodule(obj):
         values = [obj, *(value for value in list(vars(obj).values()) if isinstance(value, (type, ModuleType)))]
     elif inspect.isroutine(obj):
@@ -94,21 +94,19 @@ def _package_of(obj: object) -> str:
             package = _keras.package_of(name)
             if package is not None and package in sys.modules:
                 return package
-    raise TypeError(
-        f"keras_info expects an object, class or module that has to do with Keras; got {_keras.describe(obj)}."
-    )
+    raise TypeError(f"keras_info expects an object, class or module that uses Keras; got {_keras.describe(obj)}.")
 
 
 def _wanted_packages() -> tuple[str, ...]:
-    """Keras packages in the order in which this process would take them."""
+    """The Keras packages in the order in which this process would choose them."""
     legacy = os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true")
     return tuple(reversed(_keras.PACKAGES)) if legacy else _keras.PACKAGES
 
 
 def _of_package(package: str) -> KerasInfo:
-    """The Keras that is loaded under this name."""
+    """The loaded Keras of this name."""
     module = sys.modules[package]
-    # TensorFlow's copy was frozen at 2.6.0 and has lost its `__version__` since (seen: 2.13 has it, 2.21 not).
+    # TensorFlow's copy stays at 2.6.0 and lost its `__version__` later (TensorFlow 2.13 has it, 2.21 does not).
     version = getattr(module, "__version__", None) or _version_in(module.__path__) or "2.6.0"
     asked = getattr(getattr(module, "backend", None), "backend", None)
     return _info(package, version, asked() if asked is not None else _configured_backend())
@@ -127,7 +125,7 @@ def _info(package: str, version: str, backend: str) -> KerasInfo:
 
 
 def _version_in(folders: Iterable[str]) -> str | None:
-    """The version that a package's own files state: Keras 3 in ``src/version.py``, Keras 2 in its ``__init__``."""
+    """The version in a package's own files: of Keras 3 in ``src/version.py``, of Keras 2 in ``__init__.py``."""
     for folder in folders:
         for name in ("src/version.py", "__init__.py"):
             file = Path(folder, name)
@@ -143,7 +141,7 @@ def _configured_backend() -> str:
 
 
 def configured_backend() -> tuple[str, str]:
-    """The backend that Keras 3 would take, and what says so: ``KERAS_BACKEND``, else ``keras.json``, else Keras."""
+    """The backend that Keras 3 would use, and what chooses it: ``KERAS_BACKEND``, else ``keras.json``, else Keras."""
     chosen = os.environ.get("KERAS_BACKEND")
     if chosen:
         return chosen, "KERAS_BACKEND"
@@ -160,7 +158,7 @@ def configured_backend() -> tuple[str, str]:
 
 
 def installed_backends() -> tuple[str, ...]:
-    """The backends on which a Keras can train that are installed, found without importing them."""
+    """The installed backends on which Keras can train; none of them is imported."""
     return tuple(name for name in _TRAINING if is_backend_installed(name))
 
 
@@ -172,18 +170,18 @@ def is_backend_installed(name: str) -> bool:
         return True
     try:
         spec = importlib.util.find_spec(name)
-    except ValueError:  # a module that stands in for it, as tests have
+    except ValueError:  # somebody, such as a test, has put a fake module in its place
         return False
-    return spec is not None and spec.origin is not None  # a folder that was left over has no origin
+    return spec is not None and spec.origin is not None  # a folder that an uninstall left behind has no origin
 
 
 def missing_backend(info: KerasInfo) -> str:
-    """What is wrong if the backend of a Keras is not installed, and what to set; empty if nothing is wrong."""
+    """If the backend of a Keras is not installed: what is wrong, and what to set. Otherwise an empty text."""
     if info.package in sys.modules or is_backend_installed(info.backend):
         return ""
     others = installed_backends() if info.generation == 3 else ()
     if info.generation == 3 and info.backend not in _BACKENDS:
-        wrong = f"which is no backend of Keras ({', '.join(_BACKENDS)} are)"
+        wrong = f"which is not a backend of Keras ({', '.join(_BACKENDS)} are)"
     else:
         wrong = "which is not installed"
     if not others:
@@ -193,6 +191,6 @@ def missing_backend(info: KerasInfo) -> str:
     return f"{wrong}; {names} {'is' if len(others) == 1 else 'are'}: set KERAS_BACKEND={others[0]}"
 
 
-#: The backends that Keras 3 knows, and of these the ones that can train, lightest first.
+#: The backends of Keras 3; and those that can train, the lightest first.
 _BACKENDS = ("tensorflow", "jax", "torch", "numpy", "openvino")
 _TRAINING = ("jax", "torch", "tensorflow")

@@ -1,8 +1,8 @@
-"""``install()``: mend the built-ins themselves, for layer classes that nobody can edit.
+"""``install()``: fixes the built-in layers themselves, for layer classes that nobody can edit.
 
-The same mend as ``deferred_build``, given to each built-in that marks itself built, so that every
-subclass has it, those defined before the call included. An import hook does it for a Keras that is
-imported later. ``uninstall()`` takes all of it away again.
+It gives the fix of ``deferred_build`` to each built-in that marks itself built. So every subclass has
+it, also those defined before the call. An import hook fixes a Keras that is imported later.
+``uninstall()`` takes all of it away again.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _ABSENT = object()
 
 
 def install() -> None:
-    """Mends every affected built-in layer of each Keras in the process, and of one imported later.
+    """Fixes every affected built-in layer of each Keras in the process, and of one imported later.
 
-    Imports no Keras. Calling it twice is calling it once. On a Keras that needs no repair it touches
-    nothing; layers that exist already stay as they are.
+    It imports no Keras. A second call does nothing. On a Keras version that needs no repair it changes
+    nothing. Layers that exist already stay as they are.
 
     Raises:
-        RuntimeError: If called from inside the import of Keras, whose layers are half there.
+        RuntimeError: If it is called from inside the import of Keras, when its layers are not complete.
 
     Example:
         >>> import keras_buildfix
@@ -47,20 +47,20 @@ def install() -> None:
     with _lock:
         if _hook not in sys.meta_path:
             sys.meta_path.insert(0, _hook)
-    # Not under our lock: another thread that is importing Keras would wait for it in our hook.
+    # Not under our lock: another thread that is importing Keras would wait for the lock in our hook.
     for package in _keras.PACKAGES:
         _wait_for_import(package)
-    _mend_loaded()
+    _fix_loaded()
 
 
 def uninstall() -> None:
-    """Takes back what ``install()`` did, wholly; without one, does nothing."""
+    """Takes back all that ``install()`` did; does nothing if ``install()`` is not on."""
     with _lock:
         if _hook in sys.meta_path:
             sys.meta_path.remove(_hook)
         while _replaced:
             cls, name, ours, before = _replaced.pop()
-            if vars(cls).get(name) is not ours:  # somebody else has changed it since: theirs
+            if vars(cls).get(name) is not ours:  # somebody else has replaced it since: it is not ours to remove
                 continue
             if before is _ABSENT:
                 delattr(cls, name)
@@ -70,9 +70,9 @@ def uninstall() -> None:
 
 @contextmanager
 def installed() -> Iterator[None]:
-    """A ``with`` block in which built-ins are fixed; inside another one, or after ``install()``, a no-op.
+    """A ``with`` block in which built-ins are fixed; it changes nothing inside another one or after ``install()``.
 
-    Only for ``with``: called without it, nothing is fixed. ``install()`` fixes them for good.
+    Use it with ``with``: without it, nothing is fixed. ``install()`` fixes built-ins for good.
 
     Example:
         >>> import keras, keras_buildfix
@@ -93,7 +93,7 @@ def is_installed() -> bool:
     return _hook in sys.meta_path
 
 
-def _mend_loaded() -> None:
+def _fix_loaded() -> None:
     with _lock:
         if _hook not in sys.meta_path:  # uninstalled while a Keras was being imported
             return
@@ -113,7 +113,7 @@ def _wait_for_import(package: str) -> None:
     importlib.import_module(package)  # takes the module's import lock; it is in sys.modules already
     if _is_initializing(module):
         raise RuntimeError(
-            f"install() was called from inside the import of {package}, when its layers are half there: "
+            f"install() was called from inside the import of {package}, when its layers are not complete: "
             "call it before that import or after it."
         )
 
@@ -123,15 +123,15 @@ def _is_initializing(module: ModuleType) -> bool:
 
 
 def _is_imported_by_a_package(fullname: str) -> bool:
-    """Whether a package that holds this module is being imported: the end of that import is when to look."""
+    """Whether a package that holds this module is being imported: the fix then waits for the end of that import."""
     parents = [fullname[:at] for at, letter in enumerate(fullname) if letter == "."]
     return any(parent in sys.modules and _is_initializing(sys.modules[parent]) for parent in parents)
 
 
 class _Hook(importlib.abc.MetaPathFinder):
-    """Finds a Keras as Python would, and has its built-ins mended once it has been imported.
+    """Finds a Keras as Python would, and fixes its built-ins once it has been imported.
 
-    The same for a module of it that is imported later, as the legacy layers of ``tf.keras`` are on 3.3 to 3.9.
+    It does the same for a module that Keras imports later, like the legacy layers of ``tf.keras`` on 3.3 to 3.9.
     """
 
     def find_spec(
@@ -156,18 +156,18 @@ class _Loader(importlib.abc.Loader):
         self._loader = loader
 
     def __getattr__(self, name: str) -> object:
-        return getattr(self._loader, name)  # `get_source`, `get_resource_reader`: for who asks before the import
+        return getattr(self._loader, name)  # some tools ask for `get_source`, `get_resource_reader` before the import
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        # Resources, sources and reloads are asked of the loader: from now on of the real one.
+        # Python asks the loader for resources, sources and reloads: from now on it finds the real one.
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         self._loader.exec_module(module)
-        _mend_loaded()
+        _fix_loaded()
 
 
 _hook = _Hook()

@@ -1,4 +1,4 @@
-"""Every model in the process: searched for once among all objects, from then on among new ones."""
+"""Finds every model in the process: once among all objects, later only among new ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keras_buildfix import _keras
 
 
 class _Search(NamedTuple):
-    """What the last search found, and an object that was new then: what is younger was not there yet."""
+    """The models that the last search found, and an object made then: younger objects are new since."""
 
     models: list[weakref.ref[Any]]
     mark: list[object]
@@ -24,8 +24,8 @@ _last: dict[type, _Search] = {}
 def models_of(base: type) -> list[Any]:
     """Every model on this ``Layer``.
 
-    A layer does not know who holds it. The garbage collector knows all objects by their age: those that are
-    younger than the last search are few, so that a search takes 20 to 40 ms at first and 1 ms later.
+    A layer does not know which models hold it. The garbage collector knows all objects by age. Only few are
+    younger than the last search, so that the first search takes 20 to 40 ms and a later one 1 ms.
     """
     last = _last.get(base)
     mark: list[object] = [object()]
@@ -41,7 +41,7 @@ def models_of(base: type) -> list[Any]:
 
 
 def _younger_than(mark: list[object]) -> list[Any] | None:
-    """All objects that were made after `mark`; None if they are not kept apart from the old ones any more."""
+    """All objects that were made after `mark`; None if the collector no longer keeps them apart from old ones."""
     young: list[Any] = []
     for generation in (0, 1):  # each collection moves objects on to the next one, in the order of their age
         young += gc.get_objects(generation=generation)
@@ -52,14 +52,14 @@ def _younger_than(mark: list[object]) -> list[Any] | None:
 
 def _all_models(base: type, last: _Search | None) -> list[Any]:
     classes = [cls for cls in _keras.layer_classes(base) if _keras.is_model_class(cls)]
-    known = {id(cls) for cls in classes}  # by identity: a metaclass may have made its classes unhashable
+    known = {id(cls) for cls in classes}  # by id: a metaclass may have made its classes unhashable
     marks = last.mark if last is not None else []
     referrers = gc.get_referrers(*classes, *marks)  # a model refers to its class
     found = [thing for thing in referrers if id(type(thing)) in known]
     was_marked = any(thing is marks for thing in referrers)
     names_class = {id(vars(sys.modules[cls.__module__])) for cls in classes if cls.__module__ in sys.modules}
     if not was_marked and not any(id(thing) in names_class for thing in referrers):
-        # gc.freeze() has put all objects, Keras's modules among them, where the collector does not look.
+        # gc.freeze() has hidden all objects from the collector, also Keras's modules.
         found += _models_among(_within_reach(), base)
     return found
 
@@ -76,7 +76,7 @@ def _within_reach() -> list[Any]:
     for frame in sys._current_frames().values():
         above: Any = frame
         while above is not None:
-            waiting.append(dict(above.f_locals))  # on Python 3.13 a proxy, into which the collector does not see
+            waiting.append(dict(above.f_locals))  # on Python 3.13 it is a proxy, and the collector can't look into it
             above = above.f_back
     seen = {id(thing) for thing in waiting}
     reached = list(waiting)

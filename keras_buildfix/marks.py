@@ -1,4 +1,4 @@
-"""``mark_built`` and ``reset_built``: say of a layer that it is built, or is to be built again."""
+"""``mark_built`` tells Keras that a layer is built; ``reset_built`` makes Keras build it again."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from keras_buildfix.weight_setting import Options, check, finalize
 
 
 def mark_built(layer: Any) -> None:
-    """Says of a layer "I am built": Keras will not call its ``build`` any more.
+    """Tells Keras that a layer is built: Keras will not call its ``build`` any more.
 
-    For a layer that makes its weights outside ``build``. As after a ``build``, Keras 3 accepts no
-    further weights or sub-layers from then on, and the torch backend registers the parameters.
+    Use it for a layer that makes its weights outside ``build``. From then on, as after a ``build``, Keras 3
+    accepts no more weights or sub-layers, and the torch backend registers the parameters.
 
     Args:
         layer: A Keras layer, usually ``self`` at the end of ``__init__``.
 
     Raises:
-        TypeError: If given anything but a Keras layer.
+        TypeError: If `layer` is not a Keras layer.
 
     Example:
         >>> import keras
@@ -40,26 +40,25 @@ def mark_built(layer: Any) -> None:
 
 
 def reset_built(layer: Any, *, fresh: bool = False) -> ResetReport:
-    """Says to a layer "build again": its ``build`` runs before the next use, with the shape given then.
+    """Makes Keras build a layer again: its ``build`` runs before the next use, with the shape given then.
 
-    The layers inside it that were built are built again with it. New weights and sub-layers are
-    accepted until then, and inputs of other sizes. Those that the new ``build`` replaces (the same
-    attribute is set anew) are dropped, which Keras 3 by itself does not do; those it leaves alone, like
-    weights made in ``__init__``, stay with their values. A weight that the new ``build`` makes with the
-    name and shape of an old one gets the value of that one. On Keras 2, weights that a ``build`` keeps
-    in a list or dict are not known to be replaced.
+    The layers inside it that were built are built again too. Until then the layer accepts new weights and
+    sub-layers, and inputs of other sizes. When the new ``build`` sets an attribute again, the old weight or
+    sub-layer in it is dropped; Keras 3 by itself keeps it. Everything else, like weights made in
+    ``__init__``, stays with its values. A new weight with the name and shape of an old one gets the old
+    value. On Keras 2, weights that a ``build`` keeps in a list or dict are not known to be replaced.
 
     Args:
-        layer: A Keras layer, built or not: ``self`` at the end of ``__init__``, or one to be built
-            again for another input shape, or with another layer in it.
-        fresh: Whether what the new ``build`` makes keeps its initial values instead.
+        layer: A Keras layer, built or not: ``self`` at the end of ``__init__``, or one to build again for
+            another input shape or with another layer in it.
+        fresh: Whether new weights keep their initial values instead of the old values.
 
     Returns:
         A report that is filled in as the layers are built: the names of the weights that were ``kept``
         and of those that are ``new``.
 
     Raises:
-        TypeError: If given anything but a Keras layer.
+        TypeError: If `layer` is not a Keras layer.
 
     Example:
         >>> import keras
@@ -81,7 +80,7 @@ def reset_built(layer: Any, *, fresh: bool = False) -> ResetReport:
     for node in tree.nodes():
         for owner in waiting_for(node.layer):
             if isinstance(owner, _Rebuild) and owner.layer is layer:
-                owner.before = {}  # the last word counts
+                owner.before = {}  # a later reset_built replaces an earlier one that still waits
     rebuild = _Rebuild(tree, fresh)
     for inner in _private.nested_layers(layer):
         if inner is layer or _private.build_has_run(inner):
@@ -91,7 +90,7 @@ def reset_built(layer: Any, *, fresh: bool = False) -> ResetReport:
 
 
 class ResetReport:
-    """What became of the weights of a layer that is built again; filled in as it is built.
+    """What happened to the weights of a layer that is built again; it is filled in as the layer is built.
 
     Attributes:
         kept: Names of weights that were made again and have their old values.
@@ -108,12 +107,12 @@ class ResetReport:
 
 
 class _Rebuild:
-    """Goes with one ``reset_built``: knows the weights from before, and what each ``build`` is to leave behind."""
+    """The work of one ``reset_built``: it knows the old weights, and what to drop after each ``build``."""
 
     def __init__(self, tree: LayerNode, fresh: bool) -> None:
         self.layer = tree.layer
         self.report = ResetReport()
-        #: Weights that are looked at already; held, so that no new one can have the `id` of one of them.
+        #: Weights that were handled already. They are held here so that no new weight can get the `id` of one.
         self.known = {id(variable): variable for variable in tree.weights().values()}
         self.before = {} if fresh else tree.weights()
         self.tidying: dict[int, Callable[[], None]] = {}
@@ -132,7 +131,7 @@ class _Rebuild:
 
         def tidy() -> None:
             if loose != before and layer.input_spec == loose:
-                layer.input_spec = before  # `build` has nothing to do with it
+                layer.input_spec = before  # `build` did not set it, so the old one still holds
             still = {id(value) for value in _private.state_in_attributes(layer)}
             _private.forget(layer, [value for value in held if id(value) not in still])
 
@@ -140,7 +139,7 @@ class _Rebuild:
             self.tidying[id(layer)] = tidy
 
     def wait(self, tree: LayerNode) -> None:
-        """Waits for each layer that is to be built."""
+        """Waits for each layer that will be built."""
         for node in tree.nodes():
             if id(node.layer) not in self.hooked and (id(node.layer) in self.tidying or is_to_build(node.layer)):
                 self.hooked.add(id(node.layer))
@@ -167,7 +166,7 @@ class _Rebuild:
 
 
 def _without_sizes(spec: Any) -> Any:
-    """An ``InputSpec``, or a list or dict of them, without the sizes of axes, which an earlier build set."""
+    """An ``InputSpec``, or a list or dict of them, without the sizes of axes: those came from the earlier build."""
     if isinstance(spec, dict):
         return {key: _without_sizes(value) for key, value in spec.items()}
     if isinstance(spec, (list, tuple)):

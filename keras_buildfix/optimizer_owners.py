@@ -1,4 +1,4 @@
-"""Which of several optimizers trains which weights of a model: only the user's ``train_step`` knows."""
+"""Finds which weights of a model each of several optimizers trains. No Keras API tells: the user's code decides it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from keras_buildfix import _private_training as private
 from keras_buildfix.optimizer_state import innermost
 from keras_buildfix.weight_names import weight_tree
 
-#: An attribute of an optimizer: the weights that it has been seen to train, frozen or not.
+#: An attribute of an optimizer: the weights that this package has seen it train, frozen now or not.
 _KNEW_IN = "_keras_buildfix_knew"
 
 
 class _Knew:
-    """Weights that an optimizer has trained. A copied optimizer starts anew."""
+    """Weights that an optimizer has trained. A copied optimizer starts without any."""
 
     def __init__(self) -> None:
         self.weights: dict[int, Any] = {}
-        #: Whether the model trained others besides, which is not what Keras's own steps do.
+        #: Whether the model also trained other weights: with Keras's own steps it does not.
         self.some = False
 
     def __reduce__(self) -> Any:
@@ -26,7 +26,7 @@ class _Knew:
 
 
 def note_what_is_known(optimizers: Sequence[Any], trained: Sequence[Any], candidates: Sequence[Any]) -> None:
-    """Has each optimizer hold which of these weights it trains, so that they come back to it."""
+    """Stores in each optimizer which of these weights it trains, so that it can train them again after a freeze."""
     if len(optimizers) < 2:
         return
     mine = {id(variable) for variable in candidates}
@@ -41,17 +41,17 @@ def note_what_is_known(optimizers: Sequence[Any], trained: Sequence[Any], candid
 def weights_for(
     optimizer: Any, optimizers: Sequence[Any], model: Any, trained: Sequence[Any], wanted: Sequence[Any]
 ) -> list[Any]:
-    """Those of a model's weights that one of its optimizers is to train.
+    """The weights of a model that one of its optimizers will train.
 
-    The only one trains all. Of several each trains what it did; a weight that none of them has seen yet goes to
-    those that train the nearest weights: others in its layer, in the layer around that, and so on.
+    A single optimizer trains all. Of several, each trains what it trained before. A weight that none of them has
+    trained goes to those that train the nearest weights: others in its layer, in the layer around that, and so on.
 
     Args:
         optimizer: One of the optimizers.
-        optimizers: All that the model has.
+        optimizers: All optimizers of the model.
         model: The model.
-        trained: The weights that it trained so far.
-        wanted: Those that it trains from now on.
+        trained: The weights that the model trained so far.
+        wanted: The weights that the model trains from now on.
     """
     inner = innermost(optimizer)
     if not private.is_built(inner) or private.makes_slots_itself(inner):
@@ -71,7 +71,7 @@ def _knew(optimizer: Any) -> _Knew:
 
 
 def _nearest(variable: Any, optimizers: Sequence[Any], model: Any) -> list[Any]:
-    """The optimizers that train the weights nearest to one."""
+    """The optimizers that train the weights nearest to this one."""
     tree = weight_tree(model)
     node = next((node for node in tree.nodes() if any(variable is own for _, own in node.own)), tree)
     around = (node, *tree.above()[id(node)])
@@ -80,6 +80,6 @@ def _nearest(variable: Any, optimizers: Sequence[Any], model: Any) -> list[Any]:
         owners = [optimizer for optimizer in optimizers if not inside.isdisjoint(_knew(optimizer).weights)]
         if owners:
             return owners
-    # A part of which none has trained anything is that of an optimizer that has trained nothing, if there is one.
+    # No optimizer has trained anything in this part: it belongs to one that has trained nothing, if there is one.
     idle = [optimizer for optimizer in optimizers if not _knew(optimizer).weights]
     return idle if idle and len(around) > 1 and around[-2].children else list(optimizers)

@@ -1,4 +1,4 @@
-"""An optimizer for other weights than before: what it knows of those that stay is kept, to the bit."""
+"""Makes an optimizer train other weights than before, and keeps its state for every weight, to the bit."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from keras_buildfix import _variables
 
 
 class Slot(NamedTuple):
-    """A variable that an optimizer has for a weight; whether it is filed, and its key where it is kept by key."""
+    """A variable that an optimizer has for a weight; whether the optimizer saves it; its key, if it is in a dict."""
 
     variable: Any
     filed: bool
     key: Any = None
 
 
-#: For the ``id`` of a weight, its variables in an optimizer, by the attribute that lists them.
+#: By the ``id`` of a weight: its variables in an optimizer, by the attribute that holds them.
 Slots = dict[int, dict[str, Slot]]
 
 
 def innermost(optimizer: Any) -> Any:
-    """The optimizer that a loss scale's optimizer wraps; otherwise itself."""
+    """The optimizer inside an optimizer with a loss scale; otherwise the optimizer itself."""
     while getattr(optimizer, "inner_optimizer", None) is not None:
         optimizer = optimizer.inner_optimizer
     return optimizer
 
 
 def slots_of(optimizer: Any, candidates: Sequence[Any]) -> Slots:
-    """What a built optimizer keeps for each weight: its moments, moving average, accumulated gradient."""
+    """The variables of a built optimizer for each weight: its moments, moving average, accumulated gradient."""
     optimizer = innermost(optimizer)
     if not private.is_built(optimizer):
         return {}
@@ -42,21 +42,21 @@ def slots_of(optimizer: Any, candidates: Sequence[Any]) -> Slots:
 def train_only(
     model: Any, optimizer: Any, trained: Sequence[Any], wanted: Sequence[Any], variables: Sequence[Any], had: Slots
 ) -> bool:
-    """Has an optimizer train these weights, without losing what it has for any weight that it ever trained.
+    """Makes an optimizer train these weights, and keeps its state for every weight that it ever trained.
 
     Args:
-        model: The model that it is compiled into, whose strategy new variables are made under.
-        optimizer: An optimizer of Keras 2 or 3, legacy ones and those with a loss scale included.
+        model: The model of the optimizer: new variables are made in the scope of its strategy.
+        optimizer: An optimizer of Keras 2 or 3, also a legacy one or one with a loss scale.
         trained: The weights that the model trained so far.
-        wanted: Those that it trains from now on, in the model's order.
-        variables: All weights of the model; an optimizer may train others besides.
-        had: What it has, as ``slots_of`` gives it.
+        wanted: The weights that it trains from now on, in the model's order.
+        variables: All weights of the model; the optimizer may also train weights outside it.
+        had: The variables of the optimizer, from ``slots_of``.
 
     Returns:
-        Whether it trained others so far.
+        Whether it trained other weights so far.
 
     Raises:
-        ValueError: If it can't be told which of its variables belong to which weight. Nothing is changed then.
+        ValueError: If it is not clear which of its variables belong to which weight. Nothing is changed then.
     """
     inner = innermost(optimizer)
     if private.makes_slots_itself(inner):
@@ -109,7 +109,7 @@ def train_only(
 
 
 def _set_aside_legacy(optimizer: Any, trained: Sequence[Any], wanted: Sequence[Any]) -> bool:
-    """The same for a legacy optimizer of Keras 2, which keeps its variables by weight, and makes what it lacks."""
+    """The same for a legacy optimizer of Keras 2: it keeps its variables by weight, and makes missing ones itself."""
     aside = vars(optimizer).setdefault(_ASIDE_IN, _Aside())
     come, gone = _without(wanted, trained), _without(trained, wanted)
     back = aside.for_weights(come)
@@ -123,7 +123,7 @@ def _set_aside_legacy(optimizer: Any, trained: Sequence[Any], wanted: Sequence[A
 def _built_for(
     model: Any, optimizer: Any, added: Sequence[Any], known: Sequence[Any], files: _Files
 ) -> tuple[Slots, _Files]:
-    """What an optimizer makes for weights that it never trained; all is as before if that fails."""
+    """Makes an optimizer's variables for weights that it never trained; if that fails, the optimizer is unchanged."""
     before = {
         **private.per_variable_lists(optimizer, len(known)),
         **private.per_variable_dicts(optimizer),
@@ -138,7 +138,7 @@ def _built_for(
         private.hand_over(optimizer, list(known), own, before)
         raise
     fresh = _slots(optimizer, added)
-    for variable in added:  # Keras 3 starts a moving average at zero, and overwrites it at the first step of all
+    for variable in added:  # Keras 3 starts a moving average at zero, and sets it only at the optimizer's first step
         average = fresh[id(variable)].get(private.AVERAGE)
         if average is not None:
             _variables.copy(average.variable, variable)
@@ -149,35 +149,35 @@ def _built_for(
 
 
 class _Files(NamedTuple):
-    """For how many weights an optimizer was built at once, and in which order it filed its variables then."""
+    """For how many weights an optimizer was built at once, and in which order it saved its variables then."""
 
     of: int
     loops: list[list[str] | str]
 
 
-#: An attribute of an optimizer: what it has for weights that it does not train now.
+#: An attribute of an optimizer: its state for weights that it does not train now.
 _ASIDE_IN = "_keras_buildfix_aside"
 
 
 class _Aside:
-    """What an optimizer has for weights that are frozen, for when they come back. A copied optimizer has none."""
+    """An optimizer's state for frozen weights, kept until they are trained again. A copied optimizer has none."""
 
     def __init__(self) -> None:
         self.of: dict[int, tuple[weakref.ref[Any], Any]] = {}
         self.files = _Files(0, [])
-        #: Of a legacy optimizer: all variables that it ever had, as it files them.
+        #: For a legacy optimizer: all variables that it ever had, in the order in which it saves them.
         self.order: list[Any] = []
 
     def __reduce__(self) -> Any:
         return _Aside, ()
 
     def for_weights(self, weights: Iterable[Any]) -> dict[int, Any]:
-        """What is here for some weights."""
+        """The state kept here for these weights."""
         held = ((weight, self.of.get(id(weight))) for weight in weights)
         return {id(weight): each[1] for weight, each in held if each is not None and each[0]() is weight}
 
     def exchange(self, trained: Iterable[Any], known: Iterable[Any], had: dict[int, Any]) -> None:
-        """Gives up what is here for weights that are trained, and keeps what the optimizer had for others it knew."""
+        """Removes the state of weights that are trained now, and keeps that of weights that no longer are."""
         taken = {id(weight) for weight in trained}
         self.of = {key: each for key, each in self.of.items() if key not in taken and each[0]() is not None}
         for weight in known:
@@ -203,29 +203,29 @@ def _slots(optimizer: Any, known: Sequence[Any]) -> Slots:
         for key, variable in held.items():
             if key not in by_key:
                 raise ValueError(
-                    f"The optimizer {type(optimizer).__name__} has variables by key in {name!r}, and {key!r} is no "
-                    f"weight's path or key: {_WAY_OUT}"
+                    f"The optimizer {type(optimizer).__name__} keeps variables in the dict {name!r}, and its key "
+                    f"{key!r} is not the path or key of a weight: {_WAY_OUT}"
                 )
             found[id(by_key[key])][name] = Slot(variable, True, key)
     return found
 
 
-#: What to do about an optimizer that keeps its variables in a way of its own.
+#: What to do about an optimizer that keeps its variables in an unknown way.
 _WAY_OUT = (
-    "which weight they belong to can't be told. Nothing was changed. Keep them in lists with one for each weight, "
+    "it is not clear to which weight they belong. Nothing was changed. Keep them in lists with one for each weight, "
     "or compile the model again with a new optimizer after freezing."
 )
 
 
 def _refuse_unclear(optimizer: Any, own: Sequence[Any], slots: Slots, singles: dict[str, Any]) -> None:
-    """Raises if an optimizer has variables that may belong to a weight, and it can't be told to which."""
+    """Raises a ValueError if an optimizer has variables that may belong to a weight, but it is not clear to which."""
     clear = {id(slot.variable) for each in slots.values() for slot in each.values()}
     clear |= {id(variable) for variable in singles.values()}
     unclear = [str(getattr(variable, "path", variable.name)) for variable in own if id(variable) not in clear]
     if unclear:
         raise ValueError(
-            f"The optimizer {type(optimizer).__name__} keeps variables ({', '.join(unclear[:5])}) in no attribute"
-            f" and no list with one for each weight: {_WAY_OUT}"
+            f"The optimizer {type(optimizer).__name__} keeps variables ({', '.join(unclear[:5])}) that are neither an "
+            f"attribute nor in a list with one for each weight: {_WAY_OUT}"
         )
     wrapped = [name for name, value in vars(optimizer).items() if private.is_optimizer(value)]
     if wrapped:
@@ -236,9 +236,9 @@ def _refuse_unclear(optimizer: Any, own: Sequence[Any], slots: Slots, singles: d
 
 
 def _order(own: Sequence[Any], known: Sequence[Any], slots: Slots, singles: dict[str, Any]) -> list[list[str] | str]:
-    """How ``build`` makes variables: the loops over the weights, each with the attributes it adds to at a weight.
+    """The order in which ``build`` makes variables: a list of the attributes that it fills, for each loop.
 
-    A name by itself is a variable that is made between two loops (Nadam's product, with a moving average).
+    A plain name is a variable that ``build`` makes between two loops (Nadam's product, with a moving average).
     """
     place = {
         id(slot.variable): (name, at) for at, variable in enumerate(known) for name, slot in slots[id(variable)].items()
@@ -264,7 +264,7 @@ def _order(own: Sequence[Any], known: Sequence[Any], slots: Slots, singles: dict
 def _filed(
     base: list[Any], loops: list[list[str] | str], wanted: Sequence[Any], slots: Slots, singles: dict[str, Any]
 ) -> list[Any]:
-    """All variables in the order in which an optimizer that is built for these weights files them."""
+    """All variables, in the order in which an optimizer that was built for these weights would save them."""
     between = {id(singles[name]) for name in loops if isinstance(name, str)}
     filed = [variable for variable in base if id(variable) not in between]
     for loop in loops:
@@ -275,7 +275,7 @@ def _filed(
             own = slots[id(variable)]
             filed += [own[name].variable for name in loop if name in own and own[name].filed]
     seen = {id(variable) for variable in filed}
-    for variable in wanted:  # what none of the loops had, since the weights so far had none
+    for variable in wanted:  # variables that are in no loop, because the weights so far had none of their kind
         filed += [
             each.variable for each in slots[id(variable)].values() if each.filed and id(each.variable) not in seen
         ]

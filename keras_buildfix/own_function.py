@@ -1,4 +1,4 @@
-"""A ``call`` under the user's own ``@tf.function``: traced with the layer's weights, not with their first values."""
+"""``TFFunctionMixin``: makes a ``call`` under the user's own ``@tf.function`` train on Keras 3."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from keras_buildfix._mixins import check_listed_first
 
 
 class TFFunctionMixin:
-    """Has a layer or model train whose ``call`` stands under the user's own ``@tf.function``.
+    """Makes a layer or model train whose ``call`` has the user's own ``@tf.function`` above it.
 
-    On plain Keras 3, ``fit`` raises "No gradients provided for any variable" then, if the first call makes
-    weights: Keras runs ``call`` once to find the shapes, while the first values of new weights stand in for
-    them. TensorFlow keeps that trace, and uses it for all further calls of these shapes: the weights are
-    constants in it. With the mixin such a run gets a trace of its own, which is thrown away. List it before
-    the Keras class. On Keras 2, where nothing goes wrong, it does nothing; nor to a ``train_step`` under
-    ``@tf.function``, which is right on every Keras.
+    On plain Keras 3, ``fit`` of such a model raises "No gradients provided for any variable" if its first call
+    makes weights. Keras runs ``call`` once to find the shapes, with the first values of new weights instead of
+    the weights. TensorFlow keeps that trace and uses it for all later calls of these shapes: the weights are
+    constants in it. With the mixin, such a run gets its own trace, which is thrown away. List the mixin before
+    the Keras class. On Keras 2 nothing goes wrong, and it does nothing. It leaves a ``train_step`` under
+    ``@tf.function`` alone: that works on every Keras.
 
     Raises:
         TypeError: At class definition, if a Keras class is listed before it.
@@ -59,14 +59,14 @@ class TFFunctionMixin:
                 return
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Mends ``self.call = tf.function(self.call)``."""
+        """Makes ``self.call = tf.function(self.call)`` work too."""
         if name == "call" and _is_own_function(value) and _private.wraps_build(type(self)):
             value = _BoundFunction(self, value, value.python_function)
         super().__setattr__(name, value)
 
 
 class _OwnFunction:
-    """Stands in a class for a ``call`` that is a ``tf.function``; what is asked of it, the function answers."""
+    """Replaces a ``call`` that is a ``tf.function`` in a class; it passes all other attributes on to the function."""
 
     def __init__(self, function: Any) -> None:
         self._function = function
@@ -100,7 +100,7 @@ class _BoundFunction:
         if backend != "tensorflow":
             raise RuntimeError(
                 f"The `call` of {type(self._layer).__name__} (layer {self._layer.name!r}) is a tf.function, which "
-                f"computes with TensorFlow; Keras's backend is {backend}. Take the decorator away: Keras "
+                f"computes with TensorFlow; Keras's backend is {backend}. Remove the decorator: Keras "
                 "compiles the model by itself when it is trained."
             )
         if _private_state.runs_without_state("keras"):
@@ -113,5 +113,5 @@ class _BoundFunction:
 
 
 def _is_own_function(call: object) -> bool:
-    """Whether a thing is what ``@tf.function`` makes of a function."""
+    """Whether a thing is a function that ``@tf.function`` has decorated."""
     return hasattr(call, "python_function") and hasattr(call, "get_concrete_function")

@@ -1,4 +1,4 @@
-"""Layers whose class reads its own weights from a file, by a ``load_own_variables`` of the user's: all or nothing."""
+"""Loads layers whose class has a user's ``load_own_variables``: its code runs, and an error undoes everything."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from keras_buildfix.weight_matching import OwnLoad
 def loaded_by_own_code(
     loads: Sequence[OwnLoad], only: Collection[int] | None = None
 ) -> Iterator[list[tuple[OwnLoad, str]]]:
-    """A block for which these layers have read their weights.
+    """A block before which these layers load their weights with their own code.
 
-    If the block raises, all weights of these layers, and of those in them, have their old values again. A layer
-    whose code raises keeps its values; the block is told which layers these are, and why. With `only`, weights
-    whose ``id`` is not in it keep their values.
+    If the block raises, all weights of these layers, and of the layers in them, get their old values back. A layer
+    whose own code raises keeps its values; the block gets a list of these layers, each with the reason. With `only`,
+    weights whose ``id`` is not in it keep their values.
     """
     before = [_Snapshot(load) for load in loads]
     try:
@@ -37,9 +37,9 @@ def loaded_by_own_code(
 
 
 def _load(load: OwnLoad) -> str | None:
-    """Runs the layer's own code on what the file holds of it; why it failed, or None."""
+    """Runs the layer's own code on its part of the file; returns why it failed, or None."""
     base = _keras.layer_base(type(load.layer))
-    assert base is not None  # no other class has such a method
+    assert base is not None  # only layer classes have such a method
     _, method = _private_state.saving_methods(base)
     store = {key: entry.read() for key, entry in load.filed.items()}
     try:
@@ -50,7 +50,7 @@ def _load(load: OwnLoad) -> str | None:
 
 
 class _Snapshot:
-    """The values of all weights in a layer, and what its attributes hold: its code may set those too."""
+    """The values of all weights in a layer, and its attributes: its own code may set those too."""
 
     def __init__(self, load: OwnLoad) -> None:
         weights = [variable for node in load.node.nodes() for _, variable in node.own]
@@ -65,7 +65,7 @@ class _Snapshot:
         self.attributes.update(self.before)
 
     def restore_others(self, changed: Collection[int]) -> None:
-        """Gives weights other than these their old values."""
+        """Gives all other weights their old values back."""
         kept = [(variable, value) for variable, value in self.values if id(variable) not in changed]
         for variable, value in kept:
             _variables.restore(variable, value)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from keras_buildfix import _keras, _private, _private_portable
+from keras_buildfix._code import WRAPS
 
 #: An attribute of methods that get plain shapes already.
 _TAKES_PLAIN = "_keras_buildfix_plain_shapes"
@@ -128,6 +129,7 @@ def _with_plain_shapes(method: Callable[..., Any], *, eagerly: bool, wrapped_aga
     # Keras 3 wraps `build` once more for each layer. Python before 3.11 then takes the signature of the innermost
     # function, with `self`, so this function itself must have the arguments.
     found = _with_arguments_of(method, with_plain_shapes) if wrapped_again else with_plain_shapes
+    setattr(found, WRAPS, method)
     setattr(found, _TAKES_PLAIN, found)  # itself: `functools.wraps` copies attributes
     return found
 

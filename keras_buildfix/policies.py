@@ -1,4 +1,4 @@
-"""The dtype policy of each Keras that is loaded, by one set of names: ask for it, set it, set it for a block."""
+"""Reads and sets the dtype policy of each loaded Keras, with the same function names for Keras 2 and 3."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras_buildfix import _keras
 from keras_buildfix._casts import FLOATS
 from keras_buildfix.info import keras_info
 
-#: Names that are tried when one has to be listed; another that Keras takes is taken too.
+#: The names that are tried in order to list the policies. Any other name that Keras accepts works too.
 _PLAIN = (*sorted(FLOATS), "mixed_bfloat16", "mixed_float16")
 _QUANTIZED = tuple(f"{mode}_from_{plain}" for mode in ("float8", "int4", "int8") for plain in _PLAIN)
 
@@ -21,14 +21,14 @@ def get_dtype_policy(keras: Any = None) -> str:
     """The name of the dtype policy that new layers get.
 
     Args:
-        keras: The Keras module: ``keras``, ``tf.keras`` or ``tf_keras``. Without it, each that is loaded.
+        keras: The Keras module: ``keras``, ``tf.keras`` or ``tf_keras``; without it, every loaded one.
 
     Returns:
         The name, such as ``"mixed_float16"``.
 
     Raises:
-        RuntimeError: If no Keras is loaded, or several whose policies differ.
-        TypeError: If `keras` is no Keras module.
+        RuntimeError: If no Keras is loaded, or several are and their policies differ.
+        TypeError: If `keras` is not a Keras module.
 
     Example:
         >>> import keras
@@ -41,7 +41,7 @@ def get_dtype_policy(keras: Any = None) -> str:
     found = [(str(_mixed_precision(module).global_policy().name), keras_info(module)) for module in _chosen(keras)]
     if len({name for name, _ in found}) > 1:
         differ = ", ".join(f"{name!r} of {info}" for name, info in found)
-        raise RuntimeError(f"The Kerases that are loaded have policies that differ: {differ}. Say which with keras=.")
+        raise RuntimeError(f"The loaded Keras packages have different policies: {differ}. Pass one of them as keras=.")
     return found[0][0]
 
 
@@ -50,12 +50,12 @@ def set_dtype_policy(name: Any, *, keras: Any = None) -> None:
 
     Args:
         name: ``"float32"``, ``"mixed_float16"`` and so on, or a policy object, which is for its own Keras.
-        keras: The Keras module; without it, each that is loaded (TensorFlow 2.21 loads ``keras`` beside
+        keras: The Keras module; without it, every loaded one (TensorFlow 2.21 loads ``keras`` beside
             ``tf_keras``).
 
     Raises:
-        ValueError: If one of them has no floating policy of that name on its backend; it lists those that
-            it has. Nothing is changed then.
+        ValueError: If one of them has no floating policy of that name on its backend. The message lists those
+            that it has, and nothing is changed.
         TypeError: If `name` is neither a name nor a policy of this Keras.
         RuntimeError: If no Keras is loaded.
 
@@ -80,21 +80,21 @@ def set_dtype_policy(name: Any, *, keras: Any = None) -> None:
 
 @contextlib.contextmanager
 def dtype_policy_scope(name: Any, *, keras: Any = None) -> Iterator[str]:
-    """Sets the dtype policy that new layers get, for a block.
+    """Sets the dtype policy that new layers get, for a ``with`` block.
 
-    Only for ``with``: called without it, nothing is set. ``set_dtype_policy`` sets it for good.
+    Use it with ``with``: without it, nothing is set. ``set_dtype_policy`` sets the policy for good.
 
     Args:
         name: ``"float32"``, ``"mixed_float16"`` and so on, or a policy object, which is for its own Keras.
-        keras: The Keras module; without it, each that is loaded.
+        keras: The Keras module; without it, every loaded one.
 
     Yields:
-        The name of the policy. After the block, however it is left, the policy objects from before are
-        there again.
+        The name of the policy. After the block, also after an error in it, the earlier policy objects are set
+        again.
 
     Raises:
-        ValueError: If one of them has no floating policy of that name on its backend; it lists those that
-            it has.
+        ValueError: If one of them has no floating policy of that name on its backend. The message lists those
+            that it has.
         TypeError: If `name` is neither a name nor a policy of this Keras.
         RuntimeError: If no Keras is loaded.
 
@@ -106,7 +106,7 @@ def dtype_policy_scope(name: Any, *, keras: Any = None) -> Iterator[str]:
         >>> compute_dtype(layer), compute_dtype(keras.layers.Dense(2))
         ('bfloat16', 'float32')
 
-    Source: no Keras has one; in its place stands ``set_global_policy`` twice, and an exception between.
+    Source: no Keras has such a scope. People call ``set_global_policy`` twice, and an error between leaves it set.
     """
     wanted = _wanted(name, keras)
     former = _former(wanted)
@@ -118,13 +118,13 @@ def dtype_policy_scope(name: Any, *, keras: Any = None) -> Iterator[str]:
 
 
 def policy_names(keras: Any = None) -> tuple[str, ...]:
-    """The names of floating policies that this Keras has on its backend; found by trying them."""
+    """The names of the floating policies that this Keras has on its backend; it tries each of them."""
     module = _chosen(keras)[0]
     return tuple(name for name in (*_PLAIN, *_QUANTIZED) if _made(name, module) is not None)
 
 
 def _chosen(keras: Any) -> list[Any]:
-    """The Keras modules that are meant, the one that this process would take first."""
+    """The Keras modules to use; the one that this process would choose comes first."""
     if keras is not None:
         if not hasattr(_mixed_precision(keras), "set_global_policy"):
             layer = " The policy of a layer is layer.dtype_policy." if _keras.layer_base(type(keras)) else ""
@@ -134,12 +134,12 @@ def _chosen(keras: Any) -> list[Any]:
     loaded = [sys.modules[package] for package in _keras.PACKAGES if package in sys.modules]
     loaded = [module for module in loaded if hasattr(_mixed_precision(module), "set_global_policy")]
     if not loaded:
-        raise RuntimeError(f"No Keras is loaded whose policy could be meant: `import {wanted}` first, or pass it.")
+        raise RuntimeError(f"No Keras is loaded, so there is no policy: `import {wanted}` first, or pass it as keras=.")
     return sorted(loaded, key=lambda module: module.__name__ != wanted)
 
 
 def _wanted(name: Any, keras: Any) -> list[tuple[Any, Any]]:
-    """Each Keras that is meant with its policy object, before anything is set. A policy object is for its own Keras."""
+    """Each Keras module with its policy object, before anything is set. A policy object is for its own Keras."""
     modules, own = _chosen(keras), _package_of(name)
     if keras is None and own in sys.modules:
         modules = [sys.modules[own]]
@@ -147,13 +147,13 @@ def _wanted(name: Any, keras: Any) -> list[tuple[Any, Any]]:
 
 
 def _package_of(policy: Any) -> str:
-    """The Keras that a policy object is of; empty for a name, or what no Keras has made."""
+    """The Keras package of a policy object; empty for a name, or for an object of no Keras class."""
     packages = (_keras.package_of(base.__module__) for base in type(policy).__mro__)
     return next((package for package in packages if package in _keras.PACKAGES), "")
 
 
 def _former(wanted: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    """The same Kerases with what is set now: None on a Keras 2 that makes a policy at each call, from ``floatx``."""
+    """The same Keras modules with the policy set now; None where Keras 2 makes one at each call from ``floatx``."""
     found = []
     for module, _ in wanted:
         names = _mixed_precision(module)
@@ -173,13 +173,13 @@ def _mixed_precision(keras: Any) -> Any:
 
 
 def _policy(name: Any, keras: Any) -> Any:
-    """The policy object of a name, or the policy object itself; an error that says what there is otherwise."""
+    """The policy object of a name, or the policy object itself; otherwise an error that lists the names."""
     if not isinstance(name, str):
         if all(hasattr(name, part) for part in ("name", "compute_dtype", "variable_dtype")):
             if _package_of(name) not in (keras_info(keras).package, ""):
                 raise TypeError(f"The policy {name!r} is of another Keras than {keras_info(keras)}: pass its name.")
             return name
-        raise TypeError(f"A dtype policy is given by its name or as a policy object; got {_keras.describe(name)}.")
+        raise TypeError(f"Pass a dtype policy by its name or as a policy object; got {_keras.describe(name)}.")
     made = _made(name, keras)
     if made is None:
         names = policy_names(keras)
@@ -191,8 +191,8 @@ def _policy(name: Any, keras: Any) -> Any:
 
 
 def _made(name: str, keras: Any) -> Any:
-    """The policy object of a name, as this Keras makes it for a layer; None if it has none, or not of floats."""
-    if not name:  # stands for the policy that is set
+    """The policy object that a layer of this Keras gets for a name; None if it has none, or none of floats."""
+    if not name:  # Keras would take the policy that is set
         return None
     try:
         made = keras.layers.Activation("linear", dtype=name, name="policy").dtype_policy
@@ -205,7 +205,7 @@ def _made(name: str, keras: Any) -> Any:
 
 
 def _can_be_set(made: Any, keras: Any) -> bool:
-    """Whether a policy may be the one of all new layers: Keras 3.16 refuses those that quantize."""
+    """Whether a policy can be set for all new layers: Keras 3.16 refuses policies that quantize."""
     names = _mixed_precision(keras)
     former = names.global_policy()
     try:
@@ -217,7 +217,7 @@ def _can_be_set(made: Any, keras: Any) -> bool:
 
 
 def _has_float64(keras: Any) -> bool:
-    """Whether tensors are float64 if asked to be: JAX makes float32 of it unless told otherwise, and so does NumPy."""
+    """Whether this Keras computes in float64: JAX uses float32 instead unless it is configured, and so does NumPy."""
     if not hasattr(keras, "ops"):
         return True
     import numpy as np

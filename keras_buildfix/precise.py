@@ -1,4 +1,4 @@
-"""Parts of a layer in half precision that compute in float32: a softmax, a norm, an exp, a loss."""
+"""``full_precision``: makes a part of a half-precision layer compute in float32."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _Callable = TypeVar("_Callable", bound=Callable[..., Any])
 def full_precision(function: _Callable) -> _Callable:
     """Makes a function compute in float32 and return the compute dtype: for a softmax, a norm, an exp, a loss.
 
-    Use on a function of tensors or on a method of a layer, in a ``mixed_precision_safe`` ``call`` or not.
-    Arguments of float16 and bfloat16, however nested, become float32; float64 stays. Weights that are read
-    inside come in float32 too. (On Keras 2, those of a layer whose policy is plain ``"float16"`` or
-    ``"bfloat16"`` are kept in that dtype, so they have no more precision than that.) Layers that are called
-    inside keep their own policy.
+    Use it on a function of tensors or on a method of a layer, in a ``mixed_precision_safe`` ``call`` or not.
+    Arguments of float16 and bfloat16, also nested ones, become float32; float64 stays. The function reads
+    weights in float32 too. (On Keras 2, a layer whose policy is plain ``"float16"`` or ``"bfloat16"`` keeps
+    its weights in that dtype, so they have no more precision than that.) Layers that the function calls keep
+    their own policy.
 
     Args:
         function: The function or method.
 
     Returns:
-        The function wrapped. Floating tensors in its result have the compute dtype of the layer if its
-        first argument is one, or else the dtype of the first float16 or bfloat16 argument; without any,
-        the result is as computed.
+        The wrapped function. If its first argument is a layer, floating tensors in its result have the
+        compute dtype of that layer; otherwise they have the dtype of the first float16 or bfloat16 argument.
+        Without either, the result stays as computed.
 
     Raises:
-        TypeError: If given anything but a function, such as a layer; or a generator or an async function.
+        TypeError: If `function` is not a function (for example a layer), or is a generator or async function.
 
     Example:
         >>> import numpy as np
@@ -46,7 +46,7 @@ def full_precision(function: _Callable) -> _Callable:
         >>> float(total(ones)), total(ones).dtype.name, float(ones.cumsum()[-1])
         (3000.0, 'float16', 2048.0)
 
-    Source: what ``keras.layers.Softmax`` and libraries do by hand, with casts to and fro.
+    Source: ``keras.layers.Softmax`` and libraries do this by hand, with a cast before and one after.
     """
     layer = _keras.layer_base(function) or _keras.layer_base(type(function))
     if layer or isinstance(function, (type, staticmethod, classmethod)) or not callable(function):
@@ -73,7 +73,7 @@ def full_precision(function: _Callable) -> _Callable:
 
 
 def _way_out(thing: object) -> str:
-    """What to do instead, for what is likely to be given by mistake."""
+    """What to do instead, for things that people are likely to pass by mistake."""
     if _keras.layer_base(thing) is not None:
         return " Put @full_precision above a method of it, such as call; or make the layer with dtype='float32'."
     if _keras.layer_base(type(thing)) is not None:
@@ -84,7 +84,7 @@ def _way_out(thing: object) -> str:
 
 
 def _reading_float32(base: type | None, dtype: str | None) -> AbstractContextManager[Any]:
-    """A block in which weights are read in float32 instead of in half of it; of each Keras if none is given."""
+    """A block in which half-precision weights are read in float32; for every loaded Keras if `base` is None."""
     if base is not None:
         reading = _private_precision.reading_weights
         return reading(base, "float32") if dtype in HALVES else contextlib.nullcontext()

@@ -1,9 +1,9 @@
-"""Mixed precision that is the same on every Keras: decorators and a mixin for layers, and calls between policies.
+"""Mixed precision that is the same on every Keras: a decorator and a mixin for layers, and calls between policies.
 
-How it works, in one paragraph. Keras 2 casts the first argument of a layer, Keras 3 all, and neither what
-``call`` hands back. Here ``call`` is wrapped: what comes in is cast by one rule (``cast_inputs``), the weights
-that are read inside come in the compute dtype, and so does the result. Where everything has its dtype
-already, nothing is added: not an operation in the graph.
+How it works, in one paragraph. Keras 2 casts the first argument of a layer, Keras 3 casts all, and neither casts
+what ``call`` returns. Here ``call`` is wrapped: one rule (``cast_inputs``) casts its arguments, and it reads
+weights and returns results in the compute dtype. Where everything has the right dtype already, the wrapper adds
+nothing, not even an operation in the graph.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ def mixed_precision_safe(call: _Callable) -> _Callable: ...
 @overload
 def mixed_precision_safe() -> Callable[[_Callable], _Callable]: ...
 def mixed_precision_safe(call: Any = NOT_GIVEN) -> Any:
-    """Has the ``call`` of a layer follow one casting rule on every Keras.
+    """Makes the ``call`` of a layer follow one casting rule on every Keras.
 
-    Use as ``@mixed_precision_safe`` on the method ``call`` or on the class, of which it changes ``call``
-    alone; a ``call`` that a subclass defines is its own (``MixedPrecisionMixin`` sees to those too).
+    Use it as ``@mixed_precision_safe`` on the method ``call``, or on the class, of which it changes only
+    ``call``. It does not change a ``call`` that a subclass defines; ``MixedPrecisionMixin`` does.
 
-    Floating tensors in positional and keyword arguments, however nested, are cast as ``cast_inputs``
-    does; weights that are read in ``call`` come in the compute dtype, except those made with
-    ``autocast=False``; floating tensors in the result are cast to the compute dtype. A layer made with
-    ``autocast=False``, or that does not compute in floats, is left alone. A float32 constant made in
-    ``call`` is nobody's argument: cast it with ``cast_inputs(self, constant)``.
+    Floating tensors in positional and keyword arguments, also nested ones, are cast as ``cast_inputs``
+    does. ``call`` reads weights in the compute dtype, except those made with ``autocast=False``. Floating
+    tensors in the result are cast to the compute dtype. The rule does not apply to a layer that was made
+    with ``autocast=False`` or does not compute in floats. It does not see a float32 constant that ``call``
+    makes itself: cast that with ``cast_inputs(self, constant)``.
 
     Args:
         call: The method, or a subclass of ``keras.layers.Layer``.
 
     Returns:
-        The method wrapped (its signature, name and source are those of the original), or the same class.
-        On a class, NumPy arrays of integers stay integers on Keras 3.0 to 3.3 too, where Keras casts them
-        before ``call``; a decorated method can't see to that.
+        The wrapped method, with the signature, name and source of the original; or the same class. On a
+        class, NumPy arrays of integers also stay integers on Keras 3.0 to 3.3, where Keras casts them
+        before ``call``. A decorated method can't prevent that.
 
     Raises:
-        TypeError: If given anything but a function or a Keras layer class, or a generator or an async function.
+        TypeError: If `call` is not a function or a Keras layer class, or is a generator or async function.
 
     Example:
         >>> import keras
@@ -69,7 +69,7 @@ def mixed_precision_safe(call: Any = NOT_GIVEN) -> Any:
     if call is NOT_GIVEN:
         return mixed_precision_safe
     if isinstance(call, type):
-        _mend(_keras.layer_class(call, "mixed_precision_safe"))
+        _fix(_keras.layer_class(call, "mixed_precision_safe"))
         return call
     if not callable(call) or _keras.layer_base(type(call)) is not None:
         raise TypeError(
@@ -79,16 +79,16 @@ def mixed_precision_safe(call: Any = NOT_GIVEN) -> Any:
 
 
 class MixedPrecisionMixin:
-    """Has ``call`` of every subclass follow the casting rule of ``mixed_precision_safe``.
+    """Makes ``call`` of every subclass follow the casting rule of ``mixed_precision_safe``.
 
-    List it before the Keras class. It has no ``__init__`` and no methods of its own, and does for each
-    subclass, when it is defined, what the decorator does for a class. Of a ``call`` that passes on to
-    ``super().call``, each part follows the rule, and what is cast once is not cast again.
+    List it before the Keras class. It has no ``__init__`` and no methods of its own. When a subclass is
+    defined, it does to that class what the decorator does. If a ``call`` calls ``super().call``, both follow
+    the rule, and nothing is cast twice.
 
-    Two things about weights in ``call`` stay as each Keras has them (measured). What was computed in half
-    precision can't be assigned to a float32 weight on Keras 2.12 to 2.16, where TensorFlow raises; Keras 3 and
-    tf_keras 2.21 cast it. Cast it to ``variable_dtype(self)`` first. And ``self.w.dtype`` is the variable's own
-    dtype on Keras 2.12 to 2.16, the compute dtype on the others: ask ``compute_dtype(self)``.
+    Two things about weights in ``call`` still differ (measured). On Keras 2.12 to 2.16 a half-precision value
+    can't be assigned to a float32 weight: TensorFlow raises an error. Keras 3 and tf_keras 2.21 cast it. Cast it
+    to ``variable_dtype(self)`` first. And ``self.w.dtype`` is the variable's own dtype on Keras 2.12 to 2.16, but
+    the compute dtype on the other versions: use ``compute_dtype(self)``.
 
     Raises:
         TypeError: At class definition, if a Keras class is listed before it.
@@ -108,26 +108,26 @@ class MixedPrecisionMixin:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         check_listed_first(cls, MixedPrecisionMixin)
-        _mend(cls)
+        _fix(cls)
 
 
 def safe_call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-    """Calls a layer of another policy: its inputs are cast for it, its results for the caller.
+    """Calls a layer of another dtype policy: casts its inputs for it, and its results back for the caller.
 
-    For a float32 layer in a float16 model or in the ``call`` of a float16 layer, and the reverse, eagerly
-    and with symbolic tensors.
+    Use it for a float32 layer in a float16 model or in the ``call`` of a float16 layer, and the other way
+    round, eagerly and with symbolic tensors.
 
     Args:
         layer: A Keras layer.
-        *args: What to call it with, as in ``layer(...)``: tensors of any shape, also nested.
-        **kwargs: The same by keyword.
+        *args: The arguments of ``layer(...)``: tensors of any shape, also nested.
+        **kwargs: The keyword arguments.
 
     Returns:
-        What the layer returns, with floating tensors cast to the dtype of the first floating tensor or
-        array among the arguments, as it was given; without any, as the layer returns them.
+        The result of the layer. Its floating tensors are cast to the dtype of the first floating tensor or
+        array in the arguments; if there is none, they stay as the layer returns them.
 
     Raises:
-        TypeError: If the first argument is no Keras layer.
+        TypeError: If the first argument is not a Keras layer.
 
     Example:
         >>> import keras
@@ -138,7 +138,7 @@ def safe_call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         >>> "float16" in str(y.dtype), head.compute_dtype
         (True, 'float32')
 
-    Source: Keras 2 casts the first argument of a layer only; no Keras casts what it hands back.
+    Source: Keras 2 casts only the first argument of a layer; no Keras casts what a layer returns.
     """
     _keras.layer_instance(layer, "safe_call")
     dtype = first_dtype((args, kwargs), FLOATS)
@@ -146,8 +146,8 @@ def safe_call(layer: Any, *args: Any, **kwargs: Any) -> Any:
     return result if dtype is None else cast(result, dtype, _keras.layer_base(type(layer)))
 
 
-def _mend(cls: type) -> None:
-    """Has the ``call`` of a class follow the rule, whether it defines or inherits it."""
+def _fix(cls: type) -> None:
+    """Makes the ``call`` of a class follow the rule, whether the class defines or inherits it."""
     own = vars(cls).get("call")
     if own is not None:
         cls.call = _safe(own)  # type: ignore[attr-defined]
@@ -159,9 +159,9 @@ def _mend(cls: type) -> None:
 
 
 def _inherits_plain_call(cls: type) -> bool:
-    """Whether a class gets a ``call`` from a layer that knows nothing of the rule.
+    """Whether a class inherits a ``call`` that does not follow the rule.
 
-    Not from ``Layer`` itself, nor from a model of Keras's: a functional one takes that place later.
+    The ``call`` of ``Layer`` itself does not count, nor that of a Keras model: Keras may make a functional model of it.
     """
     owner = next((base for base in cls.__mro__ if _keras.brings(base, "call")), None)
     if owner is None or owner is _keras.layer_base(cls) or hasattr(vars(owner)["call"], _SAFE):
@@ -170,7 +170,7 @@ def _inherits_plain_call(cls: type) -> bool:
 
 
 def _passed_on(cls: type) -> Callable[..., Any]:
-    """A ``call`` for a class that has none: that of the next class, which a subclass may put another before."""
+    """A ``call`` for a class that has none: it calls that of the next class, which depends on the subclass."""
     inherited: Callable[..., Any] = cls.call  # type: ignore[attr-defined]
 
     @functools.wraps(inherited)
@@ -184,7 +184,7 @@ def _passed_on(cls: type) -> Callable[..., Any]:
 
 
 def _keep_integers(cls: type, base: type) -> None:
-    """Has Keras 3.0 to 3.3 get NumPy arrays of integers as tensors, which it does not make floats of."""
+    """Passes NumPy arrays of integers to Keras 3.0 to 3.3 as tensors: it does not turn those into floats."""
     inherited = cls.__call__
     if hasattr(inherited, _SAFE):
         return
@@ -194,7 +194,7 @@ def _keep_integers(cls: type, base: type) -> None:
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
         args = arrays_of_integers_to_tensors(args, base)
         kwargs = arrays_of_integers_to_tensors(kwargs, base)
-        # Asked for at each call: a subclass may put another class behind this one.
+        # Look it up at each call: in a subclass, another class may follow this one.
         following = super(cls, self).__call__ if own is None else own.__get__(self, type(self))  # type: ignore[arg-type]
         return following(*args, **kwargs)
 
@@ -203,7 +203,7 @@ def _keep_integers(cls: type, base: type) -> None:
 
 
 def _safe(call: Any) -> Any:
-    """`call` by the rule; the same object if it follows it already."""
+    """`call`, wrapped to follow the rule; the same object if it follows it already."""
     if hasattr(call, _SAFE):
         return call
     refuse_pausing("mixed_precision_safe", call)
@@ -212,7 +212,7 @@ def _safe(call: Any) -> Any:
             f"mixed_precision_safe expects call to be a method that takes self; got {_keras.describe(call)}."
         )
     function = call if isinstance(call, FunctionType) else _unbound(call)
-    # What a class shows in place of a partialmethod, which has no signature itself.
+    # A partialmethod itself has no signature, but what a class makes of it has one.
     shown = call.__get__(None, object) if isinstance(call, functools.partialmethod) else call
 
     @functools.wraps(shown)
@@ -244,7 +244,7 @@ def _safe(call: Any) -> Any:
 
 
 def _unbound(call: Any) -> Callable[..., Any]:
-    """A method that is no plain function (a ``tf.function``, a ``partialmethod``), as a function of the layer."""
+    """A function for a method that is not a plain function (a ``tf.function``, a ``partialmethod``)."""
 
     def function(self: Any, *args: Any, **kwargs: Any) -> Any:
         bound = call.__get__(self, type(self))

@@ -1,4 +1,4 @@
-"""Which layers and weights of a model somebody means: by name, instance, class or a function that tells."""
+"""``select=`` and ``exclude=``: finds the layers and weights of a model by name, instance, class or function."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ class Trainable(Protocol):
 
 
 #: A glob or compiled regular expression over canonical names of layers and weights, a layer, a weight, a layer class,
-#: a function that is given each layer, or a sequence of those.
+#: a function that gets each layer and returns whether it is selected, or a sequence of those.
 Select = Union[str, "re.Pattern[str]", type, Callable[[Any], Any], Collection[Any], "Trainable"]
 
 
 @dataclass
 class Selection:
-    """What was meant, by ``id``: layers, each with all below it, and single weights."""
+    """What is selected, by ``id``: layers, each with all layers inside it, and single weights."""
 
     layers: set[int] = field(default_factory=set)
     weights: set[int] = field(default_factory=set)
-    #: The parts of what was asked for that nothing answers to, by their place: each in words.
+    #: The parts of the request that match nothing, by their position: each in words.
     unmatched: dict[int, str] = field(default_factory=dict)
 
 
 def find_selected(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bool = False) -> Selection:
-    """What `wanted` means in a layer or model; `partly`: in a part of the one that was meant.
+    """What `wanted` selects in a layer or model; `partly`: `tree` is only a part of the model of the request.
 
     Raises:
-        TypeError: If it is, or has in it, anything that can't be meant.
-        ValueError: If a layer or weight is given that is not in this one.
+        TypeError: If it is or contains something that can't select anything.
+        ValueError: If it has a layer or weight that is not in this layer or model.
     """
     found = Selection()
     start = "".join(f"{name}/" for name in tree.path)
@@ -85,14 +85,14 @@ def find_selected(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bo
             )
         if not any_found:
             found.unmatched[at] = reason
-    for node in tree.nodes():  # all weights of a layer that holds no others: the layer
+    for node in tree.nodes():  # if all weights of a layer without inner layers are selected, so is the layer
         if node.own and not node.children and all(id(variable) in found.weights for _, variable in node.own):
             found.layers.add(id(node.layer))
     return found
 
 
 def find_excluded(tree: LayerNode, wanted: Select | None, wanted_by: str, *, partly: bool = False) -> Selection:
-    """The same for what is to be left out, which may be nothing: None, or a sequence without a part."""
+    """The same for what is excluded; here None and an empty sequence are allowed, and exclude nothing."""
     if wanted is None or not any(True for _ in _parts(wanted)):
         return Selection()
     return find_selected(tree, wanted, wanted_by, partly=partly)
@@ -100,11 +100,11 @@ def find_excluded(tree: LayerNode, wanted: Select | None, wanted_by: str, *, par
 
 @dataclass(frozen=True)
 class Part:
-    """The weights of a layer or model that somebody means.
+    """The selected weights of a layer or model.
 
     Attributes:
         ids: The ``id`` of each weight.
-        layers: The names of the layers that are meant as a whole; one of them is empty if all is.
+        layers: The names of the layers that are selected as a whole; an empty name means the whole model.
     """
 
     ids: frozenset[int]
@@ -116,18 +116,18 @@ class Part:
 
 
 def part_of(tree: LayerNode, select: Select, exclude: Select | None, wanted_by: str, *, built: bool = False) -> Part:
-    """The weights that are selected, and not excluded; `built`: for which all of the model has to be built.
+    """The weights that are selected and not excluded; with `built`, the whole model must be built.
 
     Raises:
-        TypeError: If `select` or `exclude` can't mean a layer or weight.
-        ValueError: If a part of them matches nothing, if no weights are left, or if what is meant is not built yet.
+        TypeError: If `select` or `exclude` can't select layers or weights.
+        ValueError: If a part of them matches nothing, if no weights are left, or if a selected layer is not built yet.
     """
     model = f"{tree.layer.name!r} ({keras_info(tree.layer)})"
     where = f"in {model}. Nothing was changed."
     unbuilt = [node for node in tree.nodes() if is_to_build(node.layer)]
     if built and unbuilt:
         raise ValueError(
-            f"{wanted_by}: select= and exclude= are for layers that are built, and the layer "
+            f"{wanted_by}: select= and exclude= need a built model, and the layer "
             f"{unbuilt[-1].layer.name!r} of {model} is not built yet. Nothing was changed. Call it on data first."
         )
     chosen = find_selected(tree, select, wanted_by)
@@ -149,9 +149,9 @@ def part_of(tree: LayerNode, select: Select, exclude: Select | None, wanted_by: 
         and id(variable) not in left_out.weights
     }
     if not ids:
-        raise ValueError(f"{wanted_by}: what is selected has no weights {where}")
+        raise ValueError(f"{wanted_by}: the selection has no weights {where}")
     whole: dict[int, str] = {}
-    for node in reversed(list(tree.nodes())):  # what is inside comes before what is around it
+    for node in reversed(list(tree.nodes())):  # inner layers come before the layers around them
         meant = id(node.layer) in chosen.layers and all(id(variable) in ids for _, variable in node.own)
         if meant and id(node.layer) not in left_out.layers and all(id(child) in whole for child in node.children):
             whole[id(node)] = "/".join(node.path)
@@ -159,12 +159,12 @@ def part_of(tree: LayerNode, select: Select, exclude: Select | None, wanted_by: 
 
 
 def in_words(chosen: dict[int, str], left_out: dict[int, str]) -> str:
-    """What nothing answers to, of what is meant and of what is left out."""
+    """The parts that match nothing, of the selection and of what is excluded, as one text."""
     return "; ".join((*chosen.values(), *(f"exclude: {why}" for why in left_out.values())))
 
 
 def nothing_called(tree: LayerNode, wanted: str | re.Pattern[str], *, is_pattern: bool = False) -> str:
-    """That there is no such name, and which come nearest; `is_pattern`: it may also be a glob or an expression."""
+    """Says that there is no such name, with the nearest ones; `is_pattern`: it may also be a glob or an expression."""
     if isinstance(wanted, re.Pattern):
         return f"no layer or weight has a name that the regular expression {wanted.pattern!r} matches"
     names = [*("/".join(node.path) for node in tree.nodes() if node.path), *tree.names().values()]
@@ -176,7 +176,7 @@ def nothing_called(tree: LayerNode, wanted: str | re.Pattern[str], *, is_pattern
 
 
 def _is_regular_expression(text: str, names: Iterable[str]) -> bool:
-    """Whether a text is written as a regular expression, and matches names if it is read so."""
+    """Whether a text looks like a regular expression, and matches names as one."""
     try:
         return bool(re.search(r"[\^$\\+(|]|\.[*?]", text)) and any(re.search(text, name) for name in names)
     except re.error:
@@ -196,13 +196,13 @@ def _is_layer(part: object) -> bool:
 
 
 def _answer(function: Callable[[Any], Any], wanted_by: str, layer: Any) -> bool:
-    """What a user's function says of a layer."""
+    """The answer of a user's function for a layer."""
     try:
         return bool(function(layer))
     except Exception as error:
         raise ValueError(
             f"{wanted_by}: {getattr(function, '__qualname__', function)} raises {type(error).__name__} for the layer "
-            f"{layer.name!r} ({type(layer).__name__}): {error}. It has to answer for every layer. Nothing was changed."
+            f"{layer.name!r} ({type(layer).__name__}): {error}. It must work for every layer. Nothing was changed."
         ) from error
 
 
@@ -211,10 +211,10 @@ def _is_a(cls: type, layer: Any) -> bool:
 
 
 def _select_by_name(tree: LayerNode, names: dict[int, str], pattern: str | re.Pattern[str], found: Selection) -> bool:
-    """Adds what a pattern names; whether there is any such thing."""
+    """Adds the layers and weights that a pattern matches; returns whether there are any."""
     if isinstance(pattern, str):
         exact = pattern in names.values() or any("/".join(node.path) == pattern for node in tree.nodes())
-        # A name with `[` or `*` in it means itself.
+        # A name with `[` or `*` in it is not a glob: it means itself.
         matches: Callable[[str], Any] = pattern.__eq__ if exact else re.compile(fnmatch.translate(pattern)).match
     else:
         matches = pattern.search
@@ -232,7 +232,10 @@ def _select_by_name(tree: LayerNode, names: dict[int, str], pattern: str | re.Pa
 
 
 def _select_where(tree: LayerNode, matches: Callable[[Any], Any], found: Selection) -> bool:
-    """Adds the layers that a function is true of, the layer itself only if it holds none; whether there are any."""
+    """Adds the layers of which a function is true; returns whether there are any.
+
+    The outermost layer counts only if it holds no layers.
+    """
     known = False
     for node in tree.nodes():
         if (node is not tree or not tree.children) and matches(node.layer):

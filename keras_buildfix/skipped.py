@@ -1,4 +1,4 @@
-"""Find the builds that are skipped, here or on another Keras, without calling a layer."""
+"""``skipped_builds``: finds the layers whose ``build()`` never runs, here or on another Keras, without calling one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from keras_buildfix import _keras, _private, installing
 from keras_buildfix._code import attributes_stored, function_code, sees_to_built
 from keras_buildfix._modules import Progress, import_all, layer_classes
 from keras_buildfix.affected import affected_layers, release_spans
-from keras_buildfix.build import is_mended, was_deferred
+from keras_buildfix.build import is_fixed, was_deferred
 from keras_buildfix.info import keras_info
 
-#: So many modules or classes that can't be looked at are named in a message.
+#: A message names at most this many modules or classes that can't be examined.
 _SHOWN = 5
 
-#: Which built-ins have the ``build`` of a class skipped, each with the Keras, in words, on which it does.
+#: Finds the built-ins that make Keras skip the ``build`` of a class, each with the Keras versions, in words.
 Judge = Callable[[type], "list[tuple[type, str]]"]
 
 
@@ -30,14 +30,14 @@ class SkippedBuild:
 
     Attributes:
         cls: The layer class, as ``module.qualname``.
-        base: The built-in that the class was written on and whose constructor marks the layer as built, by its
-            name in ``keras.layers``.
+        base: The built-in that the class subclasses and whose constructor marks the layer as built, by its name in
+            ``keras.layers``.
         build_from: The class that ``build`` comes from: `cls` itself or a mixin.
-        file: The file that this ``build`` is in; empty if it has none.
-        line: Its line there; 0 if it has none.
+        file: The file with this ``build``; empty if it has none.
+        line: The line in that file; 0 if it has none.
         consequence: What goes wrong, in a sentence.
-        keras: The Keras on which it is skipped, in words, such as ``"keras 3.9.2"`` or ``"Keras 3.6 to 3.9"``.
-        layer: The name of the layer that was looked at; None if it was a class.
+        keras: The Keras versions that skip it, in words, such as ``"keras 3.9.2"`` or ``"Keras 3.6 to 3.9"``.
+        layer: The name of the layer that was examined; None if it was a class.
     """
 
     cls: str
@@ -63,24 +63,25 @@ class SkippedBuild:
 
 
 def skipped_builds(target: object, *, keras: str | None = None) -> list[SkippedBuild]:
-    """Which builds would be, or were, skipped; no layer is called or built for it.
+    """Finds the builds that Keras skips or has skipped, without building or calling a layer.
 
     Args:
         target: A layer class; a layer or model, with all layers inside it; a module, its import name or its path
-            (``"layers/pool.py"``); or a package, its name or path, all submodules of which are imported.
-        keras: Another Keras than the one at hand, such as ``"3.9"``; or ``"all"`` for every one that was measured and
-            the one at hand. It is judged from ``affected_layers``: by the built-ins that a class is written on.
+            (``"layers/pool.py"``); or a package, its name or path. All submodules of a package are imported.
+        keras: A Keras version other than the installed one, such as ``"3.9"``; or ``"all"`` for every measured
+            version and the installed one. Other versions are judged from ``affected_layers``, by the built-ins
+            that a class subclasses.
 
     Returns:
-        One finding for each class (or layer) whose ``build`` Keras passes over, in order of file and
-        line. None for those that ``deferred_build``, the mixin or ``install()`` has fixed, nor for
-        those whose own ``__init__`` says what ``built`` is to be or builds by itself. A submodule that
-        can't be imported is named in a warning, and so is a class that can't be judged for another Keras
-        because it is written on a private class of this one.
+        One finding for each class (or layer) whose ``build`` Keras skips, in order of file and line. There is
+        none for a class that ``deferred_build``, the mixin or ``install()`` has fixed, and none for a class
+        whose own ``__init__`` sets ``built`` or builds the layer. A warning names each submodule that can't be
+        imported, and each class that can't be judged for another version because it subclasses a private class
+        of the installed Keras.
 
     Raises:
         TypeError: If `target` is none of these.
-        ValueError: If no class of a Keras layer is in the modules: nothing was looked at then. If `keras` is no
+        ValueError: If the modules have no Keras layer class, so that nothing was examined. If `keras` is not a
             version, or was not measured.
         ModuleNotFoundError: If there is no module of that name or path.
         ImportError: If the module can't be imported.
@@ -126,15 +127,15 @@ def skipped_builds(target: object, *, keras: str | None = None) -> list[SkippedB
 
 @dataclass(frozen=True)
 class ModuleSearch:
-    """What came of a search through the modules of a package.
+    """The result of a search through the modules of a package.
 
     Attributes:
-        name: Its name.
-        findings: As ``skipped_builds`` gives them.
-        classes: How many layer classes were looked at.
-        modules: How many modules were.
+        name: The name of the module or package.
+        findings: As from ``skipped_builds``.
+        classes: How many layer classes were examined.
+        modules: How many modules were examined.
         unimportable: Modules that can't be imported here, each with the error.
-        not_judged: Which classes can't be judged for another Keras, in a line; empty if all can.
+        not_judged: The classes that can't be judged for another Keras version, in a line; empty if all can.
     """
 
     name: str
@@ -146,27 +147,27 @@ class ModuleSearch:
 
     @property
     def left_out(self) -> str:
-        """Which modules were not looked at, in a line; empty if all were."""
+        """The modules that were not examined, in a line; empty if all were."""
         number = len(self.unimportable)
         everything = f"{self.name}: {number} of {self.modules + number} modules can't be imported here: "
         return everything + _some(self.unimportable, "; ") if number else ""
 
     @property
     def nothing(self) -> str:
-        """That there was nothing to look at, in a line."""
+        """A line that says that there was nothing to examine."""
         modules = f"{self.modules} module{'' if self.modules == 1 else 's'}"
-        return f"{self.name}: there is no layer class in it ({modules}), so nothing was looked at"
+        return f"{self.name}: there is no layer class in it ({modules}), so nothing was examined"
 
 
 def search_modules(target: str | ModuleType, keras: str | None = None, progress: Progress = None) -> ModuleSearch:
-    """Looks for skipped builds in a module, or in a package with all its submodules, by name, by path or as a module.
+    """Searches a module, or a package with all its submodules, for skipped builds.
 
     Raises:
         ModuleNotFoundError: If there is no module of that name or path.
         ImportError: If it can't be imported.
         ValueError: If `keras` was not measured.
     """
-    judge = _judge(keras)  # before anything is imported
+    judge = _judge(keras)  # first, so that a wrong version is an error before anything is imported
     modules, failed = import_all(target, progress)
     classes = layer_classes(modules)
     findings = _ordered(_in_classes(classes, judge))
@@ -181,7 +182,7 @@ def _in_classes(classes: Iterable[type], judge: Judge) -> Iterator[SkippedBuild]
 
 
 def _in_layers(layers: Iterable[Any], judge: Judge | None) -> Iterator[SkippedBuild]:
-    """Of layers: what did not run on the Keras at hand; with `judge`, what would not on another."""
+    """The builds of layers that did not run on the installed Keras; with `judge`, those that another one would skip."""
     for layer in layers:
         cls = type(layer)
         if judge is not None:
@@ -189,20 +190,20 @@ def _in_layers(layers: Iterable[Any], judge: Judge | None) -> Iterator[SkippedBu
                 yield _finding(cls, found, where, layer=layer.name)
             continue
         marker = skipping_builtin(cls)
-        # Those that only `install()` fixes too: the layer may have been made before it.
-        fixed = is_mended(cls, by_install=False)
+        # A fix by `install()` does not count: the layer may have been made before it.
+        fixed = is_fixed(cls, by_install=False)
         if marker is not None and not fixed and layer.built and not _private.build_has_run(layer):
             yield _finding(cls, marker, _at_hand(cls), layer=layer.name)
 
 
 def _judge(keras: str | None) -> Judge:
-    """How a class is judged: by the code of the Keras at hand, by what was measured on another, or by both."""
+    """How to judge a class: by the code of the installed Keras, by the measurements of another version, or by both."""
     if keras is None:
         return _judge_here
     if keras == "all":
         return _judge_all
     version = keras
-    affected_layers(version)  # an error if that was not measured
+    affected_layers(version)  # raises if that version was not measured
 
     def judge(cls: type) -> list[tuple[type, str]]:
         marker = _elsewhere(cls, version)
@@ -213,7 +214,7 @@ def _judge(keras: str | None) -> Judge:
 
 def _judge_here(cls: type) -> list[tuple[type, str]]:
     marker = skipping_builtin(cls)
-    return [(marker, _at_hand(cls))] if marker is not None and not is_mended(cls) else []
+    return [(marker, _at_hand(cls))] if marker is not None and not is_fixed(cls) else []
 
 
 def _judge_all(cls: type) -> list[tuple[type, str]]:
@@ -233,9 +234,10 @@ def _at_hand(cls: type) -> str:
 
 
 def skipping_builtin(cls: type) -> type | None:
-    """The built-in that has the user's ``build`` skipped on the Keras at hand, unless a user's ``__init__`` sets it.
+    """The built-in that makes the installed Keras skip a user's ``build``; None if there is none.
 
-    It is one that the user's classes are written on: the nearest whose constructor, or a base's, marks the layer.
+    It is the nearest built-in that the user's classes subclass, and that marks the layer in its own or a base's
+    constructor. A user's ``__init__`` that sets ``built`` itself counts as fixed.
     """
     if _keras.build_owner(cls) is None:
         return None
@@ -249,7 +251,7 @@ def skipping_builtin(cls: type) -> type | None:
 
 
 def skipping_elsewhere(cls: type, version: str) -> type | None:
-    """The same on another Keras, as measured there: the built-in among those that the user's classes are written on."""
+    """The same on another Keras version, as measured there: one of the built-ins that the user's classes subclass."""
     if _keras.build_owner(cls) is None:
         return None
     affected, written = affected_layers(version), _keras.written_bases(cls)
@@ -263,19 +265,23 @@ def skipping_elsewhere(cls: type, version: str) -> type | None:
 
 
 def _elsewhere(cls: type, version: str) -> type | None:
-    """The same, unless ``deferred_build``, the mixin or ``install()`` will have the ``build`` run there."""
+    """The same, but None if ``deferred_build``, the mixin or ``install()`` makes the ``build`` run there."""
     marker = skipping_elsewhere(cls, version)
-    fixed = marker is not None and (installing.is_installed() or _was_deferred(cls, marker))
-    return None if fixed else marker
+    return None if marker is None or is_fixed_elsewhere(cls, marker) else marker
+
+
+def is_fixed_elsewhere(cls: type, marker: type) -> bool:
+    """Whether ``deferred_build``, the mixin or ``install()`` makes the ``build`` run though a built-in marks it."""
+    return installing.is_installed() or _was_deferred(cls, marker)
 
 
 def _was_deferred(cls: type, builtin: type) -> bool:
-    """Whether a class, or a base of it that is written on this built-in, was decorated or has the mixin."""
+    """Whether a class, or a base of it that subclasses this built-in, was decorated or has the mixin."""
     return any(was_deferred(each) and builtin in each.__mro__ for each in _keras.users_bases(cls))
 
 
 def _not_judged(classes: Iterable[type]) -> str:
-    """Which classes can't be judged for another Keras, in a line, as they are written on a private class of Keras's."""
+    """A line with the classes that subclass a private Keras class, and so can't be judged for another version."""
     unclear = [
         f"{_name(cls)} (on {_name(base)})"
         for cls in classes
@@ -285,7 +291,8 @@ def _not_judged(classes: Iterable[type]) -> str:
     ]
     if not unclear:
         return ""
-    return "only public built-ins were measured, so for other Kerases nothing is known of: " + _some(unclear, ", ")
+    measured = "only public built-ins were measured, so nothing is known for other Keras versions about: "
+    return measured + _some(unclear, ", ")
 
 
 def _some(names: list[str], separator: str) -> str:
@@ -294,7 +301,7 @@ def _some(names: list[str], separator: str) -> str:
 
 
 def _sees_to_built(init: object) -> bool:
-    """Whether a constructor sets ``built`` of its layer, whatever to, or builds the layer."""
+    """Whether a constructor sets ``built`` of its layer, to any value, or builds the layer."""
     return isinstance(init, FunctionType) and sees_to_built(inspect.unwrap(init).__code__)
 
 
@@ -315,7 +322,7 @@ def _finding(cls: type, marker: type, keras: str, layer: str | None = None) -> S
 
 
 def consequence(cls: type) -> str:
-    """What skipping the ``build`` does, as far as the code of the user's classes tells, in a sentence."""
+    """What goes wrong when the ``build`` is skipped, in a sentence, as far as the code of the user's classes shows."""
     codes = {(base, name): code for base in _keras.users_bases(cls) for name, code in _functions(base)}
     skipped = {code for (_, name), code in codes.items() if name == "build"}
     made = set().union(*map(attributes_stored, skipped))
@@ -323,12 +330,12 @@ def consequence(cls: type) -> str:
         if name == "__init__":
             made -= attributes_stored(code)
     adds_weight = any({"add_weight", "add_variable", "Variable"}.intersection(code.co_names) for code in skipped)
-    missing = "Its weights are missing, also from saved files" if adds_weight else "What it would set is missing"
+    missing = "Its weights are missing, also from saved files" if adds_weight else "The attributes it sets are missing"
     for (_, name), code in codes.items():
         if code in skipped:
             continue
         if asked := sorted(made.intersection(c for c in code.co_consts if isinstance(c, str))):
-            return f"{missing}, and {name}() asks for {', '.join(asked)} and takes another branch."
+            return f"{missing}, and {name}() checks for {', '.join(asked)} and takes another branch."
         if read := sorted(made.intersection(code.co_names)):
             return f"{missing}, and {name}() will fail on {', '.join('self.' + attribute for attribute in read)}."
     return f"{missing}, perhaps without an error."
@@ -351,6 +358,6 @@ def _name(cls: type) -> str:
 
 
 def shown_file(file: str) -> str:
-    """A file as a reader in the current folder would write it."""
+    """The path of a file, relative to the current folder if it is in it."""
     here = os.getcwd() + os.sep
     return file[len(here) :] if file.startswith(here) else file

@@ -1,4 +1,4 @@
-"""Steps that were traced: kept while other weights are trained, and put back when the same ones are again."""
+"""Keeps a model's traced steps while other weights are trained, and uses them again when the same ones are."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 from keras_buildfix import _private
 from keras_buildfix import _private_training as private
 
-#: How many sets of trained weights are kept for each model, besides the one that is trained.
+#: For how many sets of trained weights a model keeps its steps, besides the present one.
 KEPT = 8
 FUNCTIONS = {"train_function": "train_step", "test_function": "test_step", "predict_function": "predict_step"}
-#: An attribute of a function, with those that it took the place of. What drops that function, as ``compile`` does,
-#: drops them too, at once: JAX must not come upon what it traced for a method before, as it takes equal ones for one.
+#: An attribute of a function, with the functions that it replaced. So whatever drops the function, such as
+#: ``compile``, drops them too: JAX treats equal methods as one and must not find an old trace.
 _KEPT_IN = "_keras_buildfix_kept"
-#: An attribute of a model: the flags that were set last.
+#: An attribute of a model: the flags that this package set last.
 _FLAGS_IN = "_keras_buildfix_flags"
 
 
 class Things(tuple[Any, ...]):
-    """Things of which each is the very same one in an equal sequence."""
+    """A tuple that equals another only if each item is the same object."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Things) and len(self) == len(other) and all(a is b for a, b in zip(self, other))
@@ -33,7 +33,7 @@ class Things(tuple[Any, ...]):
 
 @dataclass
 class Flags:
-    """What is trainable in a model: its layers, their flags, its weights trained or not, and how it steps."""
+    """What is trainable in a model: its layers and their flags, its trained and other weights, and how it steps."""
 
     layers: Things
     trained: Things
@@ -42,7 +42,7 @@ class Flags:
 
     @classmethod
     def of(cls, model: Any) -> Flags:
-        """As they are now."""
+        """The present flags of a model."""
         layers = _private.nested_layers(model)
         settings = [getattr(model, name, None) for name in ("run_eagerly", "jit_compile", "steps_per_execution")]
         return cls(
@@ -55,7 +55,7 @@ class Flags:
 
 @dataclass
 class State:
-    """What a traced step was traced for."""
+    """Everything that a trace depends on: the flags, and the optimizers with their settings."""
 
     flags: Flags
     #: Each optimizer, with all its variables and settings.
@@ -64,7 +64,7 @@ class State:
 
     @classmethod
     def of(cls, optimizers: Sequence[Any], flags: Flags) -> State:
-        """As it is now."""
+        """The present state."""
         things: list[Any] = []
         values: list[Any] = []
         for optimizer in optimizers:
@@ -79,39 +79,39 @@ class State:
 
 @dataclass
 class _Step:
-    """A function, and what it was traced for."""
+    """A function, and the state for which it was traced."""
 
     state: State
     function: Any
-    #: What the model noted for its flags.
+    #: What the model kept for its flags: ``noted_for_flags``.
     noted: dict[str, Any]
     kept: _Kept
 
 
 @dataclass
 class _Kept:
-    """What a function holds: the flags that it was made for, and the steps that it took the place of."""
+    """Stored on a function: the flags for which it was made, and the steps that it replaced."""
 
     flags: Flags
     steps: list[_Step] = field(default_factory=list)
-    #: Flags were changed by hand before the function was traced.
+    #: Whether somebody changed flags by hand before the function was traced, so that it does not fit `flags`.
     spoilt: bool = False
 
 
 def knows_flags(model: Any) -> bool:
-    """Whether the flags of a model were set here before."""
+    """Whether this package has set the flags of a model before."""
     return _FLAGS_IN in vars(model)
 
 
 def switch(model: Any, left: State, now: State, anew: bool, agreed: bool) -> None:
-    """Has a model step with functions that are traced for what is trainable now.
+    """Makes a model step with functions that are traced for what is trainable now.
 
     Args:
         model: A model.
-        left: What it was before.
-        now: What it is now.
-        anew: Whether a function that is not known to fit is to be made again, even if nothing seems to differ.
-        agreed: Whether nothing was changed by hand that the optimizer does not know of.
+        left: Its state before.
+        now: Its state now.
+        anew: Whether to make a function again if it is not known to fit, even if the state seems the same.
+        agreed: Whether the optimizer knows of all flags: nobody changed one by hand.
     """
     put, noted, noted_again = vars(model).get(_FLAGS_IN), private.noted_for_flags(model), {}
     for name in FUNCTIONS:
@@ -148,9 +148,9 @@ def switch(model: Any, left: State, now: State, anew: bool, agreed: bool) -> Non
 
 
 def _watched(model: Any, name: str, kept: _Kept) -> Callable[..., Any] | None:
-    """A step that notes, when it is traced, that the flags are not those it is made for.
+    """A step that notes during its trace if the flags differ from those for which it was made.
 
-    It is a function of its own each time: JAX takes equal methods for one, whatever is trainable.
+    It is a new function each time: JAX treats equal methods as one, even if other weights are trainable.
     """
     step = getattr(model, name, None)
     if step is None or model.run_eagerly:

@@ -1,4 +1,4 @@
-"""What is trainable in a layer and below: read, planned, checked, and put in place as a whole."""
+"""``Trainability``: what is trainable in a layer and the layers inside it; reads it, plans a change and applies it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _BATCH_NORMALIZATIONS = ("BatchNormalization", "BatchNormalizationBase", "SyncBa
 
 @dataclass
 class Trainability:
-    """For each layer its flag, and which of the weights are frozen, by ``id``.
+    """The flag of each layer, and the frozen weights, by ``id``.
 
-    A layer with frozen weights of its own whose flag is true (a BatchNormalization that goes on with its
-    statistics, a container with a layer inside that is trained) has its weights frozen one by one.
+    A layer whose flag is true may have frozen weights of its own: a BatchNormalization that still updates its
+    statistics, or a container of a layer that is trained. Its weights are then frozen one by one.
     """
 
     flags: dict[int, bool]
@@ -26,11 +26,11 @@ class Trainability:
 
     @classmethod
     def of(cls, nodes: Iterable[LayerNode]) -> Trainability:
-        """As it is now."""
+        """The present state of these layers."""
         found = cls({}, set())
         for node in nodes:
             flag = found.flags.setdefault(id(node.layer), flag_of(node.layer))
-            # A plain tf.Module, on Keras 2, has no flag: it is trained if the layer that holds it is.
+            # A plain tf.Module (on Keras 2) has no flag: it is trained if the layer around it is.
             found.flags.update((id(child.layer), flag) for child in node.children if _is_plain_module(child.layer))
             alone = {id(variable) for variable in _private.frozen_alone(node.layer)}
             for _, variable in node.trainable:
@@ -39,11 +39,11 @@ class Trainability:
         return found
 
     def copy(self) -> Trainability:
-        """Another one, to be changed."""
+        """A copy that can be changed."""
         return Trainability(dict(self.flags), set(self.frozen))
 
     def for_now(self, tree: LayerNode) -> Trainability:
-        """The same, with what has been built since: that is as the layer it was built in was."""
+        """A copy that also covers layers built since: a new layer has the flag of the layer around it."""
         now = Trainability({}, set())
         waiting = [(tree, True)]
         while waiting:
@@ -54,30 +54,30 @@ class Trainability:
         return now
 
     def freeze(self, node: LayerNode, weights: Iterable[Any], whole: bool) -> None:
-        """Freezes weights of a layer's own; `whole`: the layer itself, as soon as all inside it is frozen too."""
+        """Freezes own weights of a layer; with `whole` also the layer itself, if all layers inside it are frozen."""
         self.frozen |= {id(variable) for variable in weights}
         if whole and all(not self.flags[id(child.layer)] for child in node.children):
             self.flags[id(node.layer)] = False
 
     def unfreeze(self, node: LayerNode, weights: Iterable[Any], above: Iterable[LayerNode]) -> None:
-        """Has weights of a layer's own trained: for that, the layer and all layers around it must be trainable.
+        """Unfreezes own weights of a layer. For that, the layer and all layers around it become trainable.
 
-        The weights of those around it stay as they are.
+        The own weights of the layers around it stay unchanged.
         """
         self.frozen -= {id(variable) for variable in weights}
         for each in (node, *above):
             self.flags[id(each.layer)] = True
 
     def refusal(self, nodes: Iterable[LayerNode]) -> str | None:
-        """Why this Keras can't have it so; None if it can."""
+        """Why the installed Keras can't do this; None if it can."""
         nodes = list(nodes)
         for node in nodes:
             if _is_plain_module(node.layer) and any(id(variable) in self.frozen for _, variable in node.trainable):
                 trained = [each for each in nodes if self._trains_inside(each, node.layer)]
                 if trained:
                     return (
-                        f"{'/'.join(node.path)!r} is a plain {type(node.layer).__name__} and no layer: it is frozen "
-                        f"only together with all that {'/'.join(trained[0].path) or trained[0].layer.name!r} holds"
+                        f"{'/'.join(node.path)!r} is a plain {type(node.layer).__name__}, not a layer: it can only be "
+                        f"frozen together with all that {'/'.join(trained[0].path) or trained[0].layer.name!r} holds"
                     )
             if _private.wraps_build(type(node.layer)) or not self.flags.get(id(node.layer), False):
                 continue
@@ -86,27 +86,27 @@ class Trainability:
             if names != last:
                 return (
                     f"Keras 2 can't freeze {', '.join(names)} of the layer {'/'.join(node.path)!r} alone: there a "
-                    "weight has no setting of its own, and the order of the layer's weights, by which files are read, "
-                    f"would change ({', '.join(name for name, _ in node.trainable)}; only the last of them can be "
-                    "frozen alone). Freeze the whole layer."
+                    "weight has no setting of its own, and the order of the layer's weights, by which Keras reads "
+                    f"files, would change ({', '.join(name for name, _ in node.trainable)}; only the last of them can "
+                    "be frozen alone). Freeze the whole layer."
                 )
         return None
 
     def _trains_inside(self, node: LayerNode, module: Any) -> bool:
-        """Whether a layer holds a module, and is to be trained."""
+        """Whether a layer holds a module, and will be trained."""
         trained = self.flags.get(id(node.layer), False) and not _is_plain_module(node.layer)
         return trained and any(held is module for held in _private.direct_sublayers(node.layer))
 
     def put(self, nodes: list[LayerNode]) -> None:
-        """Sets all flags and weights so; those of other layers stay."""
+        """Sets the flags and weights of these layers; those of other layers stay."""
         nodes = [node for node in nodes if not _is_plain_module(node.layer)]
         for node in nodes:
             flag = self.flags.get(id(node.layer))
             if flag is not None and node.layer.trainable != flag:
-                node.layer.trainable = flag  # also sets those below
+                node.layer.trainable = flag  # this also sets the layers inside it
         for node in nodes:
             flag = self.flags.get(id(node.layer))
-            if flag is not None and node.layer.trainable != flag:  # a shared layer, set again from above
+            if flag is not None and node.layer.trainable != flag:  # another layer that holds it has set it again
                 _private.set_trainable_alone(node.layer, flag)
             self._put_weights(node)
 
@@ -115,7 +115,7 @@ class Trainability:
             return
         frozen = [variable for _, variable in node.trainable if id(variable) in self.frozen]
         if not _private.wraps_build(type(node.layer)):
-            # A frozen layer of Keras 2 has nothing in its lists that a `layer.trainable = True` would not undo.
+            # In a frozen layer of Keras 2 the lists stay complete, so that `layer.trainable = True` undoes the freeze.
             alone = frozen if self.flags[id(node.layer)] else []
             if {id(v) for v in alone} != {id(v) for v in _private.frozen_alone(node.layer)}:
                 _private.freeze_alone(node.layer, alone)
@@ -129,12 +129,12 @@ class Trainability:
 
 
 def flag_of(layer: Any) -> bool:
-    """A layer's own flag; a plain ``tf.Module``, on Keras 2, has none and is trained."""
+    """A layer's own flag. A plain ``tf.Module`` (on Keras 2) has none and counts as trained."""
     return bool(getattr(layer, "trainable", True))
 
 
 def _is_plain_module(layer: Any) -> bool:
-    """Whether it is a plain ``tf.Module``, which is a part of a layer on Keras 2 only, and has no flag."""
+    """Whether this is a plain ``tf.Module``: only Keras 2 counts it as a part of a layer, and it has no flag."""
     return not hasattr(layer, "trainable")
 
 

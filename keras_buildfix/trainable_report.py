@@ -1,4 +1,4 @@
-"""What of a model is trained and what is frozen: counts and bytes, layer by layer."""
+"""The reports of freezing: what it changed, and how many weights of each layer are trained and frozen."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class LayerTrainability:
     """How much of a layer is trained.
 
     Attributes:
-        name: The layer's canonical name, as ``named_weights`` has it; ``"total"`` in the last line.
-        trainable: How many numbers of its own weights are trained.
-        trainable_bytes: The bytes that they take.
-        frozen: How many are not: frozen ones, and those that are never trained by a gradient.
-        frozen_bytes: The bytes that they take.
+        name: The layer's canonical name, as in ``named_weights``; ``"total"`` in the last line.
+        trainable: How many numbers in its own weights are trained.
+        trainable_bytes: The bytes that these take.
+        frozen: How many are not trained: in frozen weights, and in weights that no gradient ever trains.
+        frozen_bytes: The bytes that these take.
     """
 
     name: str
@@ -33,11 +33,11 @@ class LayerTrainability:
 
 @dataclass(frozen=True)
 class TrainableSummary:
-    """What of a model is trained, layer by layer. Prints as a table.
+    """How much of a model is trained, layer by layer. Prints as a table.
 
     Attributes:
         layers: A line for each layer that has weights of its own.
-        total: All of them together; a weight of a shared layer counts once.
+        total: The sum of these lines; a weight of a shared layer counts once.
         not_built: Names of layers that may get weights when they are built.
     """
 
@@ -59,14 +59,14 @@ class TrainableSummary:
 class FreezeReport:
     """What ``freeze``, ``unfreeze``, ``freeze_up_to`` or ``frozen`` has changed. Prints as a line.
 
-    What was so before is in neither list.
+    The lists leave out what was already frozen or unfrozen before.
 
     Attributes:
         action: ``"froze"`` or ``"unfroze"``.
-        layers: Names of the layers that have weights of their own, of which the layer or a weight has changed.
+        layers: Names of the layers with weights of their own of which the flag or a weight has changed.
         weights: Names of the weights that were trained and no longer are, or the other way round.
-        of: How many weights there are that could be trained.
-        waiting: Names of the layers that are not built yet: the rule holds for what their ``build`` makes.
+        of: How many weights could be trained in all.
+        waiting: Names of the layers that are not built yet: the change applies to the weights that they make then.
     """
 
     action: Literal["froze", "unfroze"]
@@ -79,6 +79,9 @@ class FreezeReport:
         waits = f"waits for {_many(len(self.waiting), 'layer')} to be built" if self.waiting else ""
         if waits and not self.of:
             return f"{self.action} nothing yet, {waits}"
+        if not self.weights and not waits:
+            done = {"froze": "frozen", "unfroze": "trained"}.get(self.action, self.action)
+            return f"{self.action} nothing: what is selected was {done} already"
         text = f"{self.action} {_many(len(self.layers), 'layer')}, {len(self.weights)} of {_many(self.of, 'weight')}"
         return f"{text}, {waits}" if waits else text
 
@@ -91,16 +94,16 @@ def _many(count: int, what: str) -> str:
 
 
 def trainable_summary(layer: Any) -> TrainableSummary:
-    """What of a layer or model is trained and what is frozen, by layer: counts and bytes.
+    """Counts the trained and frozen numbers in a layer or model, and their bytes, layer by layer.
 
     Args:
-        layer: A layer or model. What is not built yet has no weights, and is named as such.
+        layer: A layer or model. Layers that are not built yet have no weights, and are listed separately.
 
     Returns:
         A report that prints as a table.
 
     Raises:
-        TypeError: If `layer` is no Keras layer.
+        TypeError: If `layer` is not a Keras layer.
 
     Example:
         >>> import keras
@@ -115,7 +118,7 @@ def trainable_summary(layer: Any) -> TrainableSummary:
         head              3            12             0             0
         total             3            12             8            32
 
-    Source: ``model.summary()`` has the totals, in a form that differs from Keras to Keras.
+    Source: ``model.summary()`` has only the totals, in a form that depends on the Keras version.
     """
     tree = weight_tree(_keras.layer_instance(layer, "trainable_summary"))
     trained = {id(variable) for variable in _trained(layer)}
@@ -138,7 +141,7 @@ def trainable_summary(layer: Any) -> TrainableSummary:
 def _trained(model: Any) -> list[Any]:
     try:
         return list(model.trainable_weights)
-    except ValueError:  # Keras 2: a model that is not built yet, though layers in it are
+    except ValueError:  # Keras 2: the model is not built yet, though layers in it are
         return [variable for layer in model.layers for variable in layer.trainable_weights] if model.trainable else []
 
 

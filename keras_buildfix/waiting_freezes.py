@@ -1,4 +1,4 @@
-"""Rules of what is trained, and layers that are not built yet: the rule holds for what ``build`` makes, too."""
+"""The rules behind ``freeze`` and ``unfreeze``, and how they wait for layers that are not built yet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keras_buildfix.weight_names import LayerNode, weight_tree
 
 @dataclass(frozen=True)
 class Rule:
-    """``freeze`` or ``unfreeze``, and of what."""
+    """``freeze`` or ``unfreeze``, with its selection."""
 
     action: str
     select: Select
@@ -29,7 +29,7 @@ class Rule:
             object.__setattr__(self, "wanted_by", self.action)
 
     def applied(self, tree: LayerNode, before: Trainability, waits: bool) -> Trainability:
-        """What is to be trained after it; nothing is set yet. `waits`: more may be built."""
+        """What will be trained after the rule; it sets nothing yet. `waits`: some layers are not built yet."""
         chosen, left_out = self.selected(tree)
         unmatched = in_words(chosen.unmatched, left_out.unmatched)
         if unmatched and not waits:
@@ -37,14 +37,14 @@ class Rule:
         after = before.copy()
         weights = self.apply(tree, chosen, left_out, after)
         if not weights and not waits:
-            raise ValueError(self._refused(tree, "what is selected has no weights that could be trained"))
+            raise ValueError(self._refused(tree, "the selection has no weights that could be trained"))
         refused = after.refusal(tree.nodes())
         if refused:
             raise ValueError(self._refused(tree, refused))
         return after
 
     def selected(self, tree: LayerNode, *, partly: bool = False) -> tuple[Selection, Selection]:
-        """What it is of, and what of that is left out."""
+        """The selection, and the part of it that is excluded."""
         chosen = find_selected(tree, self.select, self.wanted_by, partly=partly)
         return chosen, find_excluded(tree, self.exclude, self.wanted_by, partly=partly)
 
@@ -56,10 +56,10 @@ class Rule:
         after: Trainability,
         around: tuple[LayerNode, ...] = (),
     ) -> int:
-        """Changes `after` for a layer, which has the layers `around` it; how many weights were meant."""
+        """Changes `after` for a layer that is inside the layers `around`; returns how many weights are selected."""
         count = 0
         above = tree.above()
-        for node in reversed(list(tree.nodes())):  # what is inside first: a layer is frozen once all inside it is
+        for node in reversed(list(tree.nodes())):  # inner layers first: a layer is frozen once all inside it are
             layer = id(node.layer)
             whole = layer in chosen.layers and layer not in left_out.layers
             meant = [
@@ -84,23 +84,23 @@ class Rule:
 
 
 class WaitingFreeze:
-    """Has a rule hold for layers that are not built yet: what their ``build`` makes follows it at once."""
+    """Applies a rule to layers that are not built yet, as soon as their ``build`` has run."""
 
     def __init__(self, tree: LayerNode, rule: Rule) -> None:
         self.top, self.rule = tree.layer, rule
         self.hooks: dict[int, AfterBuild] = {}
-        #: What the rule left the layers at: who sets one of them by hand afterwards meant it.
+        #: The flags as the rule left them: where one differs later, the user has set it by hand, and it stays.
         self.flags: dict[int, bool] = {}
         self.chosen, self.left_out = rule.selected(tree)
-        #: The parts of what is meant, and of what is left out, that nothing has answered to so far.
+        #: The parts of the selection, and of what is excluded, that have matched nothing so far.
         self.pending = (set(self.chosen.unmatched), set(self.left_out.unmatched))
 
     def start(self, tree: LayerNode) -> None:
-        """Waits for every layer that is to be built."""
+        """Waits for every layer that is not built yet."""
         self._hook(tree, ())
 
     def stop(self) -> None:
-        """Waits no more."""
+        """Stops waiting."""
         for hook in self.hooks.values():
             hook.remove()
         self.hooks = {}
@@ -115,7 +115,7 @@ class WaitingFreeze:
 
     def _built(self, layer: Any, path: tuple[str, ...], around: tuple[LayerNode, ...]) -> None:
         if self.hooks.pop(id(layer), None) is None:
-            return  # stopped while another one stood in front
+            return  # it was stopped while another AfterBuild hid this one
         tree = weight_tree(layer, path)
         if self.flags[id(layer)] == flag_of(layer):
             chosen, left_out = self.rule.selected(tree, partly=True)
@@ -123,7 +123,7 @@ class WaitingFreeze:
                 if id(layer) in at_start.layers:
                     selection.layers |= {id(node.layer) for node in tree.nodes()}
             frozen_around = self.rule.action == "unfreeze" and not all(node.layer.trainable for node in around)
-            # A layer around it that becomes trainable takes all inside it with it, unless they are set too.
+            # A layer around it that becomes trainable makes all layers inside it trainable: so set those too.
             nodes = list((weight_tree(self.top) if frozen_around else tree).nodes())
             state = Trainability.of(nodes)
             self.rule.apply(tree, chosen, left_out, state, around if frozen_around else ())
@@ -139,7 +139,7 @@ class WaitingFreeze:
             self._settle(around)
 
     def _settle(self, around: tuple[LayerNode, ...]) -> None:
-        """All is built: raises if there is a name that nothing has got."""
+        """Called when all layers are built: raises a ValueError if a part of the selection has matched nothing."""
         now = self.rule.selected(weight_tree(self.top))
         unmatched = in_words(
             *(
@@ -152,17 +152,17 @@ class WaitingFreeze:
             return
         back = "unfreeze" if self.rule.action == "freeze" else "freeze"
         message = (
-            f"{self.rule.wanted_by}: {unmatched} in {self.top.name!r}, now that it is built. The rest of it was "
-            f"carried out; {back}() takes it back."
+            f"{self.rule.wanted_by}: {unmatched} in {self.top.name!r}, now that it is built. The rest was done; "
+            f"{back}() takes it back."
         )
         if any(not _private.wraps_build(type(node.layer)) and _keras.is_sequential(node.layer) for node in around):
-            # Sequential on Keras 2 swallows errors while it builds: it raises whenever it is called, layer by layer.
+            # Sequential on Keras 2 hides errors of its build, so every call of each layer must raise this one.
             Refusal(message, [node.layer for node in weight_tree(self.top).nodes()], self)
         raise ValueError(message)
 
 
 def forget_refusals(nodes: Iterable[LayerNode]) -> None:
-    """Has layers that refuse to be called be called again: something else was asked for since."""
+    """Makes layers callable again that refuse calls since a failed freeze: another rule has replaced it."""
     for node in nodes:
         refusal = vars(node.layer).get("call")
         if isinstance(refusal, Refusal) and isinstance(refusal.owner, WaitingFreeze):
@@ -180,13 +180,13 @@ def waiting_in(nodes: Iterable[LayerNode]) -> list[WaitingFreeze]:
 
 
 def stop_all(waiting: Iterable[WaitingFreeze]) -> None:
-    """Has these rules hold no more for what is built from now on."""
+    """Stops these rules: they no longer apply to layers that are built from now on."""
     for each in waiting:
         each.stop()
 
 
 def take_note(nodes: Iterable[LayerNode]) -> None:
-    """Has the rules that wait know that these flags were set by another rule, not by hand."""
+    """Tells the waiting rules that another rule has set these flags: the user did not set them by hand."""
     nodes = list(nodes)
     for waiting in waiting_in(nodes):
         for node in nodes:

@@ -465,6 +465,11 @@ def _refuse_others(path: str) -> None:
             "on Keras 2 and save it as .safetensors with keras_buildfix.save_weights."
         )
     if os.path.isdir(path):
+        if os.path.exists(os.path.join(path, "saved_model.pb")):
+            raise ValueError(
+                f"{path}: this is a SavedModel, not a file of weights; load it with tf.keras.models.load_model on "
+                "Keras 2 and save it as .safetensors with keras_buildfix.save_weights."
+            )
         raise ValueError(f"{path}: this is a folder, not a file of weights.")
 
 

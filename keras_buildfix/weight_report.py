@@ -143,7 +143,7 @@ def nearest_names(names: Iterable[str], others: Iterable[str]) -> dict[str, tupl
         # Comparing letter by letter is slow, so we do that only for the candidates with most in common.
         common = [(len(parts & theirs), len(letters & set(other)), other) for other, theirs in candidates]
         likely = [other for _, _, other in heapq.nlargest(50, common)]
-        near = difflib.get_close_matches(name, likely, 3, 0.5)
+        near = difflib.get_close_matches(name, [other for other in likely if other != name], 3, 0.5)
         if near:
             found[name] = tuple(near)
     return found

@@ -1,4 +1,4 @@
-"""What a mended class does beyond being built: issue 2, points 3 to 6, and bad input."""
+"""What a fixed class does beyond being built: issue 2, points 3 to 6, and bad input."""
 
 import abc
 import contextlib
@@ -11,7 +11,7 @@ import zoo
 from conftest import INFO, KERAS
 
 from keras_buildfix import DeferredBuildMixin, _keras, deferred_build, installed
-from keras_buildfix.build import is_mended
+from keras_buildfix.build import is_fixed
 
 layers = KERAS.layers
 x4 = np.ones((2, 4), "float32")
@@ -40,9 +40,9 @@ def base(request):
 
 @pytest.fixture(params=zoo.ENTRIES)
 def entry(request):
-    """How classes are mended in a test: the decorator to use, with `install()` on where that is it."""
+    """How classes are fixed in a test: the decorator to use, with `install()` on where that is it."""
 
-    def mend(cls):
+    def fix(cls):
         if request.param == "decorator":
             return deferred_build(cls)
         if request.param == "mixin":
@@ -51,7 +51,7 @@ def entry(request):
         return cls
 
     with zoo.active(request.param):
-        yield mend
+        yield fix
 
 
 def weights(layer):
@@ -68,7 +68,7 @@ def test_build_may_come_from_a_foreign_mixin(base, entry):
     assert (layer.builds, len(layer.weights)) == (1, 1)
 
 
-def test_a_subclass_of_a_mended_class_is_mended(base, entry):
+def test_a_subclass_of_a_fixed_class_is_fixed(base, entry):
     cls, arguments = base
     parent = entry(type("Parent", (cls,), {}))
 
@@ -108,7 +108,7 @@ def test_a_foreign_metaclass_with_its_own_call_stays_in_charge(base, entry):
     assert layer.builds == 1
 
 
-def test_an_abstract_base_class_is_mended(entry):
+def test_an_abstract_base_class_is_fixed(entry):
     class Abstract(abc.ABC, layers.Softmax):
         @abc.abstractmethod
         def build(self, input_shape): ...
@@ -118,7 +118,7 @@ def test_an_abstract_base_class_is_mended(entry):
     assert layer.builds == 1
 
 
-def test_bases_initialized_by_name_are_mended(base, entry):
+def test_bases_initialized_by_name_are_fixed(base, entry):
     cls, arguments = base
 
     class OldStyle(Counting, cls):
@@ -130,7 +130,7 @@ def test_bases_initialized_by_name_are_mended(base, entry):
     assert layer.builds == 1
 
 
-def test_a_built_in_before_the_users_mixin_is_mended(entry):
+def test_a_built_in_before_the_users_mixin_is_fixed(entry):
     # HGQ2 writes `class QUnaryFunctionLUT(Activation, QLayerBase)`.
     class After(layers.Layer):
         def __init__(self, **kwargs):
@@ -202,13 +202,13 @@ def test_a_merging_layer_of_keras_2_builds_once_after_an_explicit_build(entry):
     assert layer.builds == 1
 
 
-def test_a_class_defined_while_installed_stays_mended_afterwards(base):
+def test_a_class_defined_while_installed_stays_fixed_afterwards(base):
     cls, arguments = base
     with installed():
         decorated = deferred_build(type("Decorated", (Counting, cls), {}))
         mixed = type("Mixed", (DeferredBuildMixin, Counting, cls), {})
-    for mended in (decorated, mixed):
-        layer = mended(*arguments)
+    for fixed in (decorated, mixed):
+        layer = fixed(*arguments)
         layer(x4)
         assert layer.builds == 1
 
@@ -243,7 +243,7 @@ def test_a_setattr_of_the_users_does_not_hide_who_marks(form, base, entry):
     assert layer.builds == 1
 
 
-def test_a_metaclass_with_unhashable_classes_is_mended():
+def test_a_metaclass_with_unhashable_classes_is_fixed():
     class Unhashable(type(layers.Softmax)):
         def __eq__(cls, other):
             return cls is other
@@ -269,17 +269,17 @@ def test_a_build_of_keras_2_keeps_its_signature_and_is_marked_whatever_it_calls(
             self.inner.build((None, 4))
 
     signature = inspect.signature(Own.build), inspect.getfullargspec(Own.build)
-    mended = deferred_build(Own)
-    assert (inspect.signature(mended.build), inspect.getfullargspec(mended.build)) == signature
+    fixed = deferred_build(Own)
+    assert (inspect.signature(fixed.build), inspect.getfullargspec(fixed.build)) == signature
     for build in (lambda y: y.build(), lambda y: y.build((None, 4), units=5), lambda y: y.build(input_shape=(None, 4))):
-        layer = mended(*arguments)
+        layer = fixed(*arguments)
         build(layer)
         layer(x4)
         assert (layer.builds, layer.built) == (1, True)
 
 
 @pytest.mark.skipif(INFO.generation == 2 or INFO.backend != "tensorflow", reason="legacy layers of tf.keras on Keras 3")
-def test_legacy_layers_that_only_tf_keras_has_are_mended(entry):
+def test_legacy_layers_that_only_tf_keras_has_are_fixed(entry):
     import tensorflow as tf
 
     # keras.src.legacy.layers.AlphaDropout, which marks itself on every Keras 3, 3.10 and 3.11 included.
@@ -409,8 +409,8 @@ def make_documented(base_class):
 
 def test_the_class_stays_what_it_was(base):
     cls, _ = base
-    plain, mended = make_documented(cls), make_documented(cls)
-    assert deferred_build(mended) is mended
+    plain, fixed = make_documented(cls), make_documented(cls)
+    assert deferred_build(fixed) is fixed
     for read in (
         lambda c: (c.__name__, c.__qualname__, c.__doc__, c.__module__),
         lambda c: [b.__name__ for b in c.__mro__],
@@ -419,9 +419,9 @@ def test_the_class_stays_what_it_was(base):
         lambda c: inspect.signature(c.build),
         lambda c: type(c),
     ):
-        assert read(mended) == read(plain)
+        assert read(fixed) == read(plain)
     for name in ("__init__", "build", "__new__", "__call__", "call"):
-        assert vars(mended).get(name) is None or vars(mended)[name].__module__ == __name__
+        assert vars(fixed).get(name) is None or vars(fixed)[name].__module__ == __name__
 
 
 @pytest.mark.skipif(INFO.generation == 2, reason="Keras 3 derives configs from the signature of __init__")
@@ -455,15 +455,15 @@ def test_registration_for_files_stays():
 
 def test_only_affected_classes_are_touched(base):
     cls, arguments = base
-    plain, mended = make_documented(cls), make_documented(cls)
-    before = dict(vars(mended))
-    deferred_build(mended)
+    plain, fixed = make_documented(cls), make_documented(cls)
+    before = dict(vars(fixed))
+    deferred_build(fixed)
     sound = not plain(*arguments).built
     reaches_layer_build = INFO.generation == 3
     if sound and reaches_layer_build:
-        assert dict(vars(mended)) == before
+        assert dict(vars(fixed)) == before
     elif not sound:
-        assert set(vars(mended)) - set(before) == {"built"}
+        assert set(vars(fixed)) - set(before) == {"built"}
 
 
 def test_a_class_of_keras_2_that_passes_its_build_on_is_left_alone():
@@ -485,16 +485,16 @@ def test_a_subclass_that_makes_no_state_is_as_without_us(base, entry):
             super().__init__(*args)
             self.sizes = [1, 2, 3]
 
-    plain, mended = OnlyInit(*arguments), entry(OnlyInit)(*arguments)
-    assert mended.built is plain.built
+    plain, fixed = OnlyInit(*arguments), entry(OnlyInit)(*arguments)
+    assert fixed.built is plain.built
     if plain.built:
-        assert mended.count_params() == plain.count_params()
+        assert fixed.count_params() == plain.count_params()
         with (
             pytest.raises(ValueError, match="You cannot add new elements of state")
             if zoo.in_range((3, 10), (9, 9)) and cls is not layers.Reshape
             else contextlib.nullcontext()
         ):
-            mended.late = layers.Dense(1)
+            fixed.late = layers.Dense(1)
 
 
 def test_keras_own_layers_stay_as_they_are_under_install():
@@ -581,7 +581,7 @@ def test_the_mixin_says_the_right_order():
     own = type("OwnMixin", (DeferredBuildMixin,), {})
     with pytest.raises(TypeError, match=r"class Wrong\(OwnMixin, Softmax\)"):
         type("Wrong", (layers.Softmax, own), {})
-    assert is_mended(type("Right", (own, layers.Softmax), {})) is _keras.marks_unconditionally(layers.Softmax)
+    assert is_fixed(type("Right", (own, layers.Softmax), {})) is _keras.marks_unconditionally(layers.Softmax)
 
 
 # --- 7: threads --------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The command: it runs programs mended, and answers questions."""
+"""The command: it runs programs after `install()`, and answers questions."""
 
 import gc
 import json
@@ -63,20 +63,20 @@ def run(project, *arguments, **env):
     )
 
 
-def test_a_script_runs_mended_with_its_arguments_and_errors(project):
+def test_a_script_runs_after_install_with_its_arguments_and_errors(project):
     done = run(project, "keras_buildfix", "run", "program.py", "--flag", "fail")
     assert done.stdout.splitlines() == ["__main__ ['--flag', 'fail'] False False"]
     assert done.returncode == 1
     assert "ValueError: the program's own error" in done.stderr
 
 
-def test_a_module_runs_mended(project):
+def test_a_module_runs_after_install(project):
     done = run(project, "keras_buildfix", "run", "-m", "program", "x", "-v")
     assert done.stdout.splitlines() == ["__main__ ['x', '-v'] False False"], done.stderr
     assert done.returncode == 0
 
 
-def test_a_test_run_of_somebody_elses_is_mended_by_environment_variable(project):
+def test_a_test_run_of_somebody_elses_is_fixed_by_environment_variable(project):
     done = run(project, "pytest", "-q", PYTEST_ADDOPTS="-p keras_buildfix.plugins.pytest -p no:cacheprovider")
     assert done.returncode == 0, done.stdout
     assert "1 passed" in done.stdout
@@ -108,7 +108,7 @@ def test_skipped_builds_of_other_kerases_are_printed(project, monkeypatch, capsy
     assert main(["skipped", "scaled.py", "--keras", "3.9"]) == 1
     printed = capsys.readouterr()
     assert printed.out.startswith("scaled.py:8: Soft.build() never runs on Keras 3.9: Softmax marks the layer as built")
-    assert printed.err.endswith("1 module, on Keras 3.9, judged by what was measured there\n")
+    assert printed.err.endswith("1 module, on Keras 3.9, judged by measurements of it\n")
     assert main(["skipped", "scaled.py", "--all"]) == 1
     soft, scaled = sorted(capsys.readouterr().out.splitlines(), key=lambda line: "Scaled" in line)
     assert " on Keras 3.0 to 3.9: Softmax " in soft
@@ -177,7 +177,7 @@ def test_questions_are_answered(capsys):
     ("arguments", "said"),
     [
         (["affected", "1.0"], "Keras 1.0 was not measured"),
-        (["run"], "run what?"),
+        (["run"], "name a program: "),
         (["run", "no_such.py"], "there is no script 'no_such.py'"),
         (["run", "-m", "no_such_module"], "there is no module 'no_such_module', neither in /"),
         (["run", "-m", "os.no_such"], "there is no module 'os.no_such'"),
@@ -277,7 +277,7 @@ def test_a_backend_that_is_installed_is_taken_where_the_configured_one_is_not(tm
     assert main(["skipped", "no_such_package"]) == 2
     assert "on torch, which is not installed: pip install torch." in capsys.readouterr().err
     monkeypatch.setenv("KERAS_BACKEND", "tensroflow")
-    assert info.missing_backend(info.keras_info()).startswith("which is no backend of Keras (tensorflow, jax, ")
+    assert info.missing_backend(info.keras_info()).startswith("which is not a backend of Keras (tensorflow, jax, ")
 
 
 def test_ctrl_c_is_one_word(monkeypatch, capsys):

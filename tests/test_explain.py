@@ -1,11 +1,12 @@
 """`explain_layer`: who marks one class as built, on which Keras, what is at stake, what helps."""
 
+import inspect
 import sys
 
 import pytest
 from conftest import INFO, KERAS
 
-from keras_buildfix import DeferredBuildMixin, affected_layers, deferred_build, explain_layer
+from keras_buildfix import DeferredBuildMixin, PortableLayerMixin, affected_layers, deferred_build, explain_layer
 
 layers = KERAS.layers
 
@@ -50,7 +51,8 @@ def test_a_class_is_explained_for_every_keras():
     assert found.marked_by == ("MaxPooling2D" if here else "")
     assert ("built" in found.adds) == here
     assert f"  Keras 3.6 to 3.9: {marks}" in str(found).splitlines()
-    assert "`built`, which ignores the mark" in str(found)
+    assert ("`built`, which ignores the mark" in str(found)) == here
+    assert f"where it is skipped: {found.at_stake}" in str(found).splitlines()
 
 
 def test_what_the_code_of_a_class_leads_to_is_told():
@@ -68,9 +70,35 @@ def test_what_is_not_known_of_a_private_class_is_said():
     for own in (type("Own", (private,), {}), type("Own", (private,), {"build": lambda self, shape: None})):
         what = dict(explain_layer(own).on_each)
         assert any(
-            said == f"not known: it is written on {private.__module__}.Base, a private class" for said in what.values()
+            said == f"not known: it subclasses {private.__module__}.Base, a private class" for said in what.values()
         )
         assert "build() runs once" not in what.values()
+
+
+@pytest.mark.parametrize("mixin", [DeferredBuildMixin, PortableLayerMixin])
+def test_a_class_that_is_fixed_is_skipped_nowhere(mixin):
+    class Soft(mixin, layers.Softmax):
+        def build(self, input_shape):
+            self.scale = self.add_weight(name="scale", shape=())
+
+    found = explain_layer(Soft)
+    assert (found.file, found.line) == (__file__, inspect.getsourcelines(Soft)[1] + 1)
+    assert dict(found.on_each) == {
+        "2.12 to the last 2.x": "build() runs once",
+        "3.0 to 3.9": "build() runs once, thanks to keras-buildfix",
+        "3.10 and later": "build() runs once",
+    }
+    assert "without the fix: Its weights are missing, also from saved files, perhaps without an error." in str(found)
+    assert "never runs" not in str(found)
+
+
+def test_a_built_in_is_explained_for_its_subclasses():
+    found = explain_layer(layers.Reshape)
+    assert dict(found.on_each)["3.12 and later"] == "the build() of a subclass never runs: it marks the layer as built"
+    assert dict(explain_layer(layers.Dense).on_each) == {
+        "2.12 and later": "nothing is skipped or refused in a subclass"
+    }
+    assert dict(explain_layer(layers.Dropout).on_each)["3.10 and later"].startswith("refuses weights and layers")
 
 
 @pytest.mark.parametrize("fix", ["decorated", "mixed"])
@@ -81,7 +109,7 @@ def test_what_was_added_to_a_class_is_told_and_that_it_builds(fix):
     here = "Reshape" in affected_layers(INFO.version)
     assert found.deferred is here
     assert ("built" in found.adds) is here
-    assert ("build() runs once, thanks to keras-buildfix" in str(found)) is here
+    assert (f"on {INFO}: build() runs once, thanks to keras-buildfix" in str(found)) is here
     assert explain_layer(own((2, 2))) == found
 
 
@@ -99,7 +127,7 @@ def test_a_class_is_found_by_name_and_by_path(tmp_path):
 @pytest.mark.parametrize(
     ("target", "error", "said"),
     [
-        (f"{__name__}:Pol", ValueError, r"has no layer class 'Pol'. It has: Pool"),
+        (f"{__name__}:Pol", ValueError, r"has no layer class 'Pol'. The nearest: Pool"),
         (__name__, ValueError, r"is a module: name a layer class in it, after a colon. It has: .*Pool"),
         ("json:JSONDecoder", ValueError, "json has no layer class 'JSONDecoder'. It has none."),
         ("no_such_module:Pool", ModuleNotFoundError, "No module named 'no_such_module'"),

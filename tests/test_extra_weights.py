@@ -197,8 +197,8 @@ def test_a_weight_that_a_property_uses_is_not_taken_for_written(tmp_path):
     layer.build((None, 3))
     assert ("gain" in lost_weights(layer)) is (RELEASE >= (3, 2))
     assert set(lost_weights(layer)) <= {"kernel", "gain"}
-    mended = type("Sub", (ExtraWeightsMixin, Scaled), {})
-    models = [KERAS.Sequential([KERAS.Input((3,)), mended(2, name="sub")]) for _ in range(2)]
+    fixed = type("Sub", (ExtraWeightsMixin, Scaled), {})
+    models = [KERAS.Sequential([KERAS.Input((3,)), fixed(2, name="sub")]) for _ in range(2)]
     fill(models[0], 1.0).save_weights(path := str(tmp_path / "file.weights.h5"))
     fill(models[1], 50.0).load_weights(path)
     assert_equal_weights(*models)
@@ -585,7 +585,7 @@ def test_what_the_load_of_a_quantized_built_in_asks_for_is_handed_to_it(name, fi
             np.testing.assert_array_equal(arrays(file)[key], value)
     elif len(written) < len(plain.weights):  # what plain Keras left out is missed, and nothing goes elsewhere
         before = [np.array(KERAS.ops.convert_to_numpy(variable)) for variable in fill_layer(loaded, 9).weights]
-        with pytest.raises(ValueError, match=r"expected \d variables|are filed under"):
+        with pytest.raises(ValueError, match=r"expected \d variables|are saved under"):
             loaded.load_own_variables(arrays(written))
         for variable, value in zip(loaded.weights, before):
             np.testing.assert_array_equal(KERAS.ops.convert_to_numpy(variable), value)
@@ -636,7 +636,7 @@ def test_a_module_of_torch_saves_its_own_parameters(tmp_path):
             self.gain = self.add_weight(name="gain", shape=(2,), initializer="ones")
 
     layers = []
-    for cls in (KERAS.layers.TorchModuleWrapper, Wrapped, type("Mended", (ExtraWeightsMixin, Wrapped), {}), None):
+    for cls in (KERAS.layers.TorchModuleWrapper, Wrapped, type("Fixed", (ExtraWeightsMixin, Wrapped), {}), None):
         layer = (cls or type(layers[-1]))(torch.nn.Linear(3, 2))
         layer.build((None, 3))
         layers.append(layer)

@@ -33,7 +33,7 @@ def test_bad_versions_are_told():
         affected_layers("2.11")
     with pytest.raises(ValueError, match=r"'latest' is not a version of Keras"):
         affected_layers("latest")
-    with pytest.raises(ValueError, match=r"is given as text, such as '3\.9'; got 3\.9 without quotes"):
+    with pytest.raises(ValueError, match=r"pass a version of Keras as text, such as '3\.9'; got 3\.9 without quotes"):
         affected_layers(3.9)
     with pytest.raises(ValueError, match="symptom must be one of 'skipped_build'"):
         affected_layers("3.9", symptom="other")

@@ -52,7 +52,7 @@ class Unshowable:
     ids=["number", "text", "class", "empty module", "function", "module", "unshowable"],
 )
 def test_what_has_nothing_to_do_with_keras_is_told(obj):
-    with pytest.raises(TypeError, match="expects an object, class or module that has to do with Keras; got"):
+    with pytest.raises(TypeError, match="expects an object, class or module that uses Keras; got"):
         keras_info(obj)
 
 

@@ -9,7 +9,7 @@ import zoo
 from conftest import INFO, KERAS
 
 from keras_buildfix import _keras, affected_layers, install, installed, uninstall
-from keras_buildfix.build import is_mended
+from keras_buildfix.build import is_fixed
 
 BASE = KERAS.layers.Layer
 
@@ -29,11 +29,11 @@ def _nothing_installed():
     uninstall()
 
 
-def test_every_affected_built_in_is_mended_and_no_other():
+def test_every_affected_built_in_is_fixed_and_no_other():
     before = snapshot()
     with installed():
         for name in affected_layers(INFO.version):
-            assert is_mended(getattr(KERAS.layers, name)), name
+            assert is_fixed(getattr(KERAS.layers, name)), name
         for name in affected_layers(INFO.version, symptom="locked_state"):
             assert getattr(KERAS.layers, name)._lock_state is not BASE._lock_state, name
         # The rest: built-ins that mark themselves but can't be made without more (a SavedModel, a module), or are
@@ -68,7 +68,7 @@ def test_what_somebody_else_has_changed_since_is_theirs():
     assert not changed(before)
 
 
-def test_classes_defined_before_are_mended():
+def test_classes_defined_before_are_fixed():
     class Early(KERAS.layers.Softmax):
         def build(self, input_shape):
             super().build(input_shape)
@@ -149,7 +149,7 @@ def run_python(*arguments, **kwargs):
 
 
 @pytest.mark.in_turns  # a process that imports Keras
-def test_install_before_the_import_of_keras_mends_it():
+def test_install_before_the_import_of_keras_fixes_it():
     done = run_python("-c", PROGRAM.format(package=INFO.package))
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["weights", "1"]
@@ -165,7 +165,7 @@ class Late(Layer):
 """
 
 
-def test_a_module_of_keras_that_is_imported_later_is_mended(monkeypatch, tmp_path):
+def test_a_module_of_keras_that_is_imported_later_is_fixed(monkeypatch, tmp_path):
     """As the legacy layers of `tf.keras` on 3.3 to 3.9, which are imported when one is asked for."""
     (tmp_path / "imported_late.py").write_text(LATE.format(package=INFO.package), "utf-8")
     monkeypatch.setattr(KERAS, "__path__", [*KERAS.__path__, str(tmp_path)])
@@ -181,17 +181,17 @@ def test_a_module_of_keras_that_is_imported_later_is_mended(monkeypatch, tmp_pat
                 super().build(input_shape)
 
         assert not Own().built
-        assert is_mended(module.Late)
+        assert is_fixed(module.Late)
     finally:
         uninstall()
         del sys.modules[module.__name__]
-    assert not is_mended(module.Late)
+    assert not is_fixed(module.Late)
     assert not changed(before)
     assert sys.meta_path == path
 
 
 @pytest.mark.skipif(not zoo.has_both(), reason="only the tf_keras environments have two Kerases")
-def test_two_kerases_in_one_process_are_both_mended():
+def test_two_kerases_in_one_process_are_both_fixed():
     code = (
         "import tf_keras, keras, keras_buildfix as kb\n"
         "kb.install()\n"

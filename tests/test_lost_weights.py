@@ -371,7 +371,7 @@ def test_the_other_way_out_of_the_message_works(kind, tmp_path):
     if kind == "extra on Dense":
         assert "scaled/scale: the built-in Dense saves its own weights only, for Scaled 'scaled'" in str(caught.value)
         assert "List keras_buildfix.ExtraWeightsMixin first among the bases of Scaled." in str(caught.value)
-        mended = extra("Dense", ExtraWeightsMixin)
+        fixed = extra("Dense", ExtraWeightsMixin)
     else:
         found = re.findall(
             r"nest/dense_1/kernel: Keras does not reach the layer Dense 'dense_.*', which (.*) 'nest' holds as (.*)",
@@ -385,10 +385,10 @@ def test_the_other_way_out_of_the_message_works(kind, tmp_path):
             cls.make(self)
             self.kept = flat(self.held())
 
-        mended = around(type("Mended", (cls,), {"make": make_and_keep})(name="nest"))
-    save_weights(mended, path)
-    assert not_in(path, mended) == set()
-    assert lost_weights(mended) == {}
+        fixed = around(type("Fixed", (cls,), {"make": make_and_keep})(name="nest"))
+    save_weights(fixed, path)
+    assert not_in(path, fixed) == set()
+    assert lost_weights(fixed) == {}
 
 
 @pytest.mark.skipif(INFO.generation == 3, reason="a tf.Module has weights on Keras 2 only")

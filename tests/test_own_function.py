@@ -149,8 +149,8 @@ def test_a_call_that_the_constructor_puts_under_a_function():
 @tensorflow_only
 def test_a_class_that_inherits_such_a_call():
     model = small_model(decorated, bases=())
-    mended = type("Mended", (TFFunctionMixin, type(model)), {})
-    assert_trains_alike(mended(), small_model())
+    fixed = type("Fixed", (TFFunctionMixin, type(model)), {})
+    assert_trains_alike(fixed(), small_model())
 
 
 @tensorflow_only

@@ -493,7 +493,7 @@ def test_integers_and_bools_of_numpy_stay_that_too(look):
     assert layer.seen == {"x": "int32", "y": "bool", "z": None}
 
 
-def test_plain_keras_does_what_the_rule_mends():
+def test_plain_keras_does_what_the_rule_fixes():
     """If one of these fails, Keras has changed: the rule still holds, by the tests above."""
     layer = Look(dtype=MIXED)
     layer(ones(), ones(), z=ones())

@@ -259,7 +259,7 @@ def test_ctrl_c_ends_everything_that_was_started(start, tmp_path, number):
     process.send_signal(number)
     code, printed = ended(process)
     assert code == 128 + number
-    assert printed.endswith("\nStopped: everything that was started has ended. Run it again to start anew.\n")
+    assert printed.endswith("have ended. Run it again to start from the beginning.\n")
     assert "Traceback" not in printed
     size = file.stat().st_size
     time.sleep(1)
@@ -298,7 +298,7 @@ def test_the_demo_tells_in_a_line_that_there_is_no_network_and_starts_anew_what_
     first = printed.splitlines()[0]
     assert first.startswith("No Keras is installed here. Installing keras~=3.9.2 and jax>=0.4.30,<0.6.1 into ")
     assert first.endswith(", again, as it is not complete.")
-    assert "The network does not answer, pip tries again" in printed
+    assert "The network does not answer; pip tries again" in printed
     said = str(raised.value)  # Python prints it on stderr and ends with 1
     assert said.startswith("The install failed: No matching distribution found for hatchling. Is there a network? ")
     assert "\n" not in said

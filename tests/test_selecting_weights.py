@@ -152,7 +152,7 @@ WRONG = {
     "the beginning of a name": ({"select": "hea"}, r"is called 'hea' \(nearest: head[^;]*\) in"),
     "a regular expression as text": ({"select": "^head/"}, r"text is a glob; .* re\.compile\('\^head/'\)"),
     "an expression that matches nothing": ({"select": re.compile("^zz")}, "the regular expression '.zz' matches"),
-    "nothing left": ({"select": "head", "exclude": "*"}, "what is selected has no weights"),
+    "nothing left": ({"select": "head", "exclude": "*"}, "the selection has no weights"),
     "nothing": ({"select": []}, r"\[\] selects nothing"),
     "a class that is not there": ({"select": L.LSTM}, "no layer is a LSTM"),
     "a function that raises": ({"select": lambda layer: layer.nothing}, "raises AttributeError for the layer '"),

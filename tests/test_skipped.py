@@ -65,7 +65,7 @@ class Quiet(BASE):
         return x
 
 
-def test_a_class_is_found_with_everything_one_needs_to_mend_it():
+def test_a_class_is_found_with_everything_one_needs_to_fix_it():
     found = skipped_builds(Scaled)
     if SOUND:
         assert found == []
@@ -88,7 +88,7 @@ def test_a_class_is_found_with_everything_one_needs_to_mend_it():
 
 def test_a_silent_branch_is_told():
     for finding in skipped_builds(Branches):
-        assert finding.consequence.endswith("and call() asks for ready and takes another branch.")
+        assert finding.consequence.endswith("and call() checks for ready and takes another branch.")
     assert bool(skipped_builds(Branches)) is not SOUND
 
 
@@ -109,14 +109,14 @@ def test_what_is_done_to_another_layer_is_not_taken_for_this_one():
     assert len(skipped_builds(BuildsAnother)) == (not SOUND)
 
 
-def test_a_mended_layer_that_is_marked_built_from_outside_is_not_found():
+def test_a_fixed_layer_that_is_marked_built_from_outside_is_not_found():
     layer = deferred_build(type("Marked", (Mixin, BASE), {}))(*ARGUMENTS)
     mark_built(layer)
     assert skipped_builds(layer) == []
 
 
-def test_what_is_mended_is_not_found():
-    assert skipped_builds(deferred_build(type("Mended", (Mixin, BASE), {}))) == []
+def test_what_is_fixed_is_not_found():
+    assert skipped_builds(deferred_build(type("Fixed", (Mixin, BASE), {}))) == []
     with installed():
         assert skipped_builds(Scaled) == []
 
@@ -250,7 +250,7 @@ def test_all_kerases_are_judged_at_once_and_named_in_one_finding():
 def test_a_class_on_a_private_class_of_keras_is_not_judged_in_silence():
     private = type("Base", (layers.Dropout,), {"__module__": layers.Dropout.__module__})
     own = type("Own", (private,), {"build": lambda self, shape: None})
-    with pytest.warns(UserWarning, match=r"nothing is known of: .*\.Own \(on .*\.Base\)"):
+    with pytest.warns(UserWarning, match=r"nothing is known for other Keras versions about: .*\.Own \(on .*\.Base\)"):
         skipped_builds(own, keras="3.9")
     with pytest.raises(ValueError, match=r"2\.11 was not measured"):
         skipped_builds(Pool, keras="2.11")
@@ -274,7 +274,7 @@ def test_a_path_is_as_good_as_a_name_and_leaves_no_trace_in_the_path_of_python(t
             skipped_builds(str(tmp_path))
         assert sys.path == before
         (tmp_path / "json.py").touch()
-        with pytest.raises(ImportError, match=r"has the import name json, which here is .*json.__init__.py: rename it"):
+        with pytest.raises(ImportError, match=r"name json, but Python finds .*json.__init__.py under it: rename it"):
             skipped_builds(str(tmp_path / "json.py"))
         (package / "broken.py").write_text("1 / 0")
         with pytest.raises(ImportError, match=r"path_library.broken can't be imported here: ZeroDivisionError"):
@@ -313,7 +313,7 @@ def test_models_of_keras_are_public_and_so_judged():
     [
         (types.ModuleType("empty"), ValueError, "empty: there is no layer class in it .1 module., so nothing was"),
         ("json.decoder", ValueError, "json.decoder: there is no layer class in it"),
-        (test_what_is_mended_is_not_found, TypeError, "got the function"),
+        (test_what_is_fixed_is_not_found, TypeError, "got the function"),
         (int, TypeError, "got the class int"),
         (3.5, TypeError, "got 3.5 .a float."),
         ([1] * 99, TypeError, r"got \[1, 1, .*\.\.\. .a list.\."),

@@ -22,16 +22,16 @@ LONG = ("fitted", "exported", "tf_saved_model", "mirrored", "distributed")
 #: What Keras itself can't do: layers, ways, backends, first and last release, why.
 EVERY = ".*"
 UPSTREAM = [
-    (EVERY, "deepcopy_unbuilt", EVERY, (3, 0), (3, 2), "the copy's build is the original's; mended in 3.3"),
-    (EVERY, "pickled_.*", EVERY, (3, 0), (3, 2), "trackers hold lambdas, which can't be pickled; mended in 3.3"),
-    (EVERY, "deepcopy_built", "tensorflow", (3, 0), (3, 2), "trackers are copied locked; mended in 3.3"),
+    (EVERY, "deepcopy_unbuilt", EVERY, (3, 0), (3, 2), "the copy's build is the original's; fixed in 3.3"),
+    (EVERY, "pickled_.*", EVERY, (3, 0), (3, 2), "trackers hold lambdas, which can't be pickled; fixed in 3.3"),
+    (EVERY, "deepcopy_built", "tensorflow", (3, 0), (3, 2), "trackers are copied locked; fixed in 3.3"),
     (
         ".*Dropout.*|GaussianNoise|Discretization",
         "deepcopy_built",
         "jax|torch|numpy",
         (3, 0),
         (3, 2),
-        "seed generators and data layers hold a module, which can't be copied; mended in 3.3",
+        "seed generators and data layers hold a module, which can't be copied; fixed in 3.3",
     ),
     ("ReLU", "pickled_model", EVERY, (2, 12), (2, 12), "its config holds numpy scalars, which pickle reads as dicts"),
     (

@@ -1,28 +1,28 @@
-"""Keras's own tests, with its layers as they are and with ours: nothing may fail that only this package makes fail.
+"""Runs Keras's own tests, on plain Keras and with this package: no test may fail only because of this package.
 
     python tools/keras_own_tests.py --env DIR_OF_VENV
     python tools/keras_own_tests.py --env .tox/newest-jax --folder layers --quick
     python tools/keras_own_tests.py --env .tox/keras3.9-jax --tests-from .tox/keras3.12-jax --folder layers
 
-The environment needs Keras 3 with its backend, and pytest. The tests come out of the wheel that is installed there,
-or, where that has none, out of the sdist of the same release, which pip fetches. Neither has any for some releases
-(3.9.2): `--tests-from` takes those of another environment; what they test that is newer fails each way. The tests are
-copied to a folder of their own, since classes in a module called `keras...` count as Keras's. Each folder runs in a
-process of its own:
+The environment needs Keras 3 with its backend, and pytest. The tests come from the installed wheel, or, if that has
+none, from the sdist of the same release, which pip fetches. For some releases (3.9.2) neither has tests:
+`--tests-from` takes those of another environment. Tests of newer features then fail each way. The tests are copied to
+a folder of their own, because classes in a module called `keras...` count as Keras's. Each folder of tests runs in
+its own process, in these ways:
 
-- `plain`: Keras as it is;
-- `bare`: with every layer class of `keras.layers`, but `Layer` itself, replaced by a subclass that adds nothing;
-- `mixin`: the same with `PortableLayerMixin` listed first;
-- `install`: Keras as it is, after `keras_buildfix.install()`.
+- `plain`: plain Keras;
+- `bare`: every layer class of `keras.layers`, except `Layer` itself, is replaced by a subclass that adds nothing;
+- `mixin`: the same, with `PortableLayerMixin` listed first;
+- `install`: plain Keras after `keras_buildfix.install()`.
 
-A table has how many tests passed and failed each way. A test fails only with us if it fails in `mixin`, but neither
-plain nor bare, or in `install`, but not plain. With `--quick`, plain and bare run only what failed with us, which
-takes less than half of the time. With `--minutes 10` that is so too, and ours run for so long each, in an order that
-is mixed the same way each time: tests that were not begun then are counted as left out. Exit status: 0 if nothing
-fails only with us, 1 if anything does, 2 for a wrong call. It takes long (layers on JAX: 20 minutes a way on one
-core), and is run by hand.
+A table shows how many tests passed and failed each way. A test fails only with us if it fails in `mixin` but neither
+in `plain` nor in `bare`, or in `install` but not in `plain`. With `--quick`, plain and bare run only the tests that
+failed with us, which takes less than half of the time. `--minutes 10` does that too, and runs each of our ways for
+that long, in a random order that is the same each time; tests that did not start count as left out. Exit status: 0
+if nothing fails only with us, 1 if anything does, 2 for a wrong call. It takes long (layers on JAX: 20 minutes a way
+on one core), so run it by hand.
 
-In the processes that run the tests this file is the plugin of pytest that replaces the classes and notes outcomes.
+In the processes that run the tests, this file is the pytest plugin that replaces the classes and notes outcomes.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("layers", "saving", "models", "trainers", "optimizers")
 WAYS = ("plain", "bare", "mixin", "install")
-#: What each of our ways is measured by: a test that fails in one of these too is Keras's own affair.
+#: The ways with which each of ours is compared: a test that also fails in one of these is not our fault.
 MEASURED_BY = {"mixin": ("plain", "bare"), "install": ("plain",)}
 BAD = ("failed", "error", "lost")
-#: The package that the tests are put into.
+#: The package into which the tests are copied.
 PACKAGE = "keras_tests"
-#: What XLA leaves out, on JAX, to be done in half of the time.
+#: XLA optimizes less with these, so that the tests on JAX take half of the time.
 XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 WAY, OUTCOMES, MINUTES = "KERAS_OWN_TESTS_WAY", "KERAS_OWN_TESTS_OUTCOMES", "KERAS_OWN_TESTS_MINUTES"
 START = time.monotonic()
-#: How long a test may take.
+#: The seconds that a test may take.
 SECONDS = int(os.environ.get("KERAS_OWN_TESTS_SECONDS", "600"))
 
 
@@ -63,7 +63,7 @@ SECONDS = int(os.environ.get("KERAS_OWN_TESTS_SECONDS", "600"))
 
 
 def replace_layers(keras: Any, *mixins: type) -> int:
-    """Puts a subclass in the place of every layer class of ``keras.layers``, for who imports it from there."""
+    """Replaces every layer class in ``keras.layers`` by a subclass, for code that imports it from there."""
     from keras.src import api_export
 
     home = sys.modules["transparent"] = types.ModuleType("transparent")  # pickle looks classes up by module
@@ -77,27 +77,27 @@ def replace_layers(keras: Any, *mixins: type) -> int:
             setattr(home, cls.__name__, by_class[cls])
     names = {cls: api_export.REGISTERED_OBJS_TO_NAMES.get(cls) for cls in by_class}
     for cls, ours in by_class.items():
-        if names[cls] is not None:  # files have Keras's public name
+        if names[cls] is not None:  # saved files name a class by Keras's public name
             api_export.REGISTERED_OBJS_TO_NAMES[ours] = names[cls]
             api_export.REGISTERED_NAMES_TO_OBJS[names[cls]] = ours
     for module in (keras.layers, sys.modules["keras.src.layers"]):
         for name, value in list(vars(module).items()):
             if isinstance(value, type) and value in by_class:
                 setattr(module, name, by_class[value])
-    for cls, ours in by_class.items():  # `quantize` asks for the very class
+    for cls, ours in by_class.items():  # `quantize` compares with the class in its own module
         setattr(sys.modules[cls.__module__], cls.__name__, ours)
     return len(by_class)
 
 
 def take_for_users(name: str) -> None:
-    """Gives a module of Keras's a name of its own: the classes that its functions define count as a user's then."""
+    """Renames a Keras module, so that the classes that its functions define count as a user's."""
     module = importlib.import_module(name)
     module.__name__ = name.rpartition(".")[2]
     sys.modules[module.__name__] = module
 
 
 def pytest_configure(config: Any) -> None:
-    """Sets the way up, before any test is imported."""
+    """Prepares the way, before any test is imported."""
     config.addinivalue_line("markers", "requires_trainable_backend: Keras's own")
     import keras
 
@@ -116,7 +116,7 @@ def pytest_configure(config: Any) -> None:
 
 
 def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
-    """Skips what Keras's own settings skip, and notes what is to be run: a process that dies loses the rest."""
+    """Skips what Keras's own settings skip, and notes all tests as lost: those that never run stay so."""
     import keras
     import pytest
 
@@ -130,7 +130,7 @@ def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
 
 
 def pytest_runtest_protocol(item: Any) -> bool | None:
-    """Leaves a test out once the time is up; has one fail that does not end, as those of a newer Keras on 3.9."""
+    """Leaves tests out once the time is up, and stops a test that hangs, like some of a newer Keras on 3.9."""
     minutes = float(os.environ.get(MINUTES) or "inf")
     if time.monotonic() - START < minutes * 60:
         if hasattr(signal, "SIGALRM"):  # not on Windows
@@ -142,7 +142,7 @@ def pytest_runtest_protocol(item: Any) -> bool | None:
 
 
 def pytest_runtest_teardown(item: Any) -> None:
-    """The test has ended."""
+    """Ends the time limit of the test."""
     if hasattr(signal, "SIGALRM"):
         signal.alarm(0)
 
@@ -158,13 +158,13 @@ def pytest_collectreport(report: Any) -> None:
 
 
 def pytest_runtest_logreport(report: Any) -> None:
-    """Notes the outcome of a test, at once."""
+    """Notes the outcome of a test at once: the process may die later."""
     if report.when == "call" or report.outcome != "passed":
         _note(report.outcome if report.when == "call" or report.skipped else "error", [report.nodeid])
 
 
 def skip_if_backend(given_backend: str, reason: str) -> Any:
-    """What Keras's tests import from its ``conftest``."""
+    """Keras's tests import this from its ``conftest``."""
     import keras
     import pytest
 
@@ -180,13 +180,13 @@ def _note(outcome: str, tests: list[str]) -> None:
 
 
 def ask(python: Path, code: str) -> str:
-    """What a few lines of Python print in the environment."""
+    """Runs a few lines of Python in the environment and returns what they print."""
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
 def tests_of(keras: Path, version: str, folder: Path) -> Path:
-    """The package folder that has Keras's tests: the installed one, or that of its sdist, fetched into `folder`."""
+    """The package folder with Keras's tests: the installed one, or that of its sdist, fetched into `folder`."""
     if any((keras / "src" / "layers").rglob("*_test.py")):
         return keras
     pip = [sys.executable, "-m", "pip"]
@@ -204,7 +204,7 @@ def tests_of(keras: Path, version: str, folder: Path) -> Path:
 
 
 def lay_out(python: Path, tests_from: Path, work: Path) -> str:
-    """The tests of the Keras of an environment as a package in `work`; says which and for which Keras."""
+    """Copies the tests into a package in `work`; returns a text with the versions of Keras and of the tests."""
     code = "import importlib.util as u; print(u.find_spec('keras').submodule_search_locations[0])"
     asked_version = "import importlib.metadata as m; print(m.version('keras'))"
     keras, version = Path(ask(tests_from, code)), ask(tests_from, asked_version)
@@ -225,7 +225,7 @@ def lay_out(python: Path, tests_from: Path, work: Path) -> str:
 
 
 def run(python: Path, backend: str, work: Path, way: str, tests: list[str], minutes: str = "") -> dict[str, str]:
-    """Runs tests one way; returns each one's outcome, which is "lost" if the process died before."""
+    """Runs tests one way and returns the outcome of each: "lost" if the process died before it."""
     outcomes, log = work / "outcomes", work / f"{way}.log"
     outcomes.unlink(missing_ok=True)
     environment = {
@@ -246,7 +246,7 @@ def run(python: Path, backend: str, work: Path, way: str, tests: list[str], minu
     found: dict[str, str] = {}
     for line in outcomes.read_text("utf-8").splitlines() if outcomes.exists() else ():
         outcome, _, test = line.partition("\t")
-        if found.get(test) not in ("failed", "error"):  # a test that failed and could not be tidied up is one
+        if found.get(test) not in ("failed", "error"):  # a test may fail and then fail in its teardown: count it once
             found[test] = outcome
     if not found:
         raise SystemExit(f"{way}: no test was run.\n" + log.read_text("utf-8")[-3000:])
@@ -254,7 +254,7 @@ def run(python: Path, backend: str, work: Path, way: str, tests: list[str], minu
 
 
 def only_with_us(found: dict[str, dict[str, str]]) -> dict[str, list[str]]:
-    """By each of our ways, the tests that fail there and nowhere that it is measured by."""
+    """For each of our ways, the tests that fail there and in none of the ways with which it is compared."""
     return {
         way: [
             test
@@ -274,7 +274,7 @@ def bad(outcomes: dict[str, str]) -> list[str]:
 def measure(
     python: Path, backend: str, work: Path, folders: dict[str, list[str]], ours: list[str], quick: bool, minutes: str
 ) -> bool:
-    """Runs our ways, and what they are measured by, over all folders; returns whether nothing fails only with us."""
+    """Runs our ways and those that they are compared with; returns whether no test fails only with us."""
     fine = True
     ways = [way for way in WAYS if way in ours or any(way in MEASURED_BY[our] for our in ours)]
     print(f"{'folder':<12}{'way':<10}{'passed':>8}{'failed':>8}{'skipped':>8}{'left out':>10}", flush=True)
@@ -305,11 +305,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--env", required=True, type=Path, help="folder of the virtual environment")
     parser.add_argument("--tests-from", type=Path, help="another environment, whose Keras has its tests")
-    parser.add_argument("--backend", help="by default what the environment's name ends in, or KERAS_BACKEND")
+    parser.add_argument("--backend", help="by default KERAS_BACKEND, or the end of the environment's name")
     parser.add_argument("--folder", action="append", choices=FOLDERS, help="only these (can be repeated)")
     parser.add_argument("--tests", action="append", default=[], help="only these files, by their path in the folder")
     parser.add_argument("--quick", action="store_true", help="plain and bare run only what failed with us")
-    parser.add_argument("--minutes", type=float, help="each of our ways runs for so long, and leaves the rest out")
+    parser.add_argument("--minutes", type=float, help="each of our ways runs for this long and leaves the rest out")
     parser.add_argument("--keep", type=Path, help="keep the tests and the logs in this new folder")
     parser.add_argument("--way", action="append", choices=[*MEASURED_BY], help="only this of our ways")
     given = parser.parse_args(arguments)

@@ -1,12 +1,12 @@
-"""Writes docs/library_table.md: tests that two published libraries pass, plain and with `PortableLayerMixin`.
+"""Writes docs/library_table.md: how many tests two published libraries pass, plain and with `PortableLayerMixin`.
 
     python tools/library_table.py                            run the environments below, write the page
     python tools/library_table.py --envs keras3.9-tensorflow print what one environment gives, write nothing
     python tools/library_table.py --tox /path/to/.tox        take the environments from another folder
     python tools/library_table.py --here                     test with the Keras of this Python, print JSON
 
-The libraries are not changed. Each class of layers is tested as it is, and as a subclass that has the mixin as
-its first base and nothing else.
+The libraries are not changed. Each layer class is tested unchanged, and as a subclass with the mixin as its first
+base and nothing else.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ IMAGE, ROW = (4, 8, 8, 4), (4, 8)
 
 @dataclass(frozen=True)
 class Library:
-    """A published library, and how its layers are made: name -> (arguments, shape of the data)."""
+    """A published library, and how to make its layers: name -> (arguments, shape of the data)."""
 
     requirement: str
     about: str
     module: str
     layers: dict[str, tuple[tuple[Any, ...], tuple[int, ...]]]
-    #: Modules of the library that make a layer of its own by this name.
+    #: Modules of the library that themselves make a layer of this name.
     makes: dict[str, str] = field(default_factory=dict)
-    #: What a user does with a trained layer before it is saved.
+    #: What a user does to a trained layer before saving it.
     finish: Callable[[Any, Any], Any] = lambda layer, x: None
 
 
@@ -126,7 +126,7 @@ class Case:
 
     @functools.cached_property
     def finished(self) -> Any:
-        """The trained model, as a user saves it."""
+        """The trained model, ready to be saved."""
         model, _ = self.trained
         self.library.finish(model.get_layer("layer"), self.data)
         return model
@@ -143,7 +143,7 @@ def trains(case: Case) -> None:
 
 
 def goes_through_a_file_of_weights(case: Case) -> None:
-    """A new model that reads the file gives the same."""
+    """A new model that loads the file gives the same outputs."""
     with tempfile.TemporaryDirectory() as folder:
         case.finished.save_weights(f"{folder}/model.weights.h5")
         other = case.model()
@@ -152,7 +152,7 @@ def goes_through_a_file_of_weights(case: Case) -> None:
 
 
 def goes_through_a_file_of_the_model(case: Case) -> None:
-    """The model that is loaded from the file gives the same."""
+    """The model loaded from the file gives the same outputs."""
     with tempfile.TemporaryDirectory() as folder:
         case.finished.save(f"{folder}/model.keras")
         other = case.keras.models.load_model(f"{folder}/model.keras")
@@ -160,14 +160,14 @@ def goes_through_a_file_of_the_model(case: Case) -> None:
 
 
 def is_cloned(case: Case) -> None:
-    """A clone that is given the weights gives the same."""
+    """A clone with the same weights gives the same outputs."""
     other = case.keras.models.clone_model(case.finished)
     other.set_weights(case.finished.get_weights())
     assert_equal(case, other)
 
 
 def assert_equal(case: Case, other: Any) -> None:
-    """That another model gives what the trained one does."""
+    """Fails unless another model gives the same outputs as the trained one."""
     import numpy as np
 
     expected, found = (model(case.data, training=False).numpy() for model in (case.finished, other))
@@ -194,14 +194,14 @@ def results_here() -> dict[str, dict[str, dict[str, str]]]:
 
 @contextlib.contextmanager
 def classes_of(library: Library, way: str) -> Iterator[dict[str, type]]:
-    """The library's classes by name, as they are or with the mixin; the library makes those with it for the while."""
+    """The library's classes by name, plain or with the mixin; inside the block the library itself uses them too."""
     import tensorflow as tf
 
     from keras_buildfix import PortableLayerMixin
 
     module = importlib.import_module(library.module)
     classes = {name: getattr(module, name) for name in library.layers}
-    if way == "plain":  # both libraries register their classes
+    if way == "plain":  # both libraries have registered these classes already
         yield classes
         return
     mixed = {name: type(name, (PortableLayerMixin, cls), {}) for name, cls in classes.items()}
@@ -220,7 +220,7 @@ def classes_of(library: Library, way: str) -> Iterator[dict[str, type]]:
 
 
 def outcome(test: Callable[[Case], None], case: Case) -> str:
-    """What comes of one test."""
+    """Runs one test and returns its error, or an empty text."""
     try:
         test(case)
     except Exception as error:
@@ -234,10 +234,10 @@ def outcome(test: Callable[[Case], None], case: Case) -> str:
 
 
 def main() -> None:
-    """Runs what the command line asks for."""
+    """Parses the command line and runs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--envs", nargs="+", help="environments of the matrix; the page is not written")
-    parser.add_argument("--tox", type=Path, default=ROOT / ".tox", help="the folder that the environments lie in")
+    parser.add_argument("--tox", type=Path, default=ROOT / ".tox", help="the folder with the environments")
     parser.add_argument("--here", action="store_true", help="test with the Keras of this Python, print JSON")
     args = parser.parse_args()
     if args.here:
@@ -254,10 +254,10 @@ def main() -> None:
 
 
 def run(environment: str, tox: Path, libraries: Path) -> dict[str, dict[str, dict[str, str]]]:
-    """What `--here` gives in an environment; the libraries are installed into a folder of their own first."""
+    """The results of `--here` in an environment; first it installs the libraries into a folder of their own."""
     python = tox / environment / "bin" / "python"
     if not python.exists():
-        raise SystemExit(f"{python} is not there: make it with `tox run -e {environment} --notest`")
+        raise SystemExit(f"{python} does not exist: make it with `tox run -e {environment} --notest`")
     if not libraries.exists():
         wanted = [library.requirement for library in LIBRARIES]
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(libraries), *wanted]
@@ -276,12 +276,12 @@ def run(environment: str, tox: Path, libraries: Path) -> dict[str, dict[str, dic
 
 
 def passed(results: dict[str, str]) -> str:
-    """How many tests pass, of all."""
+    """How many of all tests pass."""
     return f"{sum(not error for error in results.values())} of {len(results)}"
 
 
 def page(results: dict[str, dict[str, dict[str, dict[str, str]]]]) -> str:
-    """The page's text."""
+    """The text of the page."""
     names = [library.requirement.replace("==", " ") for library in LIBRARIES]
     lines = [
         "# Real libraries, before and after",
@@ -308,26 +308,26 @@ def page(results: dict[str, dict[str, dict[str, dict[str, str]]]]) -> str:
 
 
 def lower(text: str | None) -> str:
-    """A docstring's first word without its capital."""
+    """A docstring that begins with a small letter."""
     assert text
     return text[0].lower() + text[1:]
 
 
 def failures(results: dict[str, dict[str, str]]) -> Iterator[str]:
-    """A line for each error: on which Kerases, of which layers."""
-    kerases: dict[tuple[str, str], list[str]] = {}  # of a layer and its error
+    """A line for each error, with its Keras versions and layers."""
+    versions: dict[tuple[str, str], list[str]] = {}  # by layer and error
     for keras, tests in results.items():
         for layer, error in {(test.split(" ")[0], error): None for test, error in tests.items() if error}:
-            kerases.setdefault((layer, error), []).append(keras)
-    layers: dict[tuple[str, str], list[str]] = {}  # of an error and where it is seen
-    for (layer, error), where in kerases.items():
+            versions.setdefault((layer, error), []).append(keras)
+    layers: dict[tuple[str, str], list[str]] = {}  # by error and versions
+    for (layer, error), where in versions.items():
         layers.setdefault((error, ", ".join(where)), []).append(layer)
     for (error, where), names in layers.items():
         yield f"- {where}: ``{error}`` ({', '.join(names)})"
 
 
 def label(environment: str) -> str:
-    """How the page calls the Keras of an environment."""
+    """The name of an environment's Keras version on the page."""
     return environment.rpartition("-")[0].replace("tf_keras", "tf_keras ").removeprefix("keras")
 
 

@@ -1,4 +1,4 @@
-"""Measure which built-in layers break their subclasses, on every environment of the matrix, into facts.py.
+"""Measures which built-in layers break their subclasses, on every environment of the matrix, and writes facts.py.
 
     python tools/measure_facts.py           run every environment, write keras_buildfix/facts.py
     python tools/measure_facts.py --here    measure the Keras of this Python, print JSON
@@ -21,7 +21,7 @@ from keras_buildfix import keras_info
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = ROOT / ".tox" / "facts"
 
-#: What constructors need, by the name of the argument.
+#: Values for constructors, by the name of the argument.
 ARGUMENTS: dict[str, Any] = {
     "activation": "relu",
     "axes": 1,
@@ -62,7 +62,7 @@ ARGUMENTS: dict[str, Any] = {
     "width_factor": 0.1,
 }
 
-#: What they need by their name, where the signature does not say so.
+#: Arguments that a layer needs although its signature does not say so, by the name of the layer.
 OF_LAYER: dict[str, dict[str, Any]] = {
     "CategoryEncoding": {"num_tokens": 4},
     "Discretization": {"bin_boundaries": [0.0, 1.0]},
@@ -72,7 +72,7 @@ OF_LAYER: dict[str, dict[str, Any]] = {
     "StringLookup": {"max_tokens": 4, "vocabulary": ["a", "b"]},
 }
 
-#: One of these fits every layer.
+#: Input shapes: every layer accepts one of these.
 SHAPES: list[Any] = [
     (None, 8, 8, 3),
     (None, 8, 3),
@@ -84,14 +84,14 @@ SHAPES: list[Any] = [
     (None, 4, 8, 8, 3),
 ]
 
-#: Symptoms by the name of their table.
+#: The meaning of each symptom, by the name of its table.
 SYMPTOMS = {
     "skipped_build": "The ``build()`` of a subclass does not run: a constructor marks the layer built.",
     "locked_state": "A subclass without ``build()`` can't make state in its ``__init__``: it is locked by then.",
     "built_twice": "The ``build()`` of a subclass runs again at the first call after ``layer.build(shape)``.",
 }
 
-#: Layers that a subclass with a `build` of its own makes no sense of, or that can't be made here.
+#: Layers that need no subclass with a `build` of its own, or that can't be made here, each with the reason.
 LEFT_OUT = {
     "InputLayer": "a placeholder, never built",
     "Layer": "the base class",
@@ -126,7 +126,7 @@ LEFT_OUT = {
 
 
 def measure(keras: Any) -> dict[str, list[str]]:
-    """The names in ``keras.layers`` with each symptom; ``unmade`` are those that could not be looked at."""
+    """The names in ``keras.layers`` with each symptom; ``unmade`` has those that could not be examined."""
     found: dict[str, list[str]] = {**{symptom: [] for symptom in SYMPTOMS}, "unmade": []}
     base = keras.layers.Layer
     for name in sorted(dir(keras.layers)):
@@ -138,7 +138,7 @@ def measure(keras: Any) -> dict[str, list[str]]:
             cls(**arguments)
         except Exception as error:
             if "requires TensorFlow" in str(error):
-                continue  # is measured in the TensorFlow environments
+                continue  # the TensorFlow environments measure it
             found["unmade"].append(f"{name} ({type(error).__name__}: {str(error)[:100]})")
             continue
         for symptom, shows in ((is_skipped, "skipped_build"), (is_locked, "locked_state"), (is_rebuilt, "built_twice")):
@@ -148,7 +148,7 @@ def measure(keras: Any) -> dict[str, list[str]]:
 
 
 def arguments_of(cls: type) -> dict[str, Any]:
-    """Arguments to make a built-in layer with."""
+    """The arguments with which to make a built-in layer."""
     parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
     needed = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     return {**{name: ARGUMENTS[name] for name in needed}, **OF_LAYER.get(cls.__name__, {})}
@@ -165,7 +165,7 @@ def is_skipped(cls: type, arguments: dict[str, Any]) -> bool:
 
 
 def is_locked(cls: type, arguments: dict[str, Any]) -> bool:
-    """Whether a subclass without a ``build`` may not make a weight in its ``__init__``."""
+    """Whether a subclass without a ``build`` can't make a weight in its ``__init__``."""
 
     class WithWeight(cls):  # type: ignore[misc, valid-type]
         def __init__(self, **kwargs: Any) -> None:
@@ -182,19 +182,19 @@ def is_locked(cls: type, arguments: dict[str, Any]) -> bool:
 
 
 def is_rebuilt(cls: Any, arguments: dict[str, Any]) -> bool:
-    """Whether a subclass whose ``build`` passes the call on is not built after ``layer.build(shape)``."""
+    """Whether a subclass whose ``build`` calls ``super().build`` is not built after ``layer.build(shape)``."""
 
     class WithBuild(cls):  # type: ignore[misc, valid-type]
         def build(self, input_shape: Any) -> None:
             super().build(input_shape)
 
     if keras_info(cls).generation == 3:
-        return False  # wraps the `build` of every layer
+        return False  # Keras 3 wraps the `build` of every layer, and marks it as built
     for shape in SHAPES:
         layer = WithBuild(**arguments)
         try:
             layer.build(shape)
-        except Exception:  # not a shape for this layer
+        except Exception:  # this layer takes another shape
             continue
         return not layer.built
     raise AssertionError(f"{cls.__name__} was built with none of {SHAPES}")
@@ -221,7 +221,7 @@ def main() -> None:
     reports = [json.loads(file.read_text()) for file in sorted(REPORTS.glob("*.json"))]
     for report in reports:
         if report["unmade"]:
-            print(f"not looked at on {report['version']}: {', '.join(report['unmade'])}")
+            print(f"not examined on {report['version']}: {', '.join(report['unmade'])}")
     (ROOT / "keras_buildfix" / "facts.py").write_text(facts_module(reports))
 
 
@@ -233,7 +233,7 @@ def here() -> dict[str, Any]:
 
 
 def facts_module(reports: list[dict[str, Any]]) -> str:
-    """The text of facts.py: one row for each release from which on something is different."""
+    """The text of facts.py: one row for each release with a change."""
     from packaging.version import Version
 
     by_release: dict[tuple[int, int], dict[str, set[str]]] = {}
@@ -244,8 +244,8 @@ def facts_module(reports: list[dict[str, Any]]) -> str:
             names.update(report[symptom])
     measured = sorted({report["version"] for report in reports}, key=Version)
     text = [
-        '"""Measured tables as data. Written by tools/measure_facts.py; not edited by hand.\n',
-        "Each row: the release from which on, and the names in ``keras.layers``. Measured on",
+        '"""Measured tables of the built-in layers whose subclasses break. tools/measure_facts.py writes this file.\n',
+        "Each row has the first release for which it holds, and the names in ``keras.layers``. Measured on",
         *_wrapped(measured),
         '"""\n',
         "from __future__ import annotations\n",

@@ -1,13 +1,12 @@
-"""Shows that ``run_tests.py all`` loses no proof against ``full``: seeded bugs are killed by both.
+"""Shows that ``run_tests.py all`` finds the same bugs as ``full``: it seeds bugs, and both must find each of them.
 
     python tools/mutants.py                              all of them, with the environments in .tox
-    python tools/mutants.py --envs /tmp/envs lock crc    those whose names have one of these words in them
+    python tools/mutants.py --envs /tmp/envs lock crc    those with one of these words in their names
 
-Each mutant is one exact replacement in a copy of the package. The tests named with it run on one environment
-with every combination (KERAS_BUILDFIX_FULL=1), and as in ``all``: there with the turns of the environments of its
-band one after the other. Each run goes up to the first test that fails (with `only`, of those that it selects: the
-others take minutes and have nothing to do with the bug). Prints the table
-of CONTRIBUTING.md, and fails if something that the full cross kills lives on, or a mutant lives on in both.
+Each mutant is one exact replacement in a copy of the package. Its tests run on one environment, first with every
+combination (KERAS_BUILDFIX_FULL=1), then as in ``all``: the turns of the environments of its band, one after the
+other. Each run stops at the first test that fails. `only` selects tests where the others take minutes and have
+nothing to do with the bug. It prints the table of CONTRIBUTING.md, and fails if ``all`` does not find a mutant.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Mutant(NamedTuple):
-    """A bug: what it is, the file of the package, the text and what stands for it; where and which tests are run."""
+    """A bug: its name, its file in the package, the text and its replacement; the environment and tests to run."""
 
     name: str
     file: str
@@ -55,7 +54,7 @@ MUTANTS = [
         "test_build test_ways",
     ),
     Mutant(
-        "`install()` mends nothing",
+        "`install()` fixes nothing",
         "installing.py",
         'if _keras.marking_code(cls) is not None or "build" in vars(cls):',
         "if False:",
@@ -63,15 +62,15 @@ MUTANTS = [
         "test_ways",
     ),
     Mutant(
-        "the decorator mends nothing",
+        "the decorator fixes nothing",
         "build.py",
-        "    _mend(cls)\n    return cls",
+        "    _fix(cls)\n    return cls",
         "    return cls",
         "keras3.9-jax",
         "test_ways",
     ),
     Mutant(
-        "the mixin mends nothing", "build.py", " " * 12 + "_mend(cls)", " " * 12 + "pass", "keras3.9-jax", "test_ways"
+        "the mixin fixes nothing", "build.py", " " * 12 + "_fix(cls)", " " * 12 + "pass", "keras3.9-jax", "test_ways"
     ),
     Mutant(
         "a built-in's mark is let through",
@@ -82,7 +81,7 @@ MUTANTS = [
         "test_ways",
     ),
     Mutant(
-        "whoever marks, it is ignored: built twice",
+        "every mark is ignored, a user's too: built twice",
         "build.py",
         "_keras.is_marked_by_builtin(layer, sys._getframe(1))",
         "True",
@@ -225,7 +224,7 @@ MUTANTS = [
 
 
 def mutated(mutant: Mutant, folder: Path) -> None:
-    """Makes the bug in a copy of the package; an error if its text is not there exactly once."""
+    """Makes the bug in a copy of the package; it is an error if the file does not have its text exactly once."""
     file = folder / "keras_buildfix" / mutant.file
     text = file.read_text("utf-8")
     if text.count(mutant.old) != 1:
@@ -234,7 +233,7 @@ def mutated(mutant: Mutant, folder: Path) -> None:
 
 
 def band_of(mutant: Mutant) -> list[str]:
-    """The environments of the band of the mutant's own, that one first."""
+    """The environments in the band of the mutant's environment; that one comes first."""
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     import bands
 
@@ -244,7 +243,7 @@ def band_of(mutant: Mutant) -> list[str]:
 
 
 def killer(mutant: Mutant, folder: Path, envs: Path, turn: str) -> str:
-    """The first test that fails, in the turn of an environment, or of all where that is empty; empty if none does."""
+    """The first test that fails in an environment's turn, or with every combination if `turn` is empty; or ""."""
     name = turn or mutant.environment
     environment = {
         **os.environ,
@@ -264,7 +263,7 @@ def killer(mutant: Mutant, folder: Path, envs: Path, turn: str) -> str:
     command = [str(envs / name / "bin" / "python"), "-m", "pytest", "-q", "-x", "--tb=no", *files]
     command += ["-k", mutant.only] if mutant.only else []
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    if done.returncode in (0, 5):  # none failed, or none has this turn
+    if done.returncode in (0, 5):  # no test failed, or no test has this turn
         return ""
     found = re.search(r"^(?:FAILED|ERROR) tests/(.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
     if done.returncode not in (1, 2) or found is None:
@@ -273,7 +272,7 @@ def killer(mutant: Mutant, folder: Path, envs: Path, turn: str) -> str:
 
 
 def main() -> int:
-    """Prints the table; 1 if a mutant lives that should not."""
+    """Prints the table; returns 1 if ``all`` misses a mutant."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("words", nargs="*", help="only mutants with one of these words in their names")
     parser.add_argument("--envs", type=Path, default=ROOT / ".tox", help="where the environments are")

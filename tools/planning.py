@@ -1,6 +1,6 @@
-"""What run_tests.py is to run: which environments, with which Python, and about how long it takes.
+"""Plans a run of run_tests.py: which environments, with which Python, and about how long it takes.
 
-Reads tox.ini and looks for interpreters; installs and starts nothing else.
+It reads tox.ini and looks for interpreters. It installs nothing.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-#: The Python of environments that name none.
+#: The Python of environments whose name has none.
 USUAL = "3.11"
-#: So many environments run at once: on two cores, each waits for processes, files and packages a while.
+#: How many environments run at once. Three keep two cores busy: each waits at times, for files or packages.
 AT_ONCE = 3
-#: Seconds for which each environment ran in `run_tests.py all`, on 2 cores, three at once, installed before.
+#: The seconds of each environment in `run_tests.py all`, on 2 cores, three at once, already installed.
 RECORDED = ROOT / "tools" / "seconds.json"
-#: With every combination an environment takes so many times as long.
+#: With every combination an environment takes this many times as long.
 FULL = 4
 #: Seconds to install an environment for the first time.
 INSTALLING = 45
@@ -43,7 +43,7 @@ def _tox() -> configparser.ConfigParser:
 
 
 def quick() -> list[str]:
-    """The environments that run when none is named."""
+    """The environments that run if the user names none."""
     return re.findall(r"[^\s,]+", _tox()["tox"]["env_list"])
 
 
@@ -65,7 +65,11 @@ def chosen(words: list[str]) -> list[str]:
     if wrong:
         lines = []
         for word in wrong:
-            near = ", ".join(difflib.get_close_matches(word, known(), 4, 0.5))
+            if "/" in word or word.endswith(".py"):
+                lines.append(f"No environment is called {word!r}. Arguments of pytest come after --: ... -- {word}")
+                continue
+            begin = [name for name in known() if name.startswith(word)]
+            near = ", ".join((begin or difflib.get_close_matches(word, known(), 4, 0.5))[:5])
             lines.append(f"No environment is called {word!r}." + (f" The nearest: {near}." if near else ""))
         raise ValueError("\n".join([*lines, "", "The environments are:", listing()]))
     if not words:
@@ -75,7 +79,7 @@ def chosen(words: list[str]) -> list[str]:
 
 
 def listing() -> str:
-    """All environments by label, with a word on what each label is."""
+    """All environments by label, with a few words about each label."""
     texts = {"lint": "lint and types", "matrix": "one Keras and backend each", "downstream": "published libraries"}
     lines = []
     for label, names in {**labels(), "bench": ["bench"]}.items():
@@ -91,7 +95,7 @@ def listing() -> str:
 
 
 def pythons_of(name: str) -> list[str]:
-    """The Pythons that an environment can run on, its own first."""
+    """The Pythons on which an environment can run, its own first."""
     own = re.match(r"py(\d)(\d+)-", name)
     if own:
         return [f"{own[1]}.{own[2]}"]
@@ -106,20 +110,20 @@ def _minor(version: str) -> int:
 
 
 def python_for(name: str, here: Collection[str]) -> str | None:
-    """Which of the Pythons that are here an environment runs on; None if it can run on none of them."""
+    """The Python in `here` on which an environment runs; None if it can use none of them."""
     return next((version for version in pythons_of(name) if version in here), None)
 
 
 def any_of(versions: list[str]) -> str:
-    """Versions of Python in words, as in "3.9, 3.10 or 3.11"."""
+    """Versions of Python in words, such as "3.9, 3.10 or 3.11"."""
     *others, last = sorted(versions, key=_minor)
     return f"{', '.join(others)} or {last}" if others else last
 
 
 def interpreters(path: str) -> list[str]:
-    """The Pythons, as "3.11", that are found on a PATH and start, and this one."""
+    """The Pythons that are on a PATH and start, and this one, as "3.11"."""
     here = ".".join(map(str, sys.version_info[:2]))
-    # Shims last: each of them takes a second to find out that its Python is not there.
+    # Shims come last: each takes a second to find out that its Python is missing.
     folders = sorted(dict.fromkeys(path.split(os.pathsep)), key=lambda folder: Path(folder).name == "shims")
     return [
         version
@@ -129,7 +133,7 @@ def interpreters(path: str) -> list[str]:
 
 
 def _starts(python: str | None) -> bool:
-    """Whether an interpreter starts: a shim of pyenv may be there for one that is switched off."""
+    """Whether an interpreter starts: pyenv may have a shim for one that is switched off."""
     if python is None:
         return False
     try:
@@ -139,7 +143,7 @@ def _starts(python: str | None) -> bool:
 
 
 def search_path() -> str:
-    """PATH, and behind it this interpreter's folder and those of the interpreters that pyenv and uv installed."""
+    """PATH, followed by the folders of this interpreter and of those that pyenv and uv installed."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
     uv = (FETCHED, Path.home() / ".local" / "share" / "uv" / "python")
     found = [Path(sys.base_prefix, "bin"), *sorted(pyenv.glob("*/bin"))]
@@ -148,11 +152,11 @@ def search_path() -> str:
 
 
 def seconds(names: Iterable[str], full: bool = False) -> dict[str, float]:
-    """About how long each of these environments takes with the others, on as many cores as are here."""
+    """About how long each of these environments takes in one run, on the cores of this machine."""
     names = list(names)
     recorded: dict[str, int] = json.loads(RECORDED.read_text("utf-8"))
     usual = sorted(recorded.values())[len(recorded) // 2]
-    # Recorded with three environments on two cores: with a core for each, each is that much faster.
+    # The records are of three environments on two cores: with a core for each, they are faster by that factor.
     load = max(1.0, min(AT_ONCE, len(names)) / (os.cpu_count() or 1)) / (AT_ONCE / 2)
     return {
         name: recorded.get(name, usual) * load * (FULL if full else 1)
@@ -162,12 +166,12 @@ def seconds(names: Iterable[str], full: bool = False) -> dict[str, float]:
 
 
 def together(each: dict[str, float]) -> float:
-    """About how long environments take, of which several run at once."""
+    """About how long these environments take in all, with several running at once."""
     return max(sum(each.values()) / min(AT_ONCE, len(each) or 1), *each.values(), 0.0)
 
 
 def first_of(names: Collection[str]) -> dict[str, list[str]]:
-    """For each environment, those of the same run that must end before it starts: `depends` in tox.ini."""
+    """For each environment, those of this run that must end before it starts: `depends` in tox.ini."""
     rules = {}
     for line in _tox()["testenv"]["depends"].strip().splitlines():
         factors, _, before = line.partition(":")
@@ -179,7 +183,7 @@ def first_of(names: Collection[str]) -> dict[str, list[str]]:
 
 
 def spoken(span: float) -> str:
-    """A number of seconds in words, as far as an estimate knows it."""
+    """A number of seconds in words, as roughly as an estimate allows."""
     if span < 50:
         return "less than a minute"
     return f"about {round(span / 60)} min" if span < 5400 else f"about {span / 3600:.1f} hours"

@@ -1,11 +1,11 @@
-"""Records the files of weights that environments of the matrix write into the tests' data.
+"""Records the weight files that the environments of the matrix write, as data for the tests.
 
     python tools/record_weight_files.py                 all environments
-    python tools/record_weight_files.py newest-jax ...  these; what is there of others stays
-    python tools/record_weight_files.py --left          what the last run of tests left in .tox/weight_files
+    python tools/record_weight_files.py newest-jax ...  these; the files of the others stay
+    python tools/record_weight_files.py --left          the files of the last test run, in .tox/weight_files
 
-Do so when an environment or a model of tests/weight_zoo.py is new, or when a test says that what an
-environment writes is not what was recorded of it, which only those do that are not pinned.
+Run it for a new environment, for a new model in tests/weight_zoo.py, or when a test says that an environment
+no longer writes what was recorded. Only environments that are not pinned can change like that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WRITES = "tests/test_weight_files.py::test_it_is_written_in_every_format"
 
 
 def main(wanted: list[str]) -> int:
-    """Runs the environments and packs what they wrote; nothing is packed if one failed."""
+    """Runs the environments and packs the files that they wrote; packs nothing if one failed."""
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     import bands
     import recorded_files

@@ -1,4 +1,4 @@
-"""What came of the environments that run_tests.py ran, from the reports that their tests left."""
+"""Reports the results of a run of run_tests.py, from the files that the tests of each environment wrote."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-#: So many test files are shown, those that take longest.
+#: How many test files the summary shows: those that take longest.
 SHOWN = 12
-#: Of the log of a failed environment at most so many lines are shown.
+#: How many lines of a failed environment's log are shown at most.
 LOG_LINES = 200
 #: Environments that run tools, not tests.
 NO_TESTS = ("lint", "bench")
@@ -18,7 +18,7 @@ KINDS = ("passed", "failed", "skipped", "xfailed")
 
 
 def summary(codes: dict[str, int], took: dict[str, float], reports: Path) -> int:
-    """Prints a line for each environment and the totals; 1 if anything is not as it should be."""
+    """Prints a line for each environment and the totals; returns 1 if anything is wrong."""
     total = dict.fromkeys(KINDS, 0)
     whole = sum(took.values()) or 1.0
     bad = []
@@ -44,7 +44,7 @@ def summary(codes: dict[str, int], took: dict[str, float], reports: Path) -> int
 
 
 def why_wrong(name: str, code: int, counts: dict[str, int] | None) -> str:
-    """What is wrong with an environment that has ended, in a word; empty if nothing is."""
+    """What is wrong with an environment that has ended, in a few words; empty if nothing is."""
     if name not in NO_TESTS and counts is None:
         return "left no report"
     if counts and not counts["passed"]:
@@ -53,7 +53,7 @@ def why_wrong(name: str, code: int, counts: dict[str, int] | None) -> str:
 
 
 def by_file(names: Iterable[str], reports: Path) -> Counter[str]:
-    """Seconds that each test file took, all environments together; what is not theirs is imports and set-up."""
+    """The seconds of each test file, summed over all environments; imports and set-up do not count."""
     seconds: Counter[str] = Counter()
     for report in (reports / f"{name}.xml" for name in names):
         if report.exists():
@@ -63,7 +63,7 @@ def by_file(names: Iterable[str], reports: Path) -> Counter[str]:
 
 
 def counted(name: str, reports: Path) -> dict[str, int] | None:
-    """What an environment's report says; None if it left none that can be read."""
+    """The counts in an environment's report; None if it has no report that can be read."""
     try:
         suite = next(ElementTree.parse(reports / f"{name}.xml").iter("testsuite"))
     except (OSError, ElementTree.ParseError):
@@ -84,7 +84,7 @@ def outcome(name: str, code: int, reports: Path) -> str:
 
 
 def end_of(log: Path) -> str:
-    """What the log of a failed environment says about it: the failures, else the last lines."""
+    """The part of a failed environment's log to show: the failures, or else the last lines."""
     lines = log.read_text("utf-8", "replace").splitlines()
     starts = [
         at for at, line in enumerate(lines) if line.startswith("=") and line.strip("= ") in ("FAILURES", "ERRORS")
@@ -95,7 +95,7 @@ def end_of(log: Path) -> str:
 
 
 def progress(file: Path) -> tuple[int, int, int] | None:
-    """How many tests are done, of how many, and how many failed, as tests/conftest.py writes it; None before them."""
+    """How many tests are done, of how many, and how many failed, from tests/conftest.py; None before the first."""
     try:
         total, _, done = file.read_text("ascii").partition("\n")
     except OSError:

@@ -1,4 +1,4 @@
-"""Writes ``docs/weight_files_table.md``: who reads whose files of weights, from what the tests left.
+"""Writes ``docs/weight_files_table.md``: which environment reads whose weight files, from the results of the tests.
 
 python run_tests.py full && python tools/weight_file_table.py
 """
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / ".tox" / "weight_files"
 TARGET = ROOT / "docs" / "weight_files_table.md"
 
-#: The first letter is what a cell shows.
+#: The sign that a cell shows, and its meaning.
 MEANING = {
     "half-written": "h: Keras's own writer stopped half-way; reading says so",
     "not written": "-: Keras's own writer has no such file of this model",
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def page(cells: dict[str, dict[str, dict[str, list[str]]]], models: list[str]) -> str:
-    """The page's text."""
+    """The text of the page."""
     rows = [row for by_writer in cells.values() for row in by_writer.values()]
     readers = sorted({reader for row in rows for reader in row}, key=order)
     counts = Counter(came for row in rows for each in row.values() for came in each)
@@ -54,7 +54,9 @@ def page(cells: dict[str, dict[str, dict[str, list[str]]]], models: list[str]) -
     ]
     for form, by_writer in sorted(cells.items()):
         lines += ["", f"## `{form}`", ""]
-        if all(set(row) == {writer} for writer, row in by_writer.items()):  # ours: `run_tests.py full` crosses them
+        if all(
+            set(row) == {writer} for writer, row in by_writer.items()
+        ):  # our files: `run_tests.py full` crosses them elsewhere
             read = sum(row[writer] == ["read"] * len(models) for writer, row in by_writer.items())
             lines += [f"{read} of {len(by_writer)} environments read all that they wrote. This package writes it, with"]
             lines += ["the same names and values everywhere."]
@@ -72,7 +74,7 @@ def page(cells: dict[str, dict[str, dict[str, list[str]]]], models: list[str]) -
 
 
 def cell(came: list[str], number: int) -> str:
-    """What one reader made of one writer's files."""
+    """The cell for one reader and one writer's files."""
     if came == ["read"] * number:
         return "."
     read = came.count("read")
@@ -81,7 +83,7 @@ def cell(came: list[str], number: int) -> str:
 
 
 def order(name: str) -> tuple[int, list[int], str]:
-    """Environments by generation and version, those on other Pythons last."""
+    """A sort key: environments by generation and version, those on other Pythons last."""
     keras = next(
         (part for part in name.split("-") if part.startswith(("keras", "tf_keras", "newest", "nightly"))), name
     )

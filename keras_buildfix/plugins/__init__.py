@@ -1,1 +1,1 @@
-"""Plugins for other tools; each does nothing unless it is asked for by name."""
+"""Plugins for other tools; each does nothing unless you name it."""

@@ -1,22 +1,22 @@
-"""``pytest -p keras_buildfix.plugins.pytest``: a test run with ``install()`` on.
+"""A plugin that runs tests with ``install()`` on: ``pytest -p keras_buildfix.plugins.pytest``.
 
-By environment variable, for a test run of somebody else's that can't be edited:
+For somebody else's test run that you can't edit, set the environment variable
 ``PYTEST_ADDOPTS="-p keras_buildfix.plugins.pytest"``. pytest loads it before any conftest, and
-pytest-xdist in each of its workers. There is no entry point: nothing happens unless it is named.
+pytest-xdist in each of its workers. There is no entry point: nothing happens unless you name it.
 """
 
 from __future__ import annotations
 
 from keras_buildfix import install, uninstall
 
-install()  # when the plugin is loaded: a conftest may import Keras and define layers at once
+install()  # at once, before any conftest: it may import Keras and define layers
 
 
 def pytest_report_header() -> str:
-    """Says so at the top of the run."""
-    return "keras-buildfix: built-in layers are mended (install)"
+    """A line at the top of the run that says so."""
+    return "keras-buildfix: built-in layers are fixed (install)"
 
 
 def pytest_unconfigure() -> None:
-    """Takes it back at the end."""
+    """Takes ``install()`` back at the end of the run."""
     uninstall()

@@ -1,9 +1,9 @@
-"""The ways in which a layer gets built, one function each.
+"""The ways in which a layer gets built: one function for each way.
 
 Every way takes a `Case`, uses the layer as a user would, and returns the layers that must be built by
-then: each once, with their weights. A way that goes through a file or a copy also holds that the
-weights came back with their values. `WAYS` has them all by name; `ways_here` those that this Keras and
-backend can do by themselves.
+then: each once, with their weights. A way through a file or a copy also checks that the weights came
+back with their values. `WAYS` has them all by name; `ways_here` has those that plain Keras can do on
+this version and backend.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Way = Callable[["Case"], "list[Any]"]
 
 @dataclass(frozen=True)
 class Case:
-    """A layer to be built.
+    """A layer to build, and the data for it.
 
     Attributes:
         keras: The Keras namespace to use: ``keras``, ``tf.keras`` or ``tf_keras``.
         make: Makes a new layer; its class must be importable for the ways that pickle.
         shape: Shape of one input without the batch, for example ``(8, 8, 3)``.
         folder: An empty folder for files.
-        batch: Size of the batches that are passed.
+        batch: Size of the batches.
     """
 
     keras: Any
@@ -41,7 +41,7 @@ class Case:
 
     @property
     def info(self) -> KerasInfo:
-        """The Keras at hand."""
+        """The Keras of this case."""
         return keras_info(self.keras.layers.Layer)
 
     def x(self) -> Any:
@@ -52,7 +52,7 @@ class Case:
         return (numpy.arange(size, dtype="float32").reshape((self.batch, *self.shape)) % 7 + 1) / 8
 
     def model(self) -> tuple[Any, Any]:
-        """A Functional model of one new layer, and that layer, with weights that no initializer gives."""
+        """A Functional model of one new layer, and that layer, with weights that no initializer would make."""
         layer = self.make()
         inputs = self.keras.Input(self.shape)
         model = self.keras.Model(inputs, layer(inputs))
@@ -67,7 +67,7 @@ class Case:
 
 
 def ways_here(info: KerasInfo) -> dict[str, Way]:
-    """The ways that a Keras can go at all, by name."""
+    """The ways that plain Keras can do on this version and backend, by name."""
     return {name: way for name, way in WAYS.items() if _possible(name, info)}
 
 
@@ -157,7 +157,7 @@ def functional(case: Case) -> list[Any]:
 
 
 def subclassed_model(case: Case) -> list[Any]:
-    """A layer that is an attribute of a subclassed ``Model``."""
+    """A subclassed ``Model`` that holds the layer as an attribute, then a call."""
 
     class Subclassed(case.keras.Model):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
@@ -173,7 +173,7 @@ def subclassed_model(case: Case) -> list[Any]:
 
 
 def fitted(case: Case) -> list[Any]:
-    """A compiled model is fitted: the weights train."""
+    """``model.fit``: the weights must train."""
     layer = case.make()
     model = case.keras.Sequential([layer, case.keras.layers.Flatten(), case.keras.layers.Dense(1)])
     model.compile(optimizer="sgd", loss="mse")
@@ -241,17 +241,17 @@ def pickled_model(case: Case) -> list[Any]:
 
 
 def keras_file(case: Case) -> list[Any]:
-    """A model goes through a ``.keras`` file."""
+    """Saves a model to a ``.keras`` file and loads it."""
     return _through_file(case, "model.keras")
 
 
 def h5_file(case: Case) -> list[Any]:
-    """A model goes through a legacy ``.h5`` file."""
+    """Saves a model to a legacy ``.h5`` file and loads it."""
     return _through_file(case, "model.h5")
 
 
 def keras_file_of_lazy_model(case: Case) -> list[Any]:
-    """A Sequential model that was built by its first call goes through a ``.keras`` file."""
+    """Saves a Sequential model that its first call has built to a ``.keras`` file, and loads it."""
     layer = case.make()
     model = case.keras.Sequential([layer])
     model(case.x())
@@ -264,7 +264,7 @@ def keras_file_of_lazy_model(case: Case) -> list[Any]:
 
 
 def weights_file(case: Case) -> list[Any]:
-    """Weights go through a ``.weights.h5`` file into a new model."""
+    """Saves weights to a ``.weights.h5`` file and loads them into a new model."""
     path = str(case.folder / "model.weights.h5")
     model, layer = case.model()
     model.save_weights(path)
@@ -277,7 +277,7 @@ def weights_file(case: Case) -> list[Any]:
 
 
 def exported(case: Case) -> list[Any]:
-    """``model.export(path)``; what is served computes the same."""
+    """``model.export(path)``; the exported model must compute the same."""
     import tensorflow as tf
 
     model, layer = case.model()
@@ -288,7 +288,7 @@ def exported(case: Case) -> list[Any]:
 
 
 def tf_saved_model(case: Case) -> list[Any]:
-    """``tf.saved_model.save`` of a layer whose call is a ``tf.function``; what is loaded computes the same."""
+    """``tf.saved_model.save`` of a layer in a ``tf.function``; the loaded function must compute the same."""
     import tensorflow as tf
 
     layer = case.make()
@@ -306,13 +306,13 @@ def tf_saved_model(case: Case) -> list[Any]:
 
 
 def mirrored(case: Case) -> list[Any]:
-    """Made and fitted inside ``tf.distribute.MirroredStrategy`` on all logical CPU devices (two or more)."""
+    """``fit`` inside ``tf.distribute.MirroredStrategy`` on all logical CPU devices (two or more)."""
     with mirrored_strategy().scope():
         return fitted(case)
 
 
 def distributed(case: Case) -> list[Any]:
-    """Made and fitted on JAX, data-parallel over all host devices (two or more), ``keras.distribution``."""
+    """``fit`` on JAX with ``keras.distribution``, data-parallel over all host devices (two or more)."""
     import jax
 
     distribution = case.keras.distribution
@@ -361,7 +361,7 @@ _TENSORFLOW_ONLY = ("inside_tf_function", "exported", "tf_saved_model", "mirrore
 
 @functools.cache
 def mirrored_strategy() -> Any:
-    """One for the process: the collectives of a second one clash with those of the first."""
+    """The one strategy of this process: the collectives of a second one would clash with those of the first."""
     import tensorflow as tf
 
     devices = [device.name.replace("/device:", "") for device in tf.config.list_logical_devices("CPU")]
@@ -370,7 +370,7 @@ def mirrored_strategy() -> Any:
 
 
 def _input_layer(case: Case) -> Any:
-    """What stands for the input in a Sequential model: Keras 2 wants a layer there, Keras 3 takes both."""
+    """The input of a Sequential model as a layer: Keras 2 needs a layer there, Keras 3 also takes a tensor."""
     return case.keras.layers.InputLayer(case.shape)
 
 

@@ -42,14 +42,14 @@ def test_with_install_alone_it_has_them_and_they_go_through_a_file(tmp_path):
         assert skipped_builds(model) == []
 
 
-@pytest.mark.parametrize("mended", [False, True])
-def test_reshape_is_built_by_the_mixin(mended):
+@pytest.mark.parametrize("fixed", [False, True])
+def test_reshape_is_built_by_the_mixin(fixed):
     def built_shape():
         layer = DecomonReshape((2, 2))
         layer(inputs())
         return layer.get_build_config()
 
-    if mended:
+    if fixed:
         with installed():
             assert built_shape() is not None
     else:

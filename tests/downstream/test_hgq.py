@@ -52,9 +52,9 @@ def test_with_install_alone_it_fits_and_its_weights_go_through_files(tmp_path):
         np.testing.assert_allclose(again.predict(x, verbose=0), model.predict(x, verbose=0), rtol=1e-5)
 
 
-@pytest.mark.parametrize("mended", [False, True])
-def test_the_layer_that_resets_built_by_hand_stays_right(mended):
-    if mended:
+@pytest.mark.parametrize("fixed", [False, True])
+def test_the_layer_that_resets_built_by_hand_stays_right(fixed):
+    if fixed:
         with installed():
             layer = QUnaryFunctionLUT("tanh")
             assert not layer.built
