@@ -82,7 +82,7 @@ def test_a_built_in_that_was_called_on_data_has_its_shape_or_an_error_that_is_tr
         assert (get_input_shape(layer), get_output_shape(layer)) == ((4, 3), (4, 3))
     else:
         assert not K2
-        why = r"input shape of the layer 'l' .* never called on a keras.Input, .* built when they are made"
+        why = r"input shape of the layer 'l' .* never called on a keras.Input, .* built when it is made"
         with pytest.raises(ValueError, match=why):
             get_input_shape(layer)
         with pytest.raises(ValueError, match=r"Call it on a keras.Input first, or ask layer.compute_output_shape"):
