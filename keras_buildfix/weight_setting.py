@@ -245,8 +245,8 @@ def _by_position(entries: Entries, root: LayerNode, part: Part | None) -> Match:
         raise ValueError(
             f"{root.layer.name!r} ({keras_info(root.layer)}) has {len(weights)} {selected}weights, "
             f"the sequence has {len(given)} values; they go by position: "
-            f"{shapes}{', ...' if len(weights) > 8 else ''}. A mapping by name (see named_weights) may have fewer "
-            "with strict=False."
+            f"{shapes}{', ...' if len(weights) > 8 else ''}. "
+            "A mapping by name (see named_weights) may have fewer with strict=False."
         )
     for variable, entry in zip(weights.values(), given):
         match.pair(variable, entry)
