@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from keras_buildfix import _keras
+from keras_buildfix._blocks import block
 from keras_buildfix.after_build import is_to_build, layers_to_build
 from keras_buildfix.compiled_models import CompiledModel, compiled_models_with
 from keras_buildfix.selecting import Select, nothing_called
@@ -160,14 +161,14 @@ def freeze_up_to(model: Any, layer: Any, *, batchnorm: Batchnorm = "frozen") -> 
     return _change(model, Rule("freeze", chosen, None, _kind(batchnorm, "freeze_up_to"), "freeze_up_to"))
 
 
-@contextlib.contextmanager
+@block
 def frozen(
     layer: Any, select: Select = "*", *, exclude: Select | None = None, batchnorm: Batchnorm = "frozen"
 ) -> Iterator[FreezeReport]:
     """Freezes layers or weights for a ``with`` block, and restores the former state exactly, also after an error.
 
-    Use it with ``with``: without it, nothing is frozen. What was frozen before the block stays frozen after it.
-    One block can be inside another.
+    Use it with ``with``: without it, nothing is frozen, and a RuntimeWarning says so. What was frozen before the
+    block stays frozen after it. One block can be inside another.
 
     Args:
         layer: As for ``freeze``.

@@ -13,10 +13,10 @@ import importlib.machinery
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from types import ModuleType
 
 from keras_buildfix import _keras
+from keras_buildfix._blocks import block
 from keras_buildfix.build import repairs
 
 _lock = threading.Lock()
@@ -68,7 +68,7 @@ def uninstall() -> None:
                 setattr(cls, name, before)
 
 
-@contextmanager
+@block
 def installed() -> Iterator[None]:
     """A ``with`` block in which built-ins are fixed; it changes nothing inside another one or after ``install()``.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 from keras_buildfix import _keras
+from keras_buildfix._blocks import block
 from keras_buildfix._casts import FLOATS
 from keras_buildfix.info import keras_info
 
@@ -78,7 +78,7 @@ def set_dtype_policy(name: Any, *, keras: Any = None) -> None:
         raise
 
 
-@contextlib.contextmanager
+@block
 def dtype_policy_scope(name: Any, *, keras: Any = None) -> Iterator[str]:
     """Sets the dtype policy that new layers get, for a ``with`` block.
 
