@@ -8,7 +8,8 @@
 Arguments after -- go to pytest: python run_tests.py keras3.6-jax -- tests/test_build.py -k mixin
 
 With ``all``, combinations that several environments share are spread over these (tests/bands.py). With
-``full`` each environment runs them all, and then reads the weight files that all environments wrote.
+``full`` each environment runs them all, and then reads the weight files that all environments wrote;
+Keras's own tests run with our layers, too.
 tox and uv are installed into .tox/.runner. Exit code: 0 if all passed, 1 if something failed, 2 if the
 request can't be run here, 130 after Ctrl-C.
 """
@@ -24,6 +25,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -40,6 +42,8 @@ TOOLS = ["tox>=4.29", "tox-uv>=1.20"]
 SECOND_PASS = "tests/test_weight_files.py::test_it_is_read_whoever_wrote_it"
 #: The environments that use the source in this folder, not the wheel.
 ON_SOURCE = ("lint", "types")
+#: With ``full``, Keras's own tests run in these environments too; each with the one whose Keras has the tests.
+OWN_TESTS = {"keras3.9-jax": "keras3.12-jax", "newest-jax": "newest-jax"}
 #: Seconds between two lines of progress: more for a run of all environments into a log.
 TOLD_EVERY = 20
 TOLD_EVERY_IN_CI = 60
@@ -107,9 +111,21 @@ def _run(words: list[str], posargs: list[str]) -> int:
         print("\nEach environment reads what all of them wrote:")
         matrix = {name: python for name, python in ready.items() if name in planning.labels()["matrix"]}
         second = Run(tox, matrix, REPORTS / "second", dict.fromkeys(matrix, 60.0), TOLD_EVERY_IN_CI)
-        failed |= second.all(None, [SECOND_PASS])
+        failed |= second.all(None, [SECOND_PASS]) | _keras_own_tests(ready)
     if left_out:
         print(f"{len(left_out)} left out because their Python is missing: {', '.join(left_out)}")
+    return failed
+
+
+def _keras_own_tests(ready: Iterable[str]) -> int:
+    """Runs Keras's own tests with our layers; 1 if any test fails only because of this package."""
+    failed, folder = 0, ROOT / ".tox"
+    for name, tests_from in OWN_TESTS.items():
+        if {name, tests_from} <= {*ready}:
+            print(f"\nKeras's own tests with our layers, on {name}, about two hours:", flush=True)
+            tool = [sys.executable, str(ROOT / "tools" / "keras_own_tests.py"), "--quick"]
+            where = ["--env", str(folder / name), "--tests-from", str(folder / tests_from)]
+            failed |= int(subprocess.run([*tool, *where]).returncode != 0)
     return failed
 
 

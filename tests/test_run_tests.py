@@ -1,5 +1,6 @@
 """run_tests.py and the demo: what they say, what they take, and how they end. On few environments: no Keras is used."""
 
+import importlib
 import importlib.util
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import types
 from pathlib import Path
 
 import planning
@@ -230,6 +232,23 @@ def test_all_runs_everything_three_at_a_time_and_the_nightly_before_those_that_r
     readers = [name for name, before in planning.first_of(order).items() if before]
     assert len(readers) == 6
     assert all(order.index(name) > max(map(order.index, nightlies)) for name in readers)
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_full_runs_kerass_own_tests_where_they_are(monkeypatch, code):
+    monkeypatch.syspath_prepend(str(ROOT))
+    run_tests = importlib.import_module("run_tests")
+    calls = []
+
+    def call(command):
+        calls.append(command)
+        return subprocess.CompletedProcess(command, code)
+
+    monkeypatch.setattr(run_tests, "subprocess", types.SimpleNamespace(run=call))
+    assert run_tests._keras_own_tests(["keras3.12-jax", "keras3.9-jax", "newest-torch"]) == code
+    (command,) = calls
+    assert Path(command[1]).exists()
+    assert [Path(word).name for word in command[3:]] == ["--env", "keras3.9-jax", "--tests-from", "keras3.12-jax"]
 
 
 def test_what_was_named_and_cannot_be_run_is_an_error_before_anything_runs(start, tmp_path):
