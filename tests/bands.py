@@ -32,6 +32,7 @@ SPANS = (((2, 12), (2, 99)), ((3, 0), (3, 5)), ((3, 6), (3, 11)), ((3, 12), NEWE
 #: Test files of which an environment takes a part in its turn: Keras 2 runs all that is in them, and so does each
 #: backend of Keras 3, and so do the three with the nightly, which is another Keras every day.
 IN_TURNS = (
+    "test_blocks",
     "test_build",
     "test_cli",
     "test_cli_weights",

@@ -96,7 +96,7 @@ def test_training_in_turns_gives_what_it_gives_when_each_turn_is_traced_anew(rou
         peer.train_function = None
         peer.train_on_batch(X, Y)
 
-    for _ in range(4):
+    for _ in range(3):
         round_of(ours, lambda: ours.train_on_batch(X, Y))
         round_of(peer, anew)
     for name, value in values(ours).items():

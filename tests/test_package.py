@@ -105,6 +105,7 @@ def test_help_begins_with_a_table_of_all_public_names():
     assert any("PortableLayerMixin" in line for line in lines[:12])
 
 
+@pytest.mark.at_length  # reads the source: the same on every environment, but for Python
 def test_help_shows_no_addresses():
     for name in keras_buildfix.__all__:
         value = getattr(keras_buildfix, name)
@@ -125,6 +126,7 @@ def imports_of(module):
             yield from (f"!{name}" for name in names if name and name.split(".")[0] in ("keras", "tf_keras"))
 
 
+@pytest.mark.at_length  # reads the source: the same on every environment, but for Python
 def test_imports_go_one_way():
     floor_of = {module: at for at, floor in enumerate(FLOORS) for module in floor}
     named = {m.partition(".")[2] for m in MODULES} - {"testing", "plugins", "formats"}
@@ -136,6 +138,7 @@ def test_imports_go_one_way():
             assert not imported.startswith("!"), f"{module} imports Keras"
 
 
+@pytest.mark.at_length  # reads the source: the same on every environment, but for Python
 def test_private_names_of_keras_stand_in_one_room():
     private = {"_tracker", "_lock_state", "_post_build", "_flatten_layers", "_build_shapes_dict", "_build_at_init"}
     private |= {"_flatten_modules", "_trainable_variables", "_trainable_weights", "_initializer", "_is_default"}
@@ -256,6 +259,7 @@ def test_a_constructor_that_marks_in_a_new_way_is_noticed():
         assert keras_buildfix.deferred_build(own)().built is False, init.__name__
 
 
+@pytest.mark.in_turns
 @pytest.mark.parametrize("module", MODULES)
 def test_examples_in_docstrings_run(module):
     if module in ("keras_buildfix.__main__", "keras_buildfix.plugins.pytest"):

@@ -136,6 +136,7 @@ def test_long_ways_are_gone_with_a_layer_of_each_kind_of_constructor():
     assert [name for name in zoo.affected_anywhere() if kind(name) not in kinds] == []
 
 
+@pytest.mark.at_length  # asks of the plan, which is the same on every environment
 def test_each_band_takes_every_layer_every_way_by_every_entry():
     taken, able = set(), set()
     for environment in bands.matrix():
