@@ -74,17 +74,24 @@ def import_class(target: str) -> type:
         module = import_one(where)
     else:
         module, name = _longest_module(where)
-    value: object = module
-    for part in filter(None, name.split(".")):
-        value = getattr(value, part, None)
+    value = _named(module, name)
     if isinstance(value, type) and _keras.layer_base(value) is not None:
         return value
-    known = [cls.__qualname__ for cls in layer_classes([module])]
+    classes = {cls.__qualname__: cls for cls in layer_classes([module])}
+    known = sorted(known for known, cls in classes.items() if _named(module, known) is cls)  # not those in functions
     near = difflib.get_close_matches(name, known, n=3)
     listed = f" The nearest: {', '.join(near)}." if near else f" It has: {', '.join(known[:5])}."
     listed = listed if known else " It has none."
     what = f"has no layer class {name!r}" if name else "is a module: name a layer class in it, after a colon"
     raise ValueError(f"{module.__name__} {what}.{listed}")
+
+
+def _named(module: ModuleType, name: str) -> object:
+    """What a module has by a dotted name; None if it has nothing."""
+    value: object = module
+    for part in filter(None, name.split(".")):
+        value = getattr(value, part, None)
+    return value
 
 
 def layer_classes(modules: Iterable[ModuleType]) -> list[type]:
