@@ -278,9 +278,10 @@ class Run:
     def _end(self, name: str) -> None:
         self.codes[name] = self.running.pop(name).returncode
         self.took[name] = time.monotonic() - self.started[name]
-        outcome = reporting.outcome(name, self.codes[name], self.reports)
-        self._say(f"{name}: {outcome} in {self.took[name]:.0f} s")
-        if reporting.why_wrong(name, self.codes[name], reporting.counted(name, self.reports)):
+        counts = reporting.counted(name, self.reports)
+        wrong = reporting.why_wrong(name, self.codes[name], counts)
+        self._say(f"{name}: {reporting.outcome(wrong, counts)} in {self.took[name]:.0f} s")
+        if wrong:
             log = self._file(name, "log")
             print(f"{reporting.end_of(log)}\n    All of it: {log}", flush=True)
 

@@ -90,6 +90,11 @@ def add_command(
     return parser
 
 
+def add_json(parser: Parser) -> None:
+    """Adds the option ``--json`` to a command that has data to print."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
 def _nearest(word: str, known: Sequence[str] | dict[str, Parser]) -> str:
     import difflib
 

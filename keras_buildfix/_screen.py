@@ -44,10 +44,10 @@ def on_terminal(stream: TextIO) -> bool:
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Prints a table that fits the terminal; into a file or pipe, each row is one line, and there is no header."""
-    if on_terminal(sys.stdout) and _rich() is not None:
+    terminal = on_terminal(sys.stdout)
+    if terminal and _rich() is not None:
         _print_rich(headers, rows)
         return
-    terminal = on_terminal(sys.stdout)
     lines = [*([headers] if terminal and any(headers) else []), *rows]
     widths = [max((len(line[at]) for line in lines), default=0) for at in range(len(headers))]
     if terminal:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import keras_buildfix
-from keras_buildfix._commands import SHELLS, Parser, PrintCompletion, add_command
+from keras_buildfix._commands import SHELLS, Parser, PrintCompletion, add_command, add_json
 from keras_buildfix._screen import complain, counted, print_json, print_table, progress
 from keras_buildfix.cli_weights import add_weights
 
@@ -275,7 +275,7 @@ def _add_info_and_run(parser: Parser, commands: Any) -> None:
         codes="0 done, 2 there is no Keras",
         run=_info,
     )
-    info.add_argument("--json", action="store_true", help="print JSON")
+    add_json(info)
     run = add_command(
         parser,
         commands,
@@ -314,7 +314,7 @@ def _add_skipped(parser: Parser, commands: Any) -> None:
     skipped.add_argument(
         "--allow-unimportable", action="store_true", help="succeed even if some modules can't be imported here"
     )
-    skipped.add_argument("--json", action="store_true", help="print JSON")
+    add_json(skipped)
 
 
 def _add_explain_and_affected(parser: Parser, commands: Any) -> None:
@@ -330,7 +330,7 @@ def _add_explain_and_affected(parser: Parser, commands: Any) -> None:
         run=_explain,
     )
     explain.add_argument("target", help=_WHERE)
-    explain.add_argument("--json", action="store_true", help="print JSON")
+    add_json(explain)
     affected = add_command(
         parser,
         commands,
@@ -346,4 +346,4 @@ def _add_explain_and_affected(parser: Parser, commands: Any) -> None:
     affected.add_argument("version", nargs="?", help="a Keras version; without it, the installed one")
     symptoms = ("skipped_build", "locked_state", "built_twice")
     affected.add_argument("--symptom", choices=symptoms, default="skipped_build", help="what breaks (%(default)s)")
-    affected.add_argument("--json", action="store_true", help="print JSON")
+    add_json(affected)

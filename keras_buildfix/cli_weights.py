@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 import keras_buildfix
-from keras_buildfix._commands import Parser, add_command
+from keras_buildfix._commands import Parser, add_command, add_json
 from keras_buildfix._screen import print_json, print_table, progress
 
 _FILE = "a .safetensors, .npz, .h5, .weights.h5 or .keras"
@@ -49,7 +49,7 @@ def add_weights(parser: Parser, commands: Any) -> None:
     )
     convert.add_argument("--dry-run", action="store_true", help="print what would be done, and write nothing")
     for part in weights.commands.values():
-        part.add_argument("--json", action="store_true", help="print JSON")
+        add_json(part)
 
 
 def _add_show_and_diff(weights: Parser, parts: Any) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from keras_buildfix import _keras, _private
 from keras_buildfix import _private_training as private
 from keras_buildfix.known_models import models_of
 from keras_buildfix.optimizer_owners import note_what_is_known, weights_for
-from keras_buildfix.optimizer_state import Slots, slots_of, train_only
+from keras_buildfix.optimizer_state import slots_of, train_only
 from keras_buildfix.traced_steps import FUNCTIONS, Flags, State, knows_flags, switch
 
 
@@ -63,11 +63,7 @@ class CompiledModel:
         model = self.model
         flags = Flags.of(model)
         others = False
-        for optimizer in self.optimizers:
+        for optimizer, had in self.slots:
             wanted = weights_for(optimizer, self.optimizers, model, self.trained, flags.trained)
-            others |= train_only(model, optimizer, self.trained, wanted, self.variables, _of(optimizer, self.slots))
+            others |= train_only(model, optimizer, self.trained, wanted, self.variables, had)
         switch(model, self.state, State.of(self.optimizers, flags), changed or others, self.agreed)
-
-
-def _of(optimizer: Any, slots: Sequence[tuple[Any, Slots]]) -> Slots:
-    return next((each for of, each in slots if of is optimizer), {})

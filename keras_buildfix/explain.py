@@ -74,10 +74,11 @@ class LayerExplanation:
         elif self.marked_by:
             found.append((f"on {self.keras}", f"{_SKIPPED}: {self.marked_by} marks the layer as built"))
         else:
-            here = f"{_RUNS}; nothing marks the layer as built before"
-            found.append((f"on {self.keras}", here if self.build_from else "it has no build() that could be skipped"))
+            runs = f"{_RUNS}; nothing marks the layer as built before"
+            found.append((f"on {self.keras}", runs if self.build_from else "it has no build() that could be skipped"))
         if self.at_stake:
-            skipped = any(_SKIPPED in what for what in [found[-1][1], *(what for _, what in self.on_each)])
+            here = bool(self.marked_by) and not self.deferred
+            skipped = here or any(what.startswith(_SKIPPED) for _, what in self.on_each)
             found.append(("where it is skipped" if skipped else "without the fix", self.at_stake))
         adds = "; ".join(f"`{name}`, which {why}" for name, why in self.adds.items())
         found.append(("@deferred_build adds", adds or "nothing on this Keras"))
@@ -151,7 +152,7 @@ def _on(cls: type, version: str) -> str:
     own = _keras.build_owner(cls) is not None
     locked = () if own else affected_layers(version, symptom="locked_state")
     if by := next((name for name in written if name in locked), None):
-        if any(map(was_deferred, _keras.users_bases(cls))):
+        if _is_deferred(cls):
             return "has no build() of its own; its __init__ can make weights and layers, thanks to keras-buildfix"
         return f"has no build() of its own; {by} refuses weights and layers that its __init__ makes"
     if not all(written):
@@ -159,6 +160,11 @@ def _on(cls: type, version: str) -> str:
     if not own:
         return "has no build() of its own, and nothing is refused"
     return "build() runs again at the first call after layer.build(shape)" if _may_run_twice(cls, version) else _RUNS
+
+
+def _is_deferred(cls: type) -> bool:
+    """Whether a class or a base of it was decorated or has the mixin."""
+    return any(map(was_deferred, _keras.users_bases(cls)))
 
 
 def _to_subclasses(builtin: type, version: str) -> str:
@@ -175,7 +181,7 @@ def _to_subclasses(builtin: type, version: str) -> str:
 
 def _may_run_twice(cls: type, version: str) -> bool:
     """Whether Keras 2 may build a layer twice: there only ``Layer.build`` marks it as built."""
-    if any(map(was_deferred, _keras.users_bases(cls))):
+    if _is_deferred(cls):
         return False
     owner = _keras.build_owner(cls)
     code = function_code(vars(owner)["build"]) if owner is not None else None

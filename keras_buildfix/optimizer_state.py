@@ -74,22 +74,20 @@ def train_only(
     aside = vars(inner).get(_ASIDE_IN) or _Aside()
     files = max(aside.files, _Files(len(known), _order(old, known, now_has, singles)), key=lambda each: each.of)
     slots = {**aside.for_weights(wanted), **now_has}
-    names = {name for each in slots.values() for name in each}
-    if known:
-        names |= set(private.per_variable_lists(inner, len(known)))
+    lists = set(private.per_variable_lists(inner, len(known)) if known else ())
     notes = private.notes(inner)
 
     added = [variable for variable in wanted if id(variable) not in slots]
     if added:
         fresh, files = _built_for(model, inner, added, known, files)
         slots.update(fresh)
-        names |= {name for each in fresh.values() for name in each} | set(private.per_variable_lists(inner, len(added)))
+        lists |= set(private.per_variable_lists(inner, len(added)))
 
     now = private.notes(inner)
     attributes: dict[str, Any] = {
         name: {**notes[name], **now[name]} for name in notes if name in now and notes[name] != now[name]
     }
-    for name in names:
+    for name in lists.union(*slots.values()):
         if isinstance(vars(inner).get(name), dict):
             kept = [slots[id(variable)][name] for variable in wanted if name in slots[id(variable)]]
             attributes[name] = {slot.key: slot.variable for slot in kept}

@@ -98,6 +98,11 @@ def find_excluded(tree: LayerNode, wanted: Select | None, wanted_by: str, *, par
     return find_selected(tree, wanted, wanted_by, partly=partly)
 
 
+def is_everything(select: Select, exclude: Select | None) -> bool:
+    """Whether a selection is the default: all weights."""
+    return isinstance(select, str) and select == "*" and exclude is None
+
+
 @dataclass(frozen=True)
 class Part:
     """The selected weights of a layer or model.

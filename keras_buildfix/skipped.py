@@ -13,6 +13,7 @@ from typing import Any
 from keras_buildfix import _keras, _private, installing
 from keras_buildfix._code import attributes_stored, function_code, sees_to_built
 from keras_buildfix._modules import Progress, import_all, layer_classes
+from keras_buildfix._words import many
 from keras_buildfix.affected import affected_layers, release_spans
 from keras_buildfix.build import is_fixed, was_deferred
 from keras_buildfix.info import keras_info
@@ -155,8 +156,7 @@ class ModuleSearch:
     @property
     def nothing(self) -> str:
         """A line that says that there was nothing to examine."""
-        modules = f"{self.modules} module{'' if self.modules == 1 else 's'}"
-        return f"{self.name}: there is no layer class in it ({modules}), so nothing was examined"
+        return f"{self.name}: there is no layer class in it ({many(self.modules, 'module')}), so nothing was examined"
 
 
 def search_modules(target: str | ModuleType, keras: str | None = None, progress: Progress = None) -> ModuleSearch:
@@ -239,26 +239,30 @@ def skipping_builtin(cls: type) -> type | None:
     It is the nearest built-in that the user's classes subclass, and that marks the layer in its own or a base's
     constructor. A user's ``__init__`` that sets ``built`` itself counts as fixed.
     """
-    if _keras.build_owner(cls) is None:
-        return None
-    for base in cls.__mro__:
-        if _keras.belongs_to_keras(base):
-            if _keras.marks_unconditionally(base):
-                return next((each for each in _keras.written_bases(cls) if base in each.__mro__), base)
-        elif _sees_to_built(vars(base).get("__init__")):
+
+    def subclassed(base: type) -> type | None:
+        if not _keras.marks_unconditionally(base):
             return None
-    return None
+        return next((each for each in _keras.written_bases(cls) if base in each.__mro__), base)
+
+    return _first_marker(cls, subclassed)
 
 
 def skipping_elsewhere(cls: type, version: str) -> type | None:
     """The same on another Keras version, as measured there: one of the built-ins that the user's classes subclass."""
+    affected, written = affected_layers(version), _keras.written_bases(cls)
+    return _first_marker(cls, lambda base: base if base in written and _keras.public_name(base) in affected else None)
+
+
+def _first_marker(cls: type, look: Callable[[type], type | None]) -> type | None:
+    """What `look` finds first among the built-ins of a class with a user's ``build``; None if a user sets ``built``."""
     if _keras.build_owner(cls) is None:
         return None
-    affected, written = affected_layers(version), _keras.written_bases(cls)
     for base in cls.__mro__:
         if _keras.belongs_to_keras(base):
-            if base in written and _keras.public_name(base) in affected:
-                return base
+            found = look(base)
+            if found is not None:
+                return found
         elif _sees_to_built(vars(base).get("__init__")):
             return None
     return None

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from keras_buildfix import _keras
 from keras_buildfix._entries import itemsize
 from keras_buildfix._variables import dtype_of, shape_of
+from keras_buildfix._words import many
 from keras_buildfix.weight_names import weight_tree
 
 
@@ -76,21 +77,17 @@ class FreezeReport:
     waiting: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        waits = f"waits for {_many(len(self.waiting), 'layer')} to be built" if self.waiting else ""
+        waits = f"waits for {many(len(self.waiting), 'layer')} to be built" if self.waiting else ""
         if waits and not self.of:
             return f"{self.action} nothing yet, {waits}"
         if not self.weights and not waits:
-            done = {"froze": "frozen", "unfroze": "trained"}.get(self.action, self.action)
+            done = "frozen" if self.action == "froze" else "trained"
             return f"{self.action} nothing: what is selected was {done} already"
-        text = f"{self.action} {_many(len(self.layers), 'layer')}, {len(self.weights)} of {_many(self.of, 'weight')}"
+        text = f"{self.action} {many(len(self.layers), 'layer')}, {len(self.weights)} of {many(self.of, 'weight')}"
         return f"{text}, {waits}" if waits else text
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self}>"
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def trainable_summary(layer: Any) -> TrainableSummary:

@@ -11,6 +11,7 @@ from typing import IO, Any, Union
 
 from keras_buildfix import _keras
 from keras_buildfix._entries import Array, Entry, is_structural
+from keras_buildfix._words import many
 from keras_buildfix.formats import hdf5, keras_zip, npz, safetensors
 from keras_buildfix.formats._bytes import BadFileError
 from keras_buildfix.formats._replacing import check_target, replacing
@@ -58,10 +59,9 @@ class WeightFile(Mapping[str, Array]):
         self._files, self._closed = files, False
 
     def __repr__(self) -> str:
-        count = len(self.entries)
         writer = f", written by Keras {self.writer}" if self.writer else ""
         closed = ", closed" if self._closed else ""
-        return f"<WeightFile {self.path}: {count} weight{'' if count == 1 else 's'}, {self.format}{writer}{closed}>"
+        return f"<WeightFile {self.path}: {many(len(self.entries), 'weight')}, {self.format}{writer}{closed}>"
 
     def __contains__(self, name: object) -> bool:
         return name in self.entries

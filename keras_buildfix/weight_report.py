@@ -7,6 +7,8 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from keras_buildfix._words import many
+
 #: An error shows this many lines of a kind, and says how many more there are.
 _SHOWN = 20
 
@@ -118,8 +120,7 @@ class SaveReport:
     size: int
 
     def __str__(self) -> str:
-        count = len(self.weights)
-        return f"{count} weight{'' if count == 1 else 's'} to {self.path}, {in_bytes(self.size)}"
+        return f"{many(len(self.weights), 'weight')} to {self.path}, {in_bytes(self.size)}"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self}>"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from keras_buildfix import _keras
 from keras_buildfix._entries import Entries
 from keras_buildfix.info import keras_info
 from keras_buildfix.own_loading import loaded_by_own_code
-from keras_buildfix.selecting import Part, Select, part_of
+from keras_buildfix.selecting import Part, Select, is_everything, part_of
 from keras_buildfix.weight_assigning import Assignment, assign_all, check_values, why_not
 from keras_buildfix.weight_files import WeightFile
 from keras_buildfix.weight_matching import Match, match_layer_groups, match_names
@@ -56,7 +56,7 @@ class Options:
     @property
     def is_for_all(self) -> bool:
         """Whether all weights are selected."""
-        return isinstance(self.select, str) and self.select == "*" and self.exclude is None
+        return is_everything(self.select, self.exclude)
 
 
 def place(tree: LayerNode, source: Source, options: Options, wanted_by: str) -> WeightReport:
@@ -133,13 +133,15 @@ def place_matched(
     )
     found = {*match.pairs, *own}
     missing = [name for name, variable in weights.items() if id(variable) not in found]
+    renamed = {entry.name: name for name, entry in source.entries.items() if name != entry.name}
     report = WeightReport(
         assigned=_in_order([*(each.name for each in fitting), *map(by_id.__getitem__, own)], weights),
         missing=tuple(missing),
         unexpected=tuple(match.unexpected),
         skipped=tuple(skipped),
-        nearest=nearest_names(missing, source.entries) | nearest_names(map(_new(source), match.unexpected), weights),
-        renamed={entry.name: name for name, entry in source.entries.items() if name != entry.name},
+        nearest=nearest_names(missing, source.entries)
+        | nearest_names((renamed.get(name, name) for name in match.unexpected), weights),
+        renamed=renamed,
         by_order=_led_by_order(match, by_id),
     )
     _refuse(report, layer, source, options, wanted_by, advice)
@@ -152,12 +154,6 @@ def place_matched(
         report.not_finite.update(assign_all(fitting))
     finalize(tree, {*(id(each.variable) for each in fitting), *own})
     return report
-
-
-def _new(source: Source) -> Callable[[str], str]:
-    """The name in the source -> the name that ``rename`` made of it."""
-    names = {entry.name: name for name, entry in source.entries.items()}
-    return lambda name: names.get(name, name)
 
 
 def finalize(tree: LayerNode, assigned: Collection[int]) -> None:

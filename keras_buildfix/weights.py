@@ -16,12 +16,12 @@ from keras_buildfix.formats._replacing import replacing
 from keras_buildfix.info import keras_info
 from keras_buildfix.losing import check_nothing_lost
 from keras_buildfix.marks import reset_built
-from keras_buildfix.selecting import Select, part_of
+from keras_buildfix.selecting import Select, is_everything, part_of
 from keras_buildfix.waiting_weights import WaitingWeights, build_for, stop_waiting
 from keras_buildfix.weight_assigning import CASTINGS, Casting
 from keras_buildfix.weight_files import Rename, WeightFile, file_path, format_for, read_weights, renamed, write_weights
 from keras_buildfix.weight_matching import trainable_first
-from keras_buildfix.weight_names import named_weights, weight_tree
+from keras_buildfix.weight_names import LayerNode, named_weights, weight_tree
 from keras_buildfix.weight_report import SaveReport, WeightReport
 from keras_buildfix.weight_setting import Options, Source, find, place, place_matched
 
@@ -54,8 +54,9 @@ def get_weights(layer: Any, select: Select = "*", *, exclude: Select | None = No
         >>> get_weights(model, "*/kernel")["head/kernel"].shape
         (2, 1)
     """
-    _keras.layer_instance(layer, "get_weights")
-    return {name: _variables.read(variable) for name, variable in _selected(layer, select, exclude).items()}
+    tree = weight_tree(_keras.layer_instance(layer, "get_weights"))
+    weights = _selected(tree, select, exclude, "get_weights")
+    return {name: _variables.read(variable) for name, variable in weights.items()}
 
 
 def set_weights(
@@ -295,10 +296,12 @@ def save_weights(
     if not overwrite and os.path.lexists(path):
         raise FileExistsError(f"save_weights: {path} is there already; nothing was written.")
     form = format_for(path)
-    if not named_weights(layer):
+    tree = weight_tree(layer)
+    everything = tree.weights()
+    if not everything:
         raise ValueError(f"save_weights: {layer.name!r} has no weights; is it built?")
-    weights = _selected(layer, select, exclude, "save_weights")
-    if form not in ("safetensors", "npz") and len(weights) < len(named_weights(layer)):
+    weights = _selected(tree, select, exclude, "save_weights")
+    if form not in ("safetensors", "npz") and len(weights) < len(everything):
         raise ValueError(
             f"save_weights: {path}: this format can't hold a selection of the weights; take .safetensors or .npz. "
             "Nothing was written."
@@ -319,11 +322,10 @@ def save_weights(
     return SaveReport(path, form, tuple(weights), os.path.getsize(path))
 
 
-def _selected(layer: Any, select: Select, exclude: Select | None, wanted_by: str = "get_weights") -> dict[str, Any]:
+def _selected(tree: LayerNode, select: Select, exclude: Select | None, wanted_by: str) -> dict[str, Any]:
     """The selected weights of a layer or model, by name."""
-    if isinstance(select, str) and select == "*" and exclude is None:
-        return named_weights(layer)
-    tree = weight_tree(layer)
+    if is_everything(select, exclude):
+        return tree.weights()
     part = part_of(tree, select, exclude, wanted_by)
     return {name: variable for name, variable in tree.weights().items() if id(variable) in part.ids}
 

@@ -197,6 +197,12 @@ def test_what_stays_trainable_goes_on_as_in_an_uninterrupted_run(name):
     assert changed(start, values(ours)) == B
 
 
+def assert_same_values(ours, peer):
+    mine = values(ours)
+    for name, value in values(peer).items():
+        np.testing.assert_allclose(mine[name], value, rtol=1e-5, atol=1e-6)
+
+
 def assert_same_slots(ours, peer, names):
     mine, theirs = (slots_of(model.optimizer, model.weights) for model in (ours, peer))
     compared = 0
@@ -262,8 +268,7 @@ def test_a_weight_that_comes_back_goes_on_with_its_state(way):
     assert_same_slots(model, peer, trained_names(peer))
     for each in (model, peer):
         steps(each, 2)
-    for name, value in values(peer).items():
-        np.testing.assert_allclose(values(model)[name], value, rtol=1e-5, atol=1e-6)
+    assert_same_values(model, peer)
 
 
 @trains

@@ -18,6 +18,7 @@ from test_freezing import (
     a_model,
     an_optimizer,
     assert_same_slots,
+    assert_same_values,
     changed,
     compiled,
     host,
@@ -99,8 +100,7 @@ def test_training_in_turns_gives_what_it_gives_when_each_turn_is_traced_anew(rou
     for _ in range(3):
         round_of(ours, lambda: ours.train_on_batch(X, Y))
         round_of(peer, anew)
-    for name, value in values(ours).items():
-        np.testing.assert_allclose(value, values(peer)[name], rtol=1e-5, atol=1e-6)
+    assert_same_values(ours, peer)
     mine, theirs = (slots_of(model.optimizer, model.weights) for model in (ours, peer))
     for name in trained_names(ours):
         left, right = mine[id(named_weights(ours)[name])], theirs[id(named_weights(peer)[name])]
@@ -122,8 +122,7 @@ def test_what_is_unfrozen_in_a_block_goes_on_with_its_state_and_so_does_the_mode
     assert_same_slots(model, peer, A | B)
     for each in (model, peer):
         steps(each, 1)
-    for name, value in values(peer).items():
-        np.testing.assert_allclose(values(model)[name], value, rtol=1e-5, atol=1e-6)
+    assert_same_values(model, peer)
 
 
 @trains
@@ -160,8 +159,7 @@ def test_turns_equal_models_that_share_nothing():
     start = [values(part) for part in nets()]
     assert all(changed(before, values(part)) for before, part in zip(start, (generator, discriminator)))
     for ours, theirs in ((discriminator, alone), (generator, peer_generator)):
-        for name, value in values(theirs).items():
-            np.testing.assert_allclose(values(ours)[name], value, rtol=1e-5, atol=1e-6)
+        assert_same_values(ours, theirs)
 
 
 @trains

@@ -74,7 +74,7 @@ FLOORS = [
         "weight_report",
     },
     {"formats._bytes"},
-    {"_entries", "_commands", "_screen", "_keywords", "_blocks"},
+    {"_entries", "_commands", "_screen", "_keywords", "_blocks", "_words"},
 ]
 
 

@@ -76,11 +76,10 @@ def counted(name: str, reports: Path) -> dict[str, int] | None:
     return {"passed": passed, "failed": failed, "skipped": skipped, "xfailed": xfailed}
 
 
-def outcome(name: str, code: int, reports: Path) -> str:
+def outcome(wrong: str, counts: dict[str, int] | None) -> str:
     """How an environment ended, in a line."""
-    counts = counted(name, reports)
     said = ", ".join(f"{value} {kind}" for kind, value in (counts or {}).items() if value)
-    return ": ".join(filter(None, [why_wrong(name, code, counts) or ("OK" if not said else ""), said]))
+    return ": ".join(filter(None, [wrong or ("OK" if not said else ""), said]))
 
 
 def end_of(log: Path) -> str:
