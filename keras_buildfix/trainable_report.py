@@ -80,7 +80,7 @@ class FreezeReport:
         waits = f"waits for {many(len(self.waiting), 'layer')} to be built" if self.waiting else ""
         if waits and not self.of:
             return f"{self.action} nothing yet, {waits}"
-        if not self.weights and not waits:
+        if not self.layers and not self.weights and not waits:
             done = "frozen" if self.action == "froze" else "trained"
             return f"{self.action} nothing: what is selected was {done} already"
         text = f"{self.action} {many(len(self.layers), 'layer')}, {len(self.weights)} of {many(self.of, 'weight')}"

@@ -1090,6 +1090,16 @@ def test_what_was_frozen_is_told():
     assert str(freeze_up_to(model, "stem")) == "froze 1 layer, 2 of 6 weights"
 
 
+@pytest.mark.skipif(K2, reason="a weight is frozen without its layer")
+def test_a_layer_whose_weights_were_frozen_one_by_one_is_told_when_it_is_frozen():
+    model = a_model()
+    freeze(model, ["bn/gamma", "bn/beta"], batchnorm="train")
+    report = freeze(model, "bn")
+    assert report.layers == ("bn",)
+    assert str(report) == "froze 1 layer, 0 of 6 weights"
+    assert str(freeze(model, "bn")) == "froze nothing: what is selected was frozen already"
+
+
 def test_what_waits_to_be_frozen_is_told():
     model = KERAS.Sequential([layers.Dense(3, name="stem"), layers.Dense(1, name="head")])
     report = freeze(model, "stem")
