@@ -24,8 +24,6 @@ def import_one(target: str) -> ModuleType:
         ModuleNotFoundError: If there is no module of that name or path.
         ImportError: If it can't be imported; its cause is the error that its code raised.
     """
-    if not target:
-        raise ModuleNotFoundError("There is no module without a name: give an import name or a path.")
     folder, name = _place(target) if _is_path(target) else (None, target)
     with _looked_in(folder):
         module = _imported(name)
@@ -112,6 +110,8 @@ def layer_classes(modules: Iterable[ModuleType]) -> list[type]:
 
 
 def _imported(name: str) -> ModuleType:
+    if not name:
+        raise ModuleNotFoundError("There is no module without a name: give an import name or a path.")
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
@@ -129,7 +129,7 @@ def _longest_module(dotted: str) -> tuple[ModuleType, str]:
             return _imported(at), dotted[len(at) + 1 :]
         except ModuleNotFoundError:
             at = at.rpartition(".")[0]
-            if not at and "." not in dotted:
+            if not at and dotted and "." not in dotted:
                 raise ModuleNotFoundError(
                     f"There is no module {dotted!r}. Name a class as package.module:{dotted}.", name=dotted
                 ) from None

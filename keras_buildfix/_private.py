@@ -138,9 +138,13 @@ def nested_layers(layer: Any) -> list[Any]:
 
 def track_again(layer: Any) -> None:
     """Makes a portable layer track what Keras does not know of yet: variables that a ``tf.Module`` in it made late."""
-    again = getattr(type(layer), "_keras_buildfix_track_again", None)
-    if again is not None:
-        again(layer)
+    if tracks_again(layer):
+        layer._keras_buildfix_track_again()
+
+
+def tracks_again(layer: Any) -> bool:
+    """Whether a layer is a portable one, which tracks what a ``tf.Module`` in it makes late."""
+    return hasattr(type(layer), "_keras_buildfix_track_again")
 
 
 def own_weights(layer: Any) -> tuple[list[Any], list[Any]]:

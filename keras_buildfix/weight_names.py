@@ -116,8 +116,7 @@ def weight_tree(layer: Any, path: tuple[str, ...] = ()) -> LayerNode:
     while waiting:
         node = waiting.popleft()
         children = _private.direct_sublayers(node.layer)
-        modules = [child for child in children if _is_own_module(node.layer, child)]
-        layers = [child for child in children if child not in modules] if modules else children
+        layers = [child for child in children if not _is_own_module(node.layer, child)]
         paths = {id(child): (*node.path, name) for child, name in zip(layers, sibling_names(layers))}
         taken = {name: 0 for name, _ in node.own}
         for child in children:
@@ -131,7 +130,7 @@ def weight_tree(layer: Any, path: tuple[str, ...] = ()) -> LayerNode:
 
 def _is_own_module(layer: Any, held: Any) -> bool:
     """Whether weights in a ``tf.Module`` are named as the portable layer's own, as Keras 3 has them."""
-    return _keras.layer_base(type(held)) is None and hasattr(layer, "_keras_buildfix_track_again")
+    return _keras.layer_base(type(held)) is None and _private.tracks_again(layer)
 
 
 def sibling_names(layers: Sequence[Any]) -> list[str]:

@@ -130,12 +130,13 @@ def test_a_class_is_found_by_name_and_by_path(tmp_path):
         (f"{__name__}:Pol", ValueError, r"has no layer class 'Pol'. The nearest: Pool"),
         (__name__, ValueError, r"is a module: name a layer class in it, after a colon. It has: .*Pool"),
         ("json:JSONDecoder", ValueError, "json has no layer class 'JSONDecoder'. It has none."),
+        ("", ModuleNotFoundError, "There is no module without a name"),
         ("no_such_module:Pool", ModuleNotFoundError, "No module named 'no_such_module'"),
         ("no_such.py:Pool", ModuleNotFoundError, "There is no file or folder 'no_such.py'"),
         (int, TypeError, "explain_layer expects a Keras layer class.*got the class int"),
         (3, TypeError, "explain_layer expects a Keras layer class.*got 3 .an int."),
     ],
-    ids=["near", "module", "no layers", "no module", "no file", "class", "number"],
+    ids=["near", "module", "no layers", "empty", "no module", "no file", "class", "number"],
 )
 def test_bad_input_is_told(target, error, said):
     with pytest.raises(error, match=said):
