@@ -78,6 +78,8 @@ __version__ = "0.1.0.dev0"
 
 TYPE_CHECKING = False  # type checkers take it for true; `typing` itself would cost more than this package
 if TYPE_CHECKING:
+    from keras_buildfix._keras.info import KerasInfo as KerasInfo
+    from keras_buildfix._keras.info import keras_info as keras_info
     from keras_buildfix.affected import affected_layers as affected_layers
     from keras_buildfix.build import DeferredBuildMixin as DeferredBuildMixin
     from keras_buildfix.build import deferred_build as deferred_build
@@ -92,8 +94,6 @@ if TYPE_CHECKING:
     from keras_buildfix.freezing import freeze_up_to as freeze_up_to
     from keras_buildfix.freezing import frozen as frozen
     from keras_buildfix.freezing import unfreeze as unfreeze
-    from keras_buildfix.info import KerasInfo as KerasInfo
-    from keras_buildfix.info import keras_info as keras_info
     from keras_buildfix.installing import install as install
     from keras_buildfix.installing import installed as installed
     from keras_buildfix.installing import uninstall as uninstall
@@ -141,7 +141,7 @@ _HOME = {
     "DeferredBuildMixin": "build",
     "ExtraWeightsMixin": "extra_weights",
     "FreezeReport": "trainable_report",
-    "KerasInfo": "info",
+    "KerasInfo": "_keras.info",
     "LayerExplanation": "explain",
     "LayerTrainability": "trainable_report",
     "MixedPrecisionMixin": "precision",
@@ -174,7 +174,7 @@ _HOME = {
     "get_weights": "weights",
     "install": "installing",
     "installed": "installing",
-    "keras_info": "info",
+    "keras_info": "_keras.info",
     "load_weights": "weights",
     "lost_weights": "losing",
     "mark_built": "marks",

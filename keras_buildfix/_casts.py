@@ -11,7 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from keras_buildfix import _keras, _private_precision
+from keras_buildfix._keras.autocasting import with_mask
+from keras_buildfix._keras.classes import belongs_to_keras, package_of
 
 #: The dtypes that are cast, and those that full precision raises. Float8 is for storing, not for computing.
 FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
@@ -43,7 +44,7 @@ def first_dtype(structure: Any, which: frozenset[str] = FLOATS) -> str | None:
     if kind in (_cast_sequence, _cast_dict):
         items = structure.values() if kind is _cast_dict else structure
         return next(filter(None, (first_dtype(item, which) for item in items)), None)
-    name = dtype_name(structure)
+    name = dtype_of_tensor(structure)
     return name if name in which else None
 
 
@@ -69,7 +70,7 @@ def arrays_of_integers_to_tensors(value: Any, base: type) -> Any:
     return value
 
 
-def dtype_name(tensor: Any) -> str:
+def dtype_of_tensor(tensor: Any) -> str:
     """The name of the dtype of a tensor of any backend, such as ``"float32"``."""
     dtype = tensor.dtype
     try:
@@ -104,7 +105,7 @@ def _kind_of(value: Any) -> _Kind:
 
 def _is_of_keras(_: Any, value: Any) -> bool:
     """Whether a value is a tensor or variable of Keras itself: symbolic, of Keras 3, or of its OpenVINO backend."""
-    names = {base.__name__ for base in type(value).__mro__ if _keras.belongs_to_keras(base)}
+    names = {base.__name__ for base in type(value).__mro__ if belongs_to_keras(base)}
     return not names.isdisjoint({"KerasTensor", "Variable", "KerasVariable", "OpenVINOKerasTensor"}) and hasattr(
         value, "dtype"
     )
@@ -154,7 +155,7 @@ def _rebuilt_dict(value: Any, items: dict[Any, Any]) -> Any:
     if all(items[key] is value[key] for key in items):
         return value
     cls = value.__class__
-    if cls is dict or _keras.belongs_to_keras(cls):  # a copy of Keras 3's own dict would track what is put in
+    if cls is dict or belongs_to_keras(cls):  # a copy of Keras 3's own dict would track what is put in
         return items
     with contextlib.suppress(Exception):  # a dict may refuse changes, or its `__getattr__` may raise KeyError
         if type(value) is not cls:
@@ -168,45 +169,45 @@ def _rebuilt_dict(value: Any, items: dict[Any, Any]) -> Any:
 
 
 def _cast_of_keras(value: Any, dtype: str, base: Any, which: frozenset[str]) -> Any:
-    name = dtype_name(value)
+    name = dtype_of_tensor(value)
     if name == dtype or name not in which:
         return value
     keras = _keras_of(type(value))
     caster = keras.ops if hasattr(keras, "ops") else sys.modules["tensorflow"]
-    return _private_precision.with_mask(caster.cast(value, dtype), value)
+    return with_mask(caster.cast(value, dtype), value)
 
 
 def _cast_of_tensorflow(value: Any, dtype: str, base: Any, which: frozenset[str]) -> Any:
-    name = dtype_name(value)
+    name = dtype_of_tensor(value)
     if name == dtype or name not in which:
         return value
-    return _private_precision.with_mask(sys.modules["tensorflow"].cast(value, dtype), value)
+    return with_mask(sys.modules["tensorflow"].cast(value, dtype), value)
 
 
 def _cast_of_jax(value: Any, dtype: str, base: Any, which: frozenset[str]) -> Any:
-    name = dtype_name(value)
+    name = dtype_of_tensor(value)
     if name == dtype or name not in which:
         return value
     dtype = sys.modules["jax"].dtypes.canonicalize_dtype(dtype)  # float64 is float32 where JAX has no 64 bits
-    return value if value.dtype == dtype else _private_precision.with_mask(value.astype(dtype), value)
+    return value if value.dtype == dtype else with_mask(value.astype(dtype), value)
 
 
 def _cast_sparse_of_jax(value: Any, dtype: str, base: Any, which: frozenset[str]) -> Any:
-    name = dtype_name(value)
+    name = dtype_of_tensor(value)
     if name == dtype or name not in which:
         return value
     return sys.modules["jax"].tree_util.tree_map(lambda leaf: _cast_of_jax(leaf, dtype, base, which), value)
 
 
 def _cast_of_torch(value: Any, dtype: str, base: Any, which: frozenset[str]) -> Any:
-    name = dtype_name(value)
+    name = dtype_of_tensor(value)
     if name == dtype or name not in which:
         return value
-    return _private_precision.with_mask(value.to(getattr(sys.modules["torch"], dtype)), value)
+    return with_mask(value.to(getattr(sys.modules["torch"], dtype)), value)
 
 
 def _cast_array(value: Any, dtype: str, base: Any, which: frozenset[str]) -> Any:
-    name = dtype_name(value)
+    name = dtype_of_tensor(value)
     if name not in which:
         return value
     if base is None:
@@ -228,7 +229,7 @@ def _numpy_dtype(name: str) -> Any:
 
 def _keras_of(cls: type) -> Any:
     """The Keras module that defines a class or one of its bases."""
-    packages = (_keras.package_of(base.__module__) for base in cls.__mro__)
+    packages = (package_of(base.__module__) for base in cls.__mro__)
     return sys.modules[next(filter(None, packages))]
 
 

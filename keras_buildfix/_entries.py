@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Array = Any  # numpy.ndarray; importing numpy here would slow the commands that need none
+from keras_buildfix._arrays import Array, itemsize
+from keras_buildfix._keras.variables import dtype_of, shape_of, view_value
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,18 +57,7 @@ def is_structural(names: Collection[str]) -> bool:
     return bool(names) and all("vars" in name.split("/")[:-1] for name in names)
 
 
-def itemsize(dtype: str) -> int:
-    """Bytes of one value: ``itemsize("bfloat16") == 2``.
-
-    Raises:
-        ValueError: If `dtype` is not the name of numbers or bools.
-    """
-    bits = _BITS.get(dtype)
-    if bits is None:
-        raise ValueError(f"weights of dtype {dtype!r} are not supported; supported are {', '.join(sorted(_BITS))}.")
-    return bits // 8
-
-
-_BITS = {f"{kind}{bits}": bits for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
-_BITS |= {"float16": 16, "bfloat16": 16, "float32": 32, "float64": 64, "bool": 8, "complex64": 64, "complex128": 128}
-_BITS |= {"float8_e4m3fn": 8, "float8_e5m2": 8}
+def entry_of(name: str, variable: Any) -> Entry:
+    """A weight as an ``Entry``, whose value is read only when it is needed."""
+    shape = tuple(int(size or 0) for size in shape_of(variable))
+    return Entry(name, shape, dtype_of(variable), lambda: view_value(variable), variable=variable, borrowed=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from keras_buildfix import _private, _variables
+from keras_buildfix._keras.tracking import own_weights
+from keras_buildfix._keras.variables import assign_value, shape_of
 from keras_buildfix._own_saving import OwnSaving
 from keras_buildfix.weight_names import name_of, unique
 
@@ -42,7 +43,7 @@ def in_plain_order(layer: Any, store: Any) -> Any:
     Such a file comes from a Keras version whose built-in has its own code for saving, and is read by a version
     whose built-in has none.
     """
-    own = [variable for variables in _private.own_weights(layer) for variable in variables]
+    own = [variable for variables in own_weights(layer) for variable in variables]
     there = _names_in(store)
     taken: dict[str, int] = {}
     names = [unique(name_of(layer, variable), taken) for variable in own]
@@ -79,7 +80,7 @@ class Found:
         values = {}
         for variable in self.ours:
             value = self.store[self.key_of[id(variable)]]
-            there, here = tuple(value.shape), _variables.shape_of(variable)
+            there, here = tuple(value.shape), shape_of(variable)
             if there != here:
                 raise ValueError(
                     f"{self._title}: weight {self._name(variable)!r} has the shape {here}, but its value in "
@@ -89,7 +90,7 @@ class Found:
         import numpy as np
 
         for variable in self.ours:
-            _variables.assign(variable, np.asarray(values[id(variable)]))
+            assign_value(variable, np.asarray(values[id(variable)]))
 
     @property
     def missing(self) -> list[Any]:
@@ -142,7 +143,7 @@ class Found:
         return name_of(self.layer, variable)
 
     def _missing_text(self) -> str:
-        names = ", ".join(f"{self._name(v)!r} {_variables.shape_of(v)}" for v in self.missing)
+        names = ", ".join(f"{self._name(v)!r} {shape_of(v)}" for v in self.missing)
         return (
             f"{self._title}: the file has no value for {names}, only {sorted(self.keys_there)}. Plain Keras "
             "leaves such extra weights of a built-in out of its files. The layer's other weights have been loaded. "

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import Optional
 
-from keras_buildfix import _keras
+from keras_buildfix._keras.classes import belongs_to_keras, layer_base, layer_classes, loaded_layer_bases
 
 Progress = Optional[Callable[[int, int], None]]
 
@@ -73,9 +73,9 @@ def import_class(target: str) -> type:
     else:
         module, name = _longest_module(where)
     value = _named(module, name)
-    if isinstance(value, type) and _keras.layer_base(value) is not None:
+    if isinstance(value, type) and layer_base(value) is not None:
         return value
-    classes = {cls.__qualname__: cls for cls in layer_classes([module])}
+    classes = {cls.__qualname__: cls for cls in layers_defined_in([module])}
     known = sorted(known for known, cls in classes.items() if _named(module, known) is cls)  # not those in functions
     near = difflib.get_close_matches(name, known, n=3)
     listed = f" The nearest: {', '.join(near)}." if near else f" It has: {', '.join(known[:5])}."
@@ -92,19 +92,19 @@ def _named(module: ModuleType, name: str) -> object:
     return value
 
 
-def layer_classes(modules: Iterable[ModuleType]) -> list[type]:
+def layers_defined_in(modules: Iterable[ModuleType]) -> list[type]:
     """The users' layer classes that these modules define; for a single module, also those that it imports."""
     modules = list(modules)
     names = {module.__name__ for module in modules}
     found = {
         id(cls): cls
-        for base in _keras.loaded_layer_bases()
-        for cls in _keras.layer_classes(base)
-        if cls.__module__ in names and not _keras.belongs_to_keras(cls)
+        for base in loaded_layer_bases()
+        for cls in layer_classes(base)
+        if cls.__module__ in names and not belongs_to_keras(cls)
     }
     if len(modules) == 1:
         for value in list(vars(modules[0]).values()):
-            if _keras.layer_base(value) is not None and not _keras.belongs_to_keras(value):
+            if layer_base(value) is not None and not belongs_to_keras(value):
                 found[id(value)] = value
     return list(found.values())
 

@@ -14,7 +14,10 @@ from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
-from keras_buildfix import _keras, _private, _private_state
+from keras_buildfix._keras.built import wraps_build
+from keras_buildfix._keras.classes import belongs_to_keras, layer_base, package_of
+from keras_buildfix._keras.saving import saving_methods, without_count_check
+from keras_buildfix._keras.tracking import own_weights
 
 
 @dataclass
@@ -80,7 +83,7 @@ def loads_by_hand(layer: Any) -> type | None:
 def is_by_users_hand(layer: Any) -> bool:
     """Whether a user's class saves or loads the layer's own weights: then only its code knows which is which."""
     owners = [saves_by_hand(layer), loads_by_hand(layer)]
-    return any(owner is not None and not _keras.belongs_to_keras(owner) for owner in owners)
+    return any(owner is not None and not belongs_to_keras(owner) for owner in owners)
 
 
 def own_saving(layer: Any) -> OwnSaving:
@@ -89,10 +92,10 @@ def own_saving(layer: Any) -> OwnSaving:
     Raises:
         Exception: What the layer's ``save_own_variables`` raises.
     """
-    base = _keras.layer_base(type(layer))
+    base = layer_base(type(layer))
     assert base is not None
-    own = [variable for variables in _private.own_weights(layer) for variable in variables]
-    save, load = _private_state.saving_methods(base)
+    own = [variable for variables in own_weights(layer) for variable in variables]
+    save, load = saving_methods(base)
     if saves_by_hand(layer) is None:
         stored = everything = {str(at): variable for at, variable in enumerate(own)}
         unsaved, by_mixin = [], False
@@ -103,11 +106,11 @@ def own_saving(layer: Any) -> OwnSaving:
         unsaved = watch.unsaved(everything)
     owner = loads_by_hand(layer)
     unread: list[Any] = []
-    if owner is not None and _keras.belongs_to_keras(owner) and saves_by_hand(layer) is None:
+    if owner is not None and belongs_to_keras(owner) and saves_by_hand(layer) is None:
         unread = _unread(layer, load, own, everything)  # a class with its own save also has the load that fits it
     known = {id(variable): variable for variable in own}
     weight_of = {key: known[id(value)] for key, value in stored.items() if id(value) in known}
-    asked = _asked(layer, load, own) if unsaved and owner is not None and _keras.belongs_to_keras(owner) else {}
+    asked = _asked(layer, load, own) if unsaved and owner is not None and belongs_to_keras(owner) else {}
     written = list(everything.values())
     return OwnSaving(stored, weight_of, own, unsaved, unread, set(everything), written, by_mixin, asked)
 
@@ -129,7 +132,7 @@ def _saved(layer: Any, save: str, own: list[Any]) -> tuple[_Watch, dict[str, Any
     try:
         getattr(_stand_in(layer, watch), save)(everything)
     except Exception:
-        if _private.wraps_build(type(layer)):
+        if wraps_build(type(layer)):
             raise
         return _saved_in_memory(layer, save, own)
     return watch, everything
@@ -192,7 +195,7 @@ class _Watch:
     def in_torch_module(self, value: Any) -> set[int]:
         """The weights that are parameters of a torch module (`TorchModuleWrapper`), which saves them itself."""
         module = getattr(getattr(sys.modules.get("torch"), "nn", None), "Module", None)
-        if module is None or not isinstance(value, module) or _keras.layer_base(type(value)) is not None:
+        if module is None or not isinstance(value, module) or layer_base(type(value)) is not None:
             return set()
         parameters = {id(parameter) for parameter in value.parameters()}
         return {id(variable) for variable in self.own if id(variable.value) in parameters}
@@ -211,11 +214,11 @@ def _counts(frame: FrameType | None) -> bool:
     that a built-in's ``save_own_variables`` reads is not: a ``kernel`` may be scaled by another weight.
     """
     module = frame.f_globals.get("__name__", "") if frame is not None else ""
-    if _keras.package_of(module) is not None:
+    if package_of(module) is not None:
         return True
     while frame is not None:
         if frame.f_code.co_name in _SAVING:
-            return _keras.package_of(frame.f_globals.get("__name__", "")) is None
+            return package_of(frame.f_globals.get("__name__", "")) is None
         frame = frame.f_back
     return True
 
@@ -304,7 +307,7 @@ class _Asked(dict[str, str]):
 
 def _asked(layer: Any, load: str, own: list[Any]) -> dict[str, Any]:
     """By key, the weight to which a built-in's load assigns the value under that key, unchanged."""
-    with _private_state.without_count_check(layer):
+    with without_count_check(layer):
         given = _given(layer, load, own, _Asked())
     # A value that is not a key did not come from the store, like the zeros of LoRA.
     return {key: variable for variable, values in zip(own, given or ()) for key in values if isinstance(key, str)}
@@ -315,10 +318,10 @@ def _ids(variables: Iterable[Any]) -> set[int]:
 
 
 def _owner(layer: Any, which: int) -> type | None:
-    base = _keras.layer_base(type(layer))
+    base = layer_base(type(layer))
     if base is None:  # a tf.Module inside a Keras 2 layer
         return None
-    name = _private_state.saving_methods(base)[which]
+    name = saving_methods(base)[which]
     for cls in type(layer).__mro__:
         if cls is base:
             return None

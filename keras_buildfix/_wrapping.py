@@ -8,17 +8,19 @@ import inspect
 import weakref
 from typing import Any
 
-from keras_buildfix import _keras, _private_precision
+from keras_buildfix._keras.autocasting import converts_call, weights_dtype
+from keras_buildfix._keras.classes import describe, layer_base
+from keras_buildfix._keras.graphs import not_for_autograph
 
 
 class Home:
     """Facts about the Keras of a layer class that a wrapper needs at each call."""
 
     def __init__(self, cls: type) -> None:
-        self.base: Any = _keras.layer_base(cls)
+        self.base: Any = layer_base(cls)
         if self.base is not None:
-            self.converts = _private_precision.converts_call(self.base)
-            self.weights_dtype = _private_precision.weights_dtype(self.base)
+            self.converts = converts_call(self.base)
+            self.weights_dtype = weights_dtype(self.base)
 
 
 def home_of(cls: type) -> Home:
@@ -44,7 +46,7 @@ def refuse_pausing(wrapper: str, function: Any) -> None:
     if is_async or inspect.isgeneratorfunction(inner):
         what = "an async function" if is_async else "a generator"
         raise TypeError(
-            f"{wrapper} expects a function that computes and returns; {_keras.describe(function)} is {what}, whose "
+            f"{wrapper} expects a function that computes and returns; {describe(function)} is {what}, whose "
             "body runs later, when the casting is over. Decorate a plain function that computes each value."
         )
 
@@ -53,5 +55,5 @@ def presented(wrapper: Any, function: Any) -> Any:
     """Gives a wrapper the signature of the function that it wraps: Keras 2 does not look at ``__wrapped__``."""
     with contextlib.suppress(ValueError, TypeError):  # a builtin may have no signature
         wrapper.__signature__ = inspect.signature(function)
-    _private_precision.not_for_autograph(wrapper)
+    not_for_autograph(wrapper)
     return wrapper

@@ -7,8 +7,11 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from keras_buildfix import _keras, _private, _private_portable
-from keras_buildfix.info import keras_info
+from keras_buildfix._arrays import dtype_name
+from keras_buildfix._keras.autocasting import never_autocast
+from keras_buildfix._keras.built import wraps_build
+from keras_buildfix._keras.classes import layer_base, package_of
+from keras_buildfix._keras.info import keras_info
 from keras_buildfix.plain_shapes import plain_shapes
 
 #: Keras 2: 2.12 to tf_keras 2.21.
@@ -77,10 +80,10 @@ def add_weight(layer: Any, add: Callable[..., Any], args: tuple[Any, ...], kwarg
 
 def _add(layer: Any, add: Callable[..., Any], given: dict[str, Any]) -> Any:
     """Makes a weight from arguments that all have names."""
-    generation = 3 if _private.wraps_build(type(layer)) else 2
+    generation = 3 if wraps_build(type(layer)) else 2
     autocast = given.pop("autocast", True)
     ours = _common(layer, given, generation)
-    known = inspect.signature(_keras.layer_base(type(layer)).add_weight).parameters  # type: ignore[union-attr]
+    known = inspect.signature(layer_base(type(layer)).add_weight).parameters  # type: ignore[union-attr]
     for keyword, value in given.items():
         if keyword in _EVERYWHERE:
             continue
@@ -101,7 +104,7 @@ def _add(layer: Any, add: Callable[..., Any], given: dict[str, Any]) -> Any:
         ours["autocast"] = False
     variable = add(**ours)
     if uncast and generation == 3 and "autocast" not in known:
-        _private_portable.never_autocast(variable)
+        never_autocast(variable)
     return variable
 
 
@@ -117,7 +120,7 @@ def can_hold(layer: Any, raw: Any) -> bool:
 
     No Keras 3 can have one of unknown sizes; 3.0 to 3.3 can't have one of complex numbers.
     """
-    if not _private.wraps_build(type(layer)):
+    if not wraps_build(type(layer)):
         return True
     if not getattr(raw.shape, "is_fully_defined", lambda: True)():
         return False
@@ -214,7 +217,7 @@ def _is_trainable(layer: Any, value: Any) -> bool:
 def _is_dtype(layer: Any, value: Any) -> bool:
     try:
         name = dtype_name(value)
-        if _private.wraps_build(type(layer)):
+        if wraps_build(type(layer)):
             _keras_of(layer).backend.standardize_dtype(name)
         else:
             sys.modules["tensorflow"].as_dtype(name)
@@ -283,23 +286,6 @@ def _common(layer: Any, given: dict[str, Any], generation: int) -> dict[str, Any
     return ours
 
 
-def dtype_name(dtype: Any) -> str:
-    """The name of a dtype of TensorFlow, numpy, JAX or torch, or of a Python type; a name stays as it is."""
-    if isinstance(dtype, str):
-        return dtype.replace("torch.", "")
-    for python, name in ((float, "float32"), (bool, "bool"), (int, "int32")):
-        if dtype is python:
-            return name
-    if isinstance(dtype, type) or not hasattr(dtype, "name"):
-        text = str(dtype)
-        if text.startswith("torch."):
-            return text.replace("torch.", "")
-        import numpy as np
-
-        return str(np.dtype(dtype).name)
-    return str(dtype.name)
-
-
 def _sizes(shape: Any) -> Any:
     if hasattr(shape, "__index__"):
         return (int(shape),)
@@ -320,7 +306,7 @@ def _takes_dtype(function: Callable[..., Any]) -> bool:
 
 
 def _tensor(layer: Any, value: Any, dtype: str | None) -> Any:
-    ops = getattr(_keras_of(layer), "ops", None) if _private.wraps_build(type(layer)) else None
+    ops = getattr(_keras_of(layer), "ops", None) if wraps_build(type(layer)) else None
     if ops is not None:
         return ops.convert_to_tensor(value, dtype=dtype)
     tensorflow: Any = sys.modules["tensorflow"]
@@ -337,8 +323,8 @@ def as_instance(layer: Any, keyword: str, function: Callable[..., Any]) -> Any:
 
 def _keras_of(layer: Any) -> Any:
     """The Keras package of a layer."""
-    base: Any = _keras.layer_base(type(layer))
-    return sys.modules[str(_keras.package_of(base.__module__))]
+    base: Any = layer_base(type(layer))
+    return sys.modules[str(package_of(base.__module__))]
 
 
 def _said(value: Any) -> str:

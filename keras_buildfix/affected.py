@@ -7,17 +7,17 @@ from typing import Literal, TypeVar
 
 from packaging.version import InvalidVersion, Version
 
-from keras_buildfix import facts
-from keras_buildfix.info import keras_info
+from keras_buildfix._keras.facts import BUILT_TWICE, LOCKED_STATE, SKIPPED_BUILD
+from keras_buildfix._keras.info import keras_info
 
 _Found = TypeVar("_Found")
 
 Symptom = Literal["skipped_build", "locked_state", "built_twice"]
 
 _TABLES = {
-    "skipped_build": facts.SKIPPED_BUILD,
-    "locked_state": facts.LOCKED_STATE,
-    "built_twice": facts.BUILT_TWICE,
+    "skipped_build": SKIPPED_BUILD,
+    "locked_state": LOCKED_STATE,
+    "built_twice": BUILT_TWICE,
 }
 
 

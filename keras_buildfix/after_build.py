@@ -7,7 +7,8 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from keras_buildfix import _keras, _private
+from keras_buildfix._keras.classes import build_owner, is_model
+from keras_buildfix._keras.defaults import has_default_build
 from keras_buildfix.weight_names import LayerNode
 
 
@@ -18,10 +19,10 @@ def layers_to_build(tree: LayerNode) -> list[Any]:
 
 def is_to_build(layer: Any) -> bool:
     """Whether a layer is not built, and has a ``build`` that may make weights."""
-    if getattr(layer, "built", True) or _private.has_default_build(layer):
+    if getattr(layer, "built", True) or has_default_build(layer):
         return False
     # A call builds a model without a user's build, layer by layer: Sequential on Keras 2, subclasses on Keras 3.
-    return not _keras.is_model(layer) or _keras.build_owner(type(layer)) is not None
+    return not is_model(layer) or build_owner(type(layer)) is not None
 
 
 class AfterBuild:

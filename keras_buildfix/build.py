@@ -17,10 +17,24 @@ import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from keras_buildfix import _keras, _private
-from keras_buildfix._code import MARKS_BUILT
+from keras_buildfix._keras.built import lock_for_others
+from keras_buildfix._keras.classes import (
+    belongs_to_keras,
+    build_owner,
+    check_listed_first,
+    layer_base,
+    layer_class,
+    users_bases,
+)
+from keras_buildfix._keras.function_code import MARKS_BUILT
+from keras_buildfix._keras.marking import (
+    is_marked_by_builtin,
+    leaves_unbuilt,
+    marking_builtins,
+    marks_through_helper,
+    marks_unconditionally,
+)
 from keras_buildfix._keywords import NOT_GIVEN
-from keras_buildfix._mixins import check_listed_first
 
 _Class = TypeVar("_Class", bound=type)
 
@@ -67,7 +81,7 @@ def deferred_build(cls: Any = NOT_GIVEN) -> Any:
     """
     if cls is NOT_GIVEN:
         return deferred_build
-    if _keras.belongs_to_keras(_keras.layer_class(cls, "deferred_build")):
+    if belongs_to_keras(layer_class(cls, "deferred_build")):
         raise TypeError(
             f"deferred_build: {cls.__module__}.{cls.__qualname__} is Keras's own class, and changing it would change "
             "Keras for everybody in this process. Subclass it; or call install(), which uninstall() takes back."
@@ -98,7 +112,7 @@ class DeferredBuildMixin:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         check_listed_first(cls, DeferredBuildMixin)
-        if _keras.layer_base(cls) is not None:
+        if layer_base(cls) is not None:
             _fix(cls)
 
 
@@ -115,7 +129,7 @@ class DeferredBuilt:
 
     def __set__(self, layer: Any, value: Any) -> None:
         # Only a user's `build` can be skipped. Ask for one first: that is cheaper than a walk through the frames.
-        if value and _keras.build_owner(type(layer)) and _keras.is_marked_by_builtin(layer, sys._getframe(1)):
+        if value and build_owner(type(layer)) and is_marked_by_builtin(layer, sys._getframe(1)):
             return
         layer.__dict__["built"] = value
 
@@ -126,15 +140,15 @@ class DeferredBuilt:
 def repairs(cls: type) -> dict[str, Any]:
     """The attributes that `cls` needs so that its ``build`` runs once; empty if nothing is wrong or it is fixed."""
     found: dict[str, Any] = {}
-    brings_build = "build" in vars(cls) if _keras.belongs_to_keras(cls) else _keras.build_owner(cls) is not None
-    if brings_build and _keras.leaves_unbuilt(cls):
+    brings_build = "build" in vars(cls) if belongs_to_keras(cls) else build_owner(cls) is not None
+    if brings_build and leaves_unbuilt(cls):
         found["build"] = _build_and_mark(cls)
-    marking = _keras.marking_builtins(cls)
-    skipping = any(_keras.marks_unconditionally(builtin) for builtin in marking)
+    marking = marking_builtins(cls)
+    skipping = any(marks_unconditionally(builtin) for builtin in marking)
     # A class with a `build`, and so each subclass, is not locked by its constructor.
-    locked = _keras.build_owner(cls) is None or skipping
-    if locked and any(_keras.marks_through_helper(builtin) for builtin in marking) and not _has(cls, "_lock_state"):
-        found.update(_private.lock_for_others(cls))
+    locked = build_owner(cls) is None or skipping
+    if locked and any(marks_through_helper(builtin) for builtin in marking) and not _has(cls, "_lock_state"):
+        found.update(lock_for_others(cls))
     if skipping and not _has(cls, "built"):
         found["built"] = DeferredBuilt()
     return found
@@ -142,7 +156,7 @@ def repairs(cls: type) -> dict[str, Any]:
 
 def _has(cls: type, name: str) -> bool:
     """Whether this package or the user gave a class or a base this attribute; one from ``install()`` does not count."""
-    for base in [cls] if _keras.belongs_to_keras(cls) else _keras.users_bases(cls):
+    for base in [cls] if belongs_to_keras(cls) else users_bases(cls):
         if name in vars(base):
             return name != "built" or hasattr(vars(base)[name], "__set__")  # a plain value hides nothing
     return False
@@ -151,7 +165,7 @@ def _has(cls: type, name: str) -> bool:
 def _build_and_mark(cls: type) -> Callable[..., None]:
     """A ``build`` for a Keras 2 class that also marks the layer as built once it has run."""
     build: Callable[..., None] = cls.build  # type: ignore[attr-defined]
-    base: Any = _keras.layer_base(cls)
+    base: Any = layer_base(cls)
 
     @functools.wraps(build)
     def build_and_mark(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -166,7 +180,7 @@ def _build_and_mark(cls: type) -> Callable[..., None]:
 
 def is_fixed(cls: type, *, by_install: bool = True) -> bool:
     """Whether builds of `cls` are deferred; with `by_install=False`, ``install()`` does not count."""
-    bases = cls.__mro__ if by_install else _keras.users_bases(cls)
+    bases = cls.__mro__ if by_install else users_bases(cls)
     return any(isinstance(vars(base).get("built"), DeferredBuilt) for base in bases)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_buildfix import _keras, _private_precision
 from keras_buildfix._casts import FLOATS, cast
+from keras_buildfix._keras.autocasting import autocasts
+from keras_buildfix._keras.classes import describe, layer_base
 
 
 def compute_dtype(layer: Any) -> str:
@@ -85,22 +86,22 @@ def cast_inputs(layer: Any, structure: Any) -> Any:
     Source: Keras 2 casts the first argument only, 3.0-3.3 NumPy's integers too (keras #19629). Measured.
     """
     dtype = casting_dtype(_layer(layer, "cast_inputs", structure))
-    return structure if dtype is None else cast(structure, dtype, _keras.layer_base(type(layer)))
+    return structure if dtype is None else cast(structure, dtype, layer_base(type(layer)))
 
 
 def _layer(layer: Any, wanted_by: str, structure: Any = None) -> Any:
     """`layer`, if it is a Keras layer; otherwise a TypeError that says what to pass instead."""
-    if _keras.layer_base(type(layer)) is not None:
+    if layer_base(type(layer)) is not None:
         return layer
     own = [] if isinstance(layer, type) else [name for name in (wanted_by, "dtype") if hasattr(layer, name)]
-    if _keras.layer_base(type(structure)) is not None:
+    if layer_base(type(structure)) is not None:
         way_out = f" The layer comes first: {wanted_by}(layer, structure)."
     else:
         way_out = f" Read its attribute {own[0]} instead." if own else ""
-    raise TypeError(f"{wanted_by} expects a Keras layer (an instance); got {_keras.describe(layer)}.{way_out}")
+    raise TypeError(f"{wanted_by} expects a Keras layer (an instance); got {describe(layer)}.{way_out}")
 
 
 def casting_dtype(layer: Any) -> str | None:
     """The dtype to which the rule casts the inputs of a layer; None where the rule does not apply."""
     dtype = layer.compute_dtype
-    return dtype if dtype in FLOATS and _private_precision.autocasts(layer) else None
+    return dtype if dtype in FLOATS and autocasts(layer) else None

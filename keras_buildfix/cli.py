@@ -17,7 +17,7 @@ from keras_buildfix._screen import complain, counted, print_json, print_table, p
 from keras_buildfix.cli_weights import add_weights
 
 if TYPE_CHECKING:
-    from keras_buildfix.info import KerasInfo
+    from keras_buildfix._keras.info import KerasInfo
     from keras_buildfix.skipped import ModuleSearch
 
 #: The exit code after writing into a closed pipe (128 + SIGPIPE), and after Ctrl-C, as a shell reports them.
@@ -111,7 +111,7 @@ def _without_ours(trace: TracebackType | None) -> TracebackType | None:
 
 def _hint_at_backend(error: BaseException) -> None:
     """Says which backend to set if a program failed because the configured one is not installed."""
-    from keras_buildfix.info import configured_backend, installed_backends
+    from keras_buildfix._keras.info import configured_backend, installed_backends
 
     backend, others = configured_backend()[0], installed_backends()
     if isinstance(error, ModuleNotFoundError) and error.name == backend and others:
@@ -122,7 +122,7 @@ def _hint_at_backend(error: BaseException) -> None:
 
 
 def _info(args: argparse.Namespace) -> int:
-    from keras_buildfix.info import configured_backend, installed_backends, missing_backend
+    from keras_buildfix._keras.info import configured_backend, installed_backends, missing_backend
 
     info = keras_buildfix.keras_info()
     wrong, backends = missing_backend(info), installed_backends()
@@ -147,7 +147,7 @@ def _info(args: argparse.Namespace) -> int:
 
 def _ready() -> KerasInfo:
     """The Keras that will be imported. If its backend is not installed, this sets another one that is."""
-    from keras_buildfix.info import installed_backends, keras_info, missing_backend
+    from keras_buildfix._keras.info import installed_backends, keras_info, missing_backend
 
     info = keras_info()
     wrong, others = missing_backend(info), installed_backends()

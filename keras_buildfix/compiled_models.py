@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from keras_buildfix import _keras, _private
-from keras_buildfix import _private_training as private
+from keras_buildfix._keras import training
+from keras_buildfix._keras.classes import is_model, layer_base
+from keras_buildfix._keras.tracking import nested_layers
 from keras_buildfix.known_models import models_of
 from keras_buildfix.optimizer_owners import note_what_is_known, weights_for
 from keras_buildfix.optimizer_state import slots_of, train_only
@@ -19,13 +20,13 @@ def compiled_models_with(layers: Iterable[Any]) -> list[CompiledModel]:
     Such a model has an optimizer, or a traced ``predict``. Models that are among the layers come first.
     """
     wanted = {id(layer): layer for layer in layers}
-    bases = {id(base): base for base in map(_keras.layer_base, map(type, wanted.values())) if base is not None}
-    models = {id(layer): layer for layer in wanted.values() if _keras.is_model(layer)}
+    bases = {id(base): base for base in map(layer_base, map(type, wanted.values())) if base is not None}
+    models = {id(layer): layer for layer in wanted.values() if is_model(layer)}
     models.update((id(model), model) for base in bases.values() for model in models_of(base))
     found = []
     for model in models.values():
-        if any(id(layer) in wanted for layer in _private.nested_layers(model)):
-            optimizers = private.optimizers_in(model)
+        if any(id(layer) in wanted for layer in nested_layers(model)):
+            optimizers = training.optimizers_in(model)
             if optimizers or any(getattr(model, name, None) is not None for name in FUNCTIONS):
                 found.append(CompiledModel(model, optimizers))
     return found
@@ -35,7 +36,7 @@ class CompiledModel:
     """A compiled model, with its state before a change of what is trainable."""
 
     def __init__(self, model: Any, optimizers: list[Any]) -> None:
-        private.take_state_back(model)
+        training.take_state_back(model)
         self.model = model
         self.optimizers = optimizers
         flags = Flags.of(model)
@@ -44,13 +45,13 @@ class CompiledModel:
         note_what_is_known(self.optimizers, self.trained, self.variables)
         self.slots = [(optimizer, slots_of(optimizer, self.variables)) for optimizer in self.optimizers]
         self.state = State.of(self.optimizers, flags)
-        self.agreed = knows_flags(model) or (private.flags_are_compiled(model) and self._knows_what_is_trained())
+        self.agreed = knows_flags(model) or (training.flags_are_compiled(model) and self._knows_what_is_trained())
 
     def _knows_what_is_trained(self) -> bool:
         """Whether the optimizer trains what the flags say: if not, somebody changed a flag after the first step."""
         for optimizer, slots in self.slots:
             if optimizer is getattr(self.model, "optimizer", None):
-                plain = all(layer.trainable for layer in _private.nested_layers(self.model) if not layer.weights)
+                plain = all(layer.trainable for layer in nested_layers(self.model) if not layer.weights)
                 return plain and list(slots) == [id(variable) for variable in self.trained]
         return False
 

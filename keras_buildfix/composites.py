@@ -8,7 +8,10 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from keras_buildfix import _keras, _private, _private_signatures
+from keras_buildfix._keras.built import wraps_build
+from keras_buildfix._keras.classes import is_model
+from keras_buildfix._keras.defaults import as_default, is_default
+from keras_buildfix._keras.tracking import direct_sublayers, nested_layers
 from keras_buildfix.layer_shapes import traced_output
 from keras_buildfix.plain_shapes import plain_shapes
 
@@ -35,7 +38,7 @@ def output_shape_handed_over(layer: Any, owner: type, following: Any) -> Any:
             _build(layer, shapes, named)
         return traced_output(layer, shapes, named)
 
-    return _private_signatures.as_default(compute_output_shape)
+    return as_default(compute_output_shape)
 
 
 def default_build(layer: Any, following: Callable[..., Any]) -> Any:
@@ -53,7 +56,7 @@ def default_build(layer: Any, following: Callable[..., Any]) -> Any:
         _build_inner(_configs.pop(id(layer), ()))
         return following(*args, **kwargs)
 
-    return _private_signatures.as_default(build)
+    return as_default(build)
 
 
 def build_config_handed_over(layer: Any, owner: type, following: Any) -> Any:
@@ -64,7 +67,7 @@ def build_config_handed_over(layer: Any, owner: type, following: Any) -> Any:
     @functools.wraps(following)
     def get_build_config() -> Any:
         config = following()
-        inner = [each.get_build_config() for each in _private.direct_sublayers(layer)]
+        inner = [each.get_build_config() for each in direct_sublayers(layer)]
         return {**(config or {}), _INNER: inner} if any(inner) else config
 
     return get_build_config
@@ -78,7 +81,7 @@ def build_from_config_handed_over(layer: Any, owner: type, following: Any) -> An
     @functools.wraps(following)
     def build_from_config(config: Any) -> Any:
         config = dict(config or {})
-        inner, layers = config.pop(_INNER, None), _private.direct_sublayers(layer)
+        inner, layers = config.pop(_INNER, None), direct_sublayers(layer)
         if inner is None or len(inner) != len(layers):
             return following(config)
         _configs[id(layer)] = list(zip(layers, inner))
@@ -107,7 +110,7 @@ _configs: dict[int, list[tuple[Any, Any]]] = {}
 def reduced(layer: Any, protocol: Any, following: Callable[[Any], Any]) -> Any:
     """Pickles and copies a layer by its config and weights, on 3.0 to 3.2, which have no way to do that."""
     own: Any = type(layer).__reduce__
-    if not _private.wraps_build(type(layer)) or own is not object.__reduce__:
+    if not wraps_build(type(layer)) or own is not object.__reduce__:
         return following(protocol)
     try:
         config = layer.get_config()
@@ -127,17 +130,17 @@ def _rebuilt(cls: Any, config: Any, build_config: Any, weights: Any) -> Any:
 
 def _is_without(layer: Any, following: Any) -> bool:
     """Whether `following` is only the default method of Keras 3's ``Layer``. False for models, which need no help."""
-    known = _private.wraps_build(type(layer)) and _private_signatures.is_default(following)
-    return known and not _keras.is_model(layer)
+    known = wraps_build(type(layer)) and is_default(following)
+    return known and not is_model(layer)
 
 
 def _is_composite(layer: Any) -> bool:
     """Whether a layer of Keras 3 has no ``build`` but has layers inside it."""
-    return _is_without(layer, layer.build) and bool(_private.direct_sublayers(layer))
+    return _is_without(layer, layer.build) and bool(direct_sublayers(layer))
 
 
 def _unbuilt(layer: Any) -> bool:
-    return any(not inner.built for inner in _private.nested_layers(layer) if inner is not layer)
+    return any(not inner.built for inner in nested_layers(layer) if inner is not layer)
 
 
 def _build(layer: Any, shapes: list[Any], named: dict[str, Any]) -> None:

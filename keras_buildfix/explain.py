@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keras_buildfix import _keras
-from keras_buildfix._code import MARKS_BUILT, function_code, stores_built
+from keras_buildfix._keras.classes import (
+    belongs_to_keras,
+    build_owner,
+    layer_base,
+    layer_class,
+    public_name,
+    users_bases,
+    written_bases,
+)
+from keras_buildfix._keras.function_code import MARKS_BUILT, function_code, stores_built
+from keras_buildfix._keras.info import keras_info
 from keras_buildfix._modules import import_class
 from keras_buildfix.affected import affected_layers, release_spans
 from keras_buildfix.build import is_fixed, repairs, was_deferred
-from keras_buildfix.info import keras_info
-from keras_buildfix.skipped import (
-    consequence,
-    is_fixed_elsewhere,
-    shown_file,
-    skipping_builtin,
-    skipping_elsewhere,
-)
+from keras_buildfix.skipped import consequence, is_fixed_elsewhere, shown_file, skipping_builtin, skipping_elsewhere
 
 #: Each attribute that ``deferred_build`` may add to a class, and what it does.
 _WHY = {
@@ -116,9 +118,9 @@ def explain_layer(target: object) -> LayerExplanation:
     if isinstance(target, str):
         cls = import_class(target)
     else:
-        asked = target if isinstance(target, type) or _keras.layer_base(type(target)) is None else type(target)
-        cls = _keras.layer_class(asked, "explain_layer")
-    owner, marker = _keras.build_owner(cls), skipping_builtin(cls)
+        asked = target if isinstance(target, type) or layer_base(type(target)) is None else type(target)
+        cls = layer_class(asked, "explain_layer")
+    owner, marker = build_owner(cls), skipping_builtin(cls)
     code = function_code(vars(owner)["build"]) if owner is not None else None
     on_each = tuple(release_spans(lambda first: _on(cls, first)))
     return LayerExplanation(
@@ -143,20 +145,20 @@ def _is_skipped_somewhere(cls: type, marker: type | None) -> bool:
 
 def _on(cls: type, version: str) -> str:
     """What happens to a class on a measured Keras version."""
-    if _keras.belongs_to_keras(cls):
+    if belongs_to_keras(cls):
         return _to_subclasses(cls, version)
     marker = skipping_elsewhere(cls, version)
     if marker is not None:
         return _FIXED if is_fixed_elsewhere(cls, marker) else f"{_SKIPPED}: {_shown(marker)} marks the layer as built"
-    written = [_keras.public_name(base) for base in _keras.written_bases(cls)]
-    own = _keras.build_owner(cls) is not None
+    written = [public_name(base) for base in written_bases(cls)]
+    own = build_owner(cls) is not None
     locked = () if own else affected_layers(version, symptom="locked_state")
     if by := next((name for name in written if name in locked), None):
         if _is_deferred(cls):
             return "has no build() of its own; its __init__ can make weights and layers, thanks to keras-buildfix"
         return f"has no build() of its own; {by} refuses weights and layers that its __init__ makes"
     if not all(written):
-        return f"not known: it subclasses {_shown(_keras.written_bases(cls)[written.index(None)])}, a private class"
+        return f"not known: it subclasses {_shown(written_bases(cls)[written.index(None)])}, a private class"
     if not own:
         return "has no build() of its own, and nothing is refused"
     return "build() runs again at the first call after layer.build(shape)" if _may_run_twice(cls, version) else _RUNS
@@ -164,12 +166,12 @@ def _on(cls: type, version: str) -> str:
 
 def _is_deferred(cls: type) -> bool:
     """Whether a class or a base of it was decorated or has the mixin."""
-    return any(map(was_deferred, _keras.users_bases(cls)))
+    return any(map(was_deferred, users_bases(cls)))
 
 
 def _to_subclasses(builtin: type, version: str) -> str:
     """What happens on a measured Keras version to classes that subclass a built-in."""
-    name = _keras.public_name(builtin)
+    name = public_name(builtin)
     if name is None:
         return "not known: it is a private class"
     if name in affected_layers(version):
@@ -183,19 +185,19 @@ def _may_run_twice(cls: type, version: str) -> bool:
     """Whether Keras 2 may build a layer twice: there only ``Layer.build`` marks it as built."""
     if _is_deferred(cls):
         return False
-    owner = _keras.build_owner(cls)
+    owner = build_owner(cls)
     code = function_code(vars(owner)["build"]) if owner is not None else None
     if not version.startswith("2.") or code is None or stores_built(code):
         return False
     twice = affected_layers(version, symptom="built_twice")
     passes_on = {"build", "super"} <= {*code.co_names}
-    return not passes_on or any(_keras.public_name(base) in twice for base in _keras.written_bases(cls))
+    return not passes_on or any(public_name(base) in twice for base in written_bases(cls))
 
 
 def _added(cls: type) -> list[str]:
     """The attributes that ``deferred_build`` adds, or has added, to a class and its bases here."""
     names = [*repairs(cls)]
-    for base in filter(was_deferred, _keras.users_bases(cls)):
+    for base in filter(was_deferred, users_bases(cls)):
         ours = [name for name in _WHY if name in vars(base)]
         names += [name for name in ours if name != "build" or hasattr(vars(base)[name], MARKS_BUILT)]
     return list(dict.fromkeys(names))
@@ -204,14 +206,14 @@ def _added(cls: type) -> list[str]:
 def _bases(cls: type) -> list[str]:
     """The bases of a class up to ``Layer``, without Keras's private ones."""
     above = cls.__mro__[1:]
-    end = _keras.layer_base(cls)
+    end = layer_base(cls)
     until = above[: above.index(end) + 1] if end in above else above
-    return [_shown(base) for base in until if not _keras.belongs_to_keras(base) or _keras.public_name(base)]
+    return [_shown(base) for base in until if not belongs_to_keras(base) or public_name(base)]
 
 
 def _shown(cls: type) -> str:
     """The public name of a built-in; for other classes, the name with the module."""
-    return (_keras.public_name(cls) if _keras.belongs_to_keras(cls) else None) or _name(cls)
+    return (public_name(cls) if belongs_to_keras(cls) else None) or _name(cls)
 
 
 def _name(cls: type) -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_buildfix import _own_saving, _private, _private_state, _variables
+from keras_buildfix import _own_saving
 from keras_buildfix._extra_entries import Found, extra_keys, in_plain_order
-from keras_buildfix._mixins import check_listed_first
+from keras_buildfix._keras.built import wraps_build
+from keras_buildfix._keras.classes import check_listed_first
+from keras_buildfix._keras.saving import without_count_check
+from keras_buildfix._keras.tracking import track_again
+from keras_buildfix._keras.variables import read_value
 
 
 class ExtraWeightsMixin:
@@ -70,7 +74,7 @@ class ExtraWeightsMixin:
             _own_saving.note_stored(self, stored)
             store.update(stored)
             return
-        _private.track_again(self)
+        track_again(self)
         if _is_plain(self):
             above.save_own_variables(store)
             return
@@ -81,9 +85,9 @@ class ExtraWeightsMixin:
         values.update((keys[id(variable)], variable) for variable in saving.unsaved)
         if saving is written:
             above.save_own_variables(store)
-        as_variable = _private.wraps_build(type(self))  # Keras 3 itself makes arrays of variables, and marks bfloat16
+        as_variable = wraps_build(type(self))  # Keras 3 itself makes arrays of variables, and marks bfloat16
         for key, variable in values.items():
-            store[key] = variable if as_variable else _variables.read(variable)
+            store[key] = variable if as_variable else read_value(variable)
 
     def load_own_variables(self, store: Any) -> None:
         """Loads the layer's own weights, from files of this mixin and of every plain Keras.
@@ -98,7 +102,7 @@ class ExtraWeightsMixin:
         if _own_saving.is_stand_in(self):
             above.load_own_variables(store)
             return
-        _private.track_again(self)
+        track_again(self)
         if _is_plain(self):
             above.load_own_variables(in_plain_order(self, store))
             return
@@ -108,7 +112,7 @@ class ExtraWeightsMixin:
             return
         before = type(self).__mro__[: type(self).__mro__.index(ExtraWeightsMixin)]
         found = Found(self, saving, store, any("load_own_variables" in vars(cls) for cls in before))
-        with _private_state.without_count_check(self):
+        with without_count_check(self):
             above.load_own_variables(found.rest)
         found.assign()
 

@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from keras_buildfix import _keras
 from keras_buildfix._blocks import block
+from keras_buildfix._keras.classes import layer_instance
 from keras_buildfix.after_build import is_to_build, layers_to_build
 from keras_buildfix.compiled_models import CompiledModel, compiled_models_with
 from keras_buildfix.selecting import Select, nothing_called
@@ -142,13 +142,13 @@ def freeze_up_to(model: Any, layer: Any, *, batchnorm: Batchnorm = "frozen") -> 
 
     Source: most fine-tuning code has a loop over ``model.layers[:n]`` for this.
     """
-    tree = weight_tree(_keras.layer_instance(model, "freeze_up_to"))
+    tree = weight_tree(layer_instance(model, "freeze_up_to"))
     inner = [node for node in tree.nodes() if node is not tree]
     if isinstance(layer, str):
         last = next((node for node in inner if "/".join(node.path) == layer), None)
         why = f"{_no_layer_called(tree, layer)} in"
     else:
-        _keras.layer_instance(layer, "freeze_up_to")
+        layer_instance(layer, "freeze_up_to")
         last = next((node for node in inner if node.layer is layer), None)
         why = f"the layer {layer.name!r} is not in"
     if last is None:
@@ -195,7 +195,7 @@ def frozen(
 
     Source: most GAN and fine-tuning code does this by hand, and a compiled model ignores it on every Keras.
     """
-    tree = weight_tree(_keras.layer_instance(layer, "frozen"))
+    tree = weight_tree(layer_instance(layer, "frozen"))
     before = Trainability.of(tree.nodes())
     waited = waiting_in(tree.nodes())
     report = _change(layer, Rule("freeze", select, exclude, _kind(batchnorm, "frozen"), "frozen"), tree)
@@ -213,7 +213,7 @@ def frozen(
 
 def _change(layer: Any, rule: Rule, tree: LayerNode | None = None) -> FreezeReport:
     """Applies a rule. It checks everything first, and restores the former state if something still fails."""
-    tree = tree or weight_tree(_keras.layer_instance(layer, rule.wanted_by))
+    tree = tree or weight_tree(layer_instance(layer, rule.wanted_by))
     nodes = list(tree.nodes())
     before = Trainability.of(nodes)
     waits = bool(layers_to_build(tree))

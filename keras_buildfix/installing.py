@@ -15,8 +15,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from types import ModuleType
 
-from keras_buildfix import _keras
 from keras_buildfix._blocks import block
+from keras_buildfix._keras.classes import PACKAGES, builtin_layers, loaded_layer_bases
+from keras_buildfix._keras.marking import marking_code
 from keras_buildfix.build import repairs
 
 _lock = threading.Lock()
@@ -48,7 +49,7 @@ def install() -> None:
         if _hook not in sys.meta_path:
             sys.meta_path.insert(0, _hook)
     # Not under our lock: another thread that is importing Keras would wait for the lock in our hook.
-    for package in _keras.PACKAGES:
+    for package in PACKAGES:
         _wait_for_import(package)
     _fix_loaded()
 
@@ -97,9 +98,9 @@ def _fix_loaded() -> None:
     with _lock:
         if _hook not in sys.meta_path:  # uninstalled while a Keras was being imported
             return
-        for base in _keras.loaded_layer_bases():
-            for cls in _keras.builtin_layers(base):
-                if _keras.marking_code(cls) is not None or "build" in vars(cls):
+        for base in loaded_layer_bases():
+            for cls in builtin_layers(base):
+                if marking_code(cls) is not None or "build" in vars(cls):
                     for name, value in repairs(cls).items():
                         _replaced.append((cls, name, value, vars(cls).get(name, _ABSENT)))
                         setattr(cls, name, value)
@@ -137,7 +138,7 @@ class _Hook(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname.partition(".")[0] not in _keras.PACKAGES or _is_imported_by_a_package(fullname):
+        if fullname.partition(".")[0] not in PACKAGES or _is_imported_by_a_package(fullname):
             return None
         for finder in sys.meta_path:
             if finder is not self and hasattr(finder, "find_spec"):

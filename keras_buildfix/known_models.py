@@ -7,7 +7,7 @@ import sys
 import weakref
 from typing import Any, NamedTuple
 
-from keras_buildfix import _keras
+from keras_buildfix._keras.classes import is_model_class, layer_base, layer_classes
 
 
 class _Search(NamedTuple):
@@ -51,7 +51,7 @@ def _younger_than(mark: list[object]) -> list[Any] | None:
 
 
 def _all_models(base: type, last: _Search | None) -> list[Any]:
-    classes = [cls for cls in _keras.layer_classes(base) if _keras.is_model_class(cls)]
+    classes = [cls for cls in layer_classes(base) if is_model_class(cls)]
     known = {id(cls) for cls in classes}  # by id: a metaclass may have made its classes unhashable
     marks = last.mark if last is not None else []
     referrers = gc.get_referrers(*classes, *marks)  # a model refers to its class
@@ -66,7 +66,7 @@ def _all_models(base: type, last: _Search | None) -> list[Any]:
 
 def _models_among(things: list[Any], base: type) -> list[Any]:
     kinds = dict(zip(map(id, map(type, things)), map(type, things)))  # 1 ms for 100,000 objects
-    models = {key for key, cls in kinds.items() if _keras.layer_base(cls) is base and _keras.is_model_class(cls)}
+    models = {key for key, cls in kinds.items() if layer_base(cls) is base and is_model_class(cls)}
     return [thing for thing in things if id(type(thing)) in models] if models else []
 
 

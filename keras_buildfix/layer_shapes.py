@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from keras_buildfix import _keras, _private_portable
+from keras_buildfix._keras.classes import is_functional, is_model, layer_instance, package_of
+from keras_buildfix._keras.graphs import inbound_nodes
 from keras_buildfix.plain_shapes import Shape, plain_shapes
 
 
@@ -39,7 +40,7 @@ def get_input_shape(layer: Any) -> Any:
 
     Source: 54 of 83 surveyed libraries read ``layer.input_shape`` or ``layer.output_shape``, removed by Keras 3.0.
     """
-    _keras.layer_instance(layer, "get_input_shape")
+    layer_instance(layer, "get_input_shape")
     known = _of_model(layer, "input")
     if known is not None:
         return known
@@ -76,7 +77,7 @@ def get_output_shape(layer: Any) -> Any:
 
     Source: see ``get_input_shape``.
     """
-    _keras.layer_instance(layer, "get_output_shape")
+    layer_instance(layer, "get_output_shape")
     known = _of_model(layer, "output")
     if known is not None:
         return known
@@ -112,7 +113,7 @@ def traced_output(layer: Any, shapes: Sequence[Any], named: Mapping[str, Any]) -
         shapes: Shapes of positional inputs, as ``plain_shapes`` makes them.
         named: Shapes of further inputs, by the name of the argument of ``call``, with or without ``_shape`` after it.
     """
-    keras = sys.modules[next(filter(None, (_keras.package_of(base.__module__) for base in type(layer).__mro__)))]
+    keras = sys.modules[next(filter(None, (package_of(base.__module__) for base in type(layer).__mro__)))]
     inputs = [_symbolic(keras, shape, layer.compute_dtype) for shape in shapes]
     by_name = {
         name[: -len("_shape")] if name.endswith("_shape") else name: _symbolic(keras, shape, layer.compute_dtype)
@@ -134,9 +135,9 @@ def _symbolic(keras: Any, shapes: Any, dtype: str) -> Any:
 
 def _of_model(layer: Any, which: str) -> Any:
     """The shapes that a functional or ``Sequential`` model was made with; None for other layers."""
-    if not _keras.is_model(layer):
+    if not is_model(layer):
         return None
-    if _keras.is_functional(layer):
+    if is_functional(layer):
         try:
             return _shapes(getattr(layer, which))
         except (AttributeError, ValueError):
@@ -149,7 +150,7 @@ def _of_model(layer: Any, which: str) -> Any:
 
 def _agreed(layer: Any, which: str, shapes_of: Callable[[Any], Any]) -> Any:
     """The shapes that all symbolic calls agree on; None if there was none."""
-    nodes = _private_portable.inbound_nodes(layer)
+    nodes = inbound_nodes(layer)
     found = [shapes_of(node) for node in nodes]
     for other in found[1:]:
         if other != found[0]:

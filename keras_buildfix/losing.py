@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from keras_buildfix import _keras, _own_saving, _private_state, _variables
+from keras_buildfix import _own_saving
+from keras_buildfix._keras.classes import belongs_to_keras, is_model, layer_base, layer_instance
+from keras_buildfix._keras.info import keras_info
+from keras_buildfix._keras.saving import keras_ending_is_legacy, saved_by_walk, saving_methods
+from keras_buildfix._keras.variables import is_variable, read_value, view_value
 from keras_buildfix.extra_weights import ExtraWeightsMixin
-from keras_buildfix.info import keras_info
 from keras_buildfix.raw_variables import marks_left
 from keras_buildfix.weight_names import LayerNode, weight_tree
 
@@ -61,7 +64,7 @@ def lost_weights(layer: Any) -> dict[str, Any]:
     Source: measured on 2.12 to nightly. For extra weights see ``ExtraWeightsMixin``; for lists in lists keras
     issues #20260, #20598.
     """
-    _keras.layer_instance(layer, "lost_weights")
+    layer_instance(layer, "lost_weights")
     root = weight_tree(layer)
     lost = _lost(root, "lost_weights")
     return {name: variable for name, variable in root.weights().items() if id(variable) in lost} | _marks(root)
@@ -74,7 +77,7 @@ def check_nothing_lost(model: Any, path: str, form: str) -> None:
         raise ValueError(
             f"save_weights: {name} of {model.name!r} can't be saved; nothing was written. {mark.no_weight()}"
         )
-    legacy = form == "keras" and _private_state.keras_ending_is_legacy(model, _package(model))
+    legacy = form == "keras" and keras_ending_is_legacy(model, _package(model))
     if legacy:
         _check_names(model, path)
     lost = _lost_in_legacy(root) if legacy else _lost(root, "save_weights")
@@ -132,7 +135,7 @@ def _lost(root: LayerNode, wanted_by: str) -> dict[int, _Loss]:
             unread = {id(variable): _unread(node) for variable in saving.unread}
             lost.update({**unread, **unsaved})
             saved.update(id(variable) for _, variable in node.own if id(variable) not in {**unread, **unsaved})
-            if owner is not None and not _keras.belongs_to_keras(owner):
+            if owner is not None and not belongs_to_keras(owner):
                 by_users.append((node, saving.written))
         else:
             saved.update(id(variable) for _, variable in node.own)
@@ -147,7 +150,7 @@ def _saving(node: LayerNode, wanted_by: str) -> _own_saving.OwnSaving | None:
     layer, owner = node.layer, _own_saving.saves_by_hand(node.layer)
     if _is_completed(layer) or (owner is None and _own_saving.loads_by_hand(layer) is None):
         return None
-    if not node.own and (owner is None or _keras.belongs_to_keras(owner)):
+    if not node.own and (owner is None or belongs_to_keras(owner)):
         return None
     try:
         return _own_saving.own_saving(layer)
@@ -177,9 +180,9 @@ def _found_in(written: Iterable[Any], weights: list[Any]) -> set[int]:
     for value in written if left else ():
         with contextlib.suppress(Exception):  # what can't be compared is not the array of a weight
             value = value.detach().cpu() if hasattr(value, "detach") else value
-            arrays.append(_variables.read(value) if _variables.is_variable(value) else np.asarray(value))
+            arrays.append(read_value(value) if is_variable(value) else np.asarray(value))
     for variable in left:
-        value = _variables.view(variable)
+        value = view_value(variable)
         for at, array in enumerate(arrays):
             if array.shape == value.shape and array.dtype == value.dtype and np.array_equal(array, value):
                 found.add(id(variable))
@@ -190,7 +193,7 @@ def _found_in(written: Iterable[Any], weights: list[Any]) -> set[int]:
 
 def _unsaved(node: LayerNode, owner: type | None) -> _Loss:
     kind = type(node.layer)
-    if owner is None or not _keras.belongs_to_keras(owner):
+    if owner is None or not belongs_to_keras(owner):
         name = owner.__name__ if owner else kind.__name__
         return _Loss(
             f"save_own_variables of {name} does not write it for layer {node.layer.name!r}",
@@ -209,7 +212,7 @@ def _mixin(node: LayerNode) -> str:
     if not hasattr(node.layer, "save_own_variables"):  # 2.12, where the mixin does nothing
         return ""
     kind = type(node.layer)
-    if _keras.belongs_to_keras(kind):
+    if belongs_to_keras(kind):
         return f"Replace {kind.__name__} by a subclass that lists keras_buildfix.ExtraWeightsMixin first."
     return f"List keras_buildfix.ExtraWeightsMixin first among the bases of {kind.__name__}."
 
@@ -220,7 +223,7 @@ def _not_met(node: LayerNode, above: tuple[LayerNode, ...], met: set[int]) -> _L
     holder, top = above[around].layer, (node, *above)[around].layer
     place = _place(holder, top)
     held = f"which {_shown(holder)} holds" + (f" as {place}" if place else "")
-    if _keras.layer_base(type(top)) is None:
+    if layer_base(type(top)) is None:
         return _Loss(
             f"Keras does not save the tf.Module {type(top).__name__}, {held}",
             f"Make each variable and layer in a {type(top).__name__} an attribute of {_shown(holder)} too.",
@@ -281,12 +284,12 @@ def _check_names(model: Any, path: str) -> None:
 
 def _met(layer: Any) -> set[int]:
     """The ids of the layers that Keras reaches when it saves a layer or model."""
-    met = _private_state.saved_by_walk(layer, _package(layer))
+    met = saved_by_walk(layer, _package(layer))
     return met_while_saving(layer) if met is None else met
 
 
 def _package(layer: Any) -> str:
-    base = _keras.layer_base(type(layer))
+    base = layer_base(type(layer))
     assert base is not None
     return base.__module__.partition(".")[0]
 
@@ -300,14 +303,14 @@ def met_while_saving(model: Any) -> set[int]:
     Raises:
         ValueError: If `model` is not a model.
     """
-    if not _keras.is_model(model):
+    if not is_model(model):
         raise ValueError(
             f"On {keras_info(model)} we can't tell what saving the layer {model.name!r} alone would lose: "
             "give the model that it is in."
         )
-    base = _keras.layer_base(type(model))
+    base = layer_base(type(model))
     assert base is not None
-    name, thread = _private_state.saving_methods(base)[0], threading.get_ident()
+    name, thread = saving_methods(base)[0], threading.get_ident()
     met: set[int] = set()
 
     def note_in_place_of(save: Callable[[Any], None], key: int) -> Callable[[Any], None]:
@@ -318,7 +321,7 @@ def met_while_saving(model: Any) -> set[int]:
 
         return note
 
-    layers = [node.layer for node in weight_tree(model).nodes() if _keras.layer_base(type(node.layer)) is not None]
+    layers = [node.layer for node in weight_tree(model).nodes() if layer_base(type(node.layer)) is not None]
     with contextlib.ExitStack() as after, tempfile.TemporaryDirectory() as folder:
         for layer in layers:
             after.callback(_put_back, vars(layer), name, vars(layer).get(name, _NOTHING))

@@ -6,7 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from keras_buildfix import _keras, _private, _variables
+from keras_buildfix._entries import entry_of
+from keras_buildfix._keras.built import build_has_run, forget_build, lock_state, unlock_state
+from keras_buildfix._keras.classes import layer_instance
+from keras_buildfix._keras.tracking import nested_layers, state_in_attributes, untrack
 from keras_buildfix.after_build import AfterBuild, is_to_build, waiting_for
 from keras_buildfix.weight_assigning import Assignment, assign_all
 from keras_buildfix.weight_names import LayerNode, weight_tree
@@ -35,8 +38,8 @@ def mark_built(layer: Any) -> None:
 
     Source: the portable form of ``self.built = True`` and of the private ``_build_at_init`` (3.10.0).
     """
-    _keras.layer_instance(layer, "mark_built").built = True
-    _private.lock_state(layer)
+    layer_instance(layer, "mark_built").built = True
+    lock_state(layer)
 
 
 def reset_built(layer: Any, *, fresh: bool = False) -> ResetReport:
@@ -75,15 +78,15 @@ def reset_built(layer: Any, *, fresh: bool = False) -> ResetReport:
     Source: the portable form of ``self.built = False`` and of ``_tracker.unlock()`` (3.1.0 on). Keras
     #18601: a sub-layer of a built layer can't be replaced by hand.
     """
-    _keras.layer_instance(layer, "reset_built")
+    layer_instance(layer, "reset_built")
     tree = weight_tree(layer)
     for node in tree.nodes():
         for owner in waiting_for(node.layer):
             if isinstance(owner, _Rebuild) and owner.layer is layer:
                 owner.before = {}  # a later reset_built replaces an earlier one that still waits
     rebuild = _Rebuild(tree, fresh)
-    for inner in _private.nested_layers(layer):
-        if inner is layer or _private.build_has_run(inner):
+    for inner in nested_layers(layer):
+        if inner is layer or build_has_run(inner):
             rebuild.reset(inner)
     rebuild.wait(tree)
     return rebuild.report
@@ -120,10 +123,10 @@ class _Rebuild:
 
     def reset(self, layer: Any) -> None:
         """Resets one layer, without those inside it."""
-        _private.unlock_state(layer)
-        _private.forget_build(layer)
+        unlock_state(layer)
+        forget_build(layer)
         layer.built = False
-        held = _private.state_in_attributes(layer)
+        held = state_in_attributes(layer)
         before = layer.input_spec
         loose = _without_sizes(before)
         if loose != before:
@@ -132,8 +135,8 @@ class _Rebuild:
         def tidy() -> None:
             if loose != before and layer.input_spec == loose:
                 layer.input_spec = before  # `build` did not set it, so the old one still holds
-            still = {id(value) for value in _private.state_in_attributes(layer)}
-            _private.forget(layer, [value for value in held if id(value) not in still])
+            still = {id(value) for value in state_in_attributes(layer)}
+            untrack(layer, [value for value in held if id(value) not in still])
 
         if held:
             self.tidying[id(layer)] = tidy
@@ -151,7 +154,7 @@ class _Rebuild:
         start = "/".join(path) + "/" if path else ""
         made = {start + name: each for name, each in tree.weights().items() if id(each) not in self.known}
         again = [
-            Assignment(name, each, _variables.entry_of(name, self.before[name]))
+            Assignment(name, each, entry_of(name, self.before[name]))
             for name, each in made.items()
             if name in self.before
         ]

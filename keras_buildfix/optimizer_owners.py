@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from keras_buildfix import _private_training as private
+from keras_buildfix._keras import training
 from keras_buildfix.optimizer_state import innermost
 from keras_buildfix.weight_names import weight_tree
 
@@ -31,9 +31,9 @@ def note_what_is_known(optimizers: Sequence[Any], trained: Sequence[Any], candid
         return
     mine = {id(variable) for variable in candidates}
     for optimizer in map(innermost, optimizers):
-        if private.is_built(optimizer) and not private.makes_slots_itself(optimizer):
+        if training.is_built(optimizer) and not training.makes_slots_itself(optimizer):
             knew = vars(optimizer).setdefault(_KNEW_IN, _Knew())
-            known = private.known_variables(optimizer, candidates)
+            known = training.known_variables(optimizer, candidates)
             knew.weights.update((id(variable), variable) for variable in known if id(variable) in mine)
             knew.some = knew.some or any(id(variable) not in knew.weights for variable in trained)
 
@@ -54,11 +54,11 @@ def weights_for(
         wanted: The weights that the model trains from now on.
     """
     inner = innermost(optimizer)
-    if not private.is_built(inner) or private.makes_slots_itself(inner):
+    if not training.is_built(inner) or training.makes_slots_itself(inner):
         return list(wanted)
     compiled = getattr(model, "optimizer", None)
     already = {id(variable) for variable in trained}
-    if optimizer is compiled and (len(optimizers) == 1 or (private.steps_as_keras(model) and not _knew(inner).some)):
+    if optimizer is compiled and (len(optimizers) == 1 or (training.steps_as_keras(model) and not _knew(inner).some)):
         return list(wanted)
     come = [v for v in wanted if id(v) not in already and not any(id(v) in _knew(o).weights for o in optimizers)]
     given = {id(variable) for variable in come if optimizer in _nearest(variable, optimizers, model)} if come else set()

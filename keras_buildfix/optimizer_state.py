@@ -6,8 +6,8 @@ import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from keras_buildfix import _private_training as private
-from keras_buildfix import _variables
+from keras_buildfix._keras import training
+from keras_buildfix._keras.variables import copy_value
 
 
 class Slot(NamedTuple):
@@ -32,10 +32,10 @@ def innermost(optimizer: Any) -> Any:
 def slots_of(optimizer: Any, candidates: Sequence[Any]) -> Slots:
     """The variables of a built optimizer for each weight: its moments, moving average, accumulated gradient."""
     optimizer = innermost(optimizer)
-    if not private.is_built(optimizer):
+    if not training.is_built(optimizer):
         return {}
-    known = private.known_variables(optimizer, candidates)
-    elsewhere = {id(variable) for variable in known if isinstance(variable, private.Elsewhere)}
+    known = training.known_variables(optimizer, candidates)
+    elsewhere = {id(variable) for variable in known if isinstance(variable, training.Elsewhere)}
     return {key: slots for key, slots in _slots(optimizer, known).items() if key not in elsewhere}
 
 
@@ -59,31 +59,31 @@ def train_only(
         ValueError: If it is not clear which of its variables belong to which weight. Nothing is changed then.
     """
     inner = innermost(optimizer)
-    if private.makes_slots_itself(inner):
+    if training.makes_slots_itself(inner):
         return _set_aside_legacy(inner, trained, wanted)
-    if not private.is_built(inner):
+    if not training.is_built(inner):
         return bool(_without(trained, wanted))
-    known = private.known_variables(inner, [*variables, *wanted])
+    known = training.known_variables(inner, [*variables, *wanted])
     mine = {id(variable) for variable in (*variables, *wanted)}
     wanted = [*wanted, *(variable for variable in known if id(variable) not in mine)]
     if [id(variable) for variable in wanted] == [id(variable) for variable in known]:
         return False
     now_has = had if len(had) == len(known) else _slots(inner, known)
-    old, singles = private.own_variables(inner), private.single_variables(inner)
+    old, singles = training.own_variables(inner), training.single_variables(inner)
     _refuse_unclear(inner, old, now_has, singles)
     aside = vars(inner).get(_ASIDE_IN) or _Aside()
     files = max(aside.files, _Files(len(known), _order(old, known, now_has, singles)), key=lambda each: each.of)
     slots = {**aside.for_weights(wanted), **now_has}
-    lists = set(private.per_variable_lists(inner, len(known)) if known else ())
-    notes = private.notes(inner)
+    lists = set(training.per_variable_lists(inner, len(known)) if known else ())
+    notes = training.notes(inner)
 
     added = [variable for variable in wanted if id(variable) not in slots]
     if added:
         fresh, files = _built_for(model, inner, added, known, files)
         slots.update(fresh)
-        lists |= set(private.per_variable_lists(inner, len(added)))
+        lists |= set(training.per_variable_lists(inner, len(added)))
 
-    now = private.notes(inner)
+    now = training.notes(inner)
     attributes: dict[str, Any] = {
         name: {**notes[name], **now[name]} for name in notes if name in now and notes[name] != now[name]
     }
@@ -99,9 +99,9 @@ def train_only(
     aside.files = files
     aside.exchange(wanted, known, now_has)
     vars(inner)[_ASIDE_IN] = aside
-    private.hand_over(inner, list(wanted), _filed(base, files.loops, wanted, slots, singles), attributes)
+    training.hand_over(inner, list(wanted), _filed(base, files.loops, wanted, slots, singles), attributes)
     while optimizer is not inner:
-        private.know_only(optimizer, list(wanted))
+        training.know_only(optimizer, list(wanted))
         optimizer = optimizer.inner_optimizer
     return True
 
@@ -111,7 +111,7 @@ def _set_aside_legacy(optimizer: Any, trained: Sequence[Any], wanted: Sequence[A
     aside = vars(optimizer).setdefault(_ASIDE_IN, _Aside())
     come, gone = _without(wanted, trained), _without(trained, wanted)
     back = aside.for_weights(come)
-    had, aside.order = private.exchange_legacy_slots(
+    had, aside.order = training.exchange_legacy_slots(
         optimizer, gone, [(v, back[id(v)]) for v in come if id(v) in back], aside.order
     )
     aside.exchange(wanted, gone, had)
@@ -123,26 +123,26 @@ def _built_for(
 ) -> tuple[Slots, _Files]:
     """Makes an optimizer's variables for weights that it never trained; if that fails, the optimizer is unchanged."""
     before = {
-        **private.per_variable_lists(optimizer, len(known)),
-        **private.per_variable_dicts(optimizer),
-        **private.notes(optimizer),
-        **private.single_variables(optimizer),
+        **training.per_variable_lists(optimizer, len(known)),
+        **training.per_variable_dicts(optimizer),
+        **training.notes(optimizer),
+        **training.single_variables(optimizer),
     }
-    own = private.own_variables(optimizer)
+    own = training.own_variables(optimizer)
     try:
-        with private.tensorflow_scope(model):
-            private.build_for(optimizer, list(added))
+        with training.tensorflow_scope(model):
+            training.build_for(optimizer, list(added))
     except BaseException:
-        private.hand_over(optimizer, list(known), own, before)
+        training.hand_over(optimizer, list(known), own, before)
         raise
     fresh = _slots(optimizer, added)
     for variable in added:  # Keras 3 starts a moving average at zero, and sets it only at the optimizer's first step
-        average = fresh[id(variable)].get(private.AVERAGE)
+        average = fresh[id(variable)].get(training.AVERAGE)
         if average is not None:
-            _variables.copy(average.variable, variable)
+            copy_value(average.variable, variable)
     if len(added) > files.of:
-        made = private.own_variables(optimizer)
-        files = _Files(len(added), _order(made, added, fresh, private.single_variables(optimizer)))
+        made = training.own_variables(optimizer)
+        files = _Files(len(added), _order(made, added, fresh, training.single_variables(optimizer)))
     return fresh, files
 
 
@@ -190,14 +190,14 @@ def _without(variables: Iterable[Any], others: Iterable[Any]) -> list[Any]:
 
 def _slots(optimizer: Any, known: Sequence[Any]) -> Slots:
     found: Slots = {id(variable): {} for variable in known}
-    filed = {id(variable) for variable in private.own_variables(optimizer)}
+    filed = {id(variable) for variable in training.own_variables(optimizer)}
     if known:
-        for name, values in private.per_variable_lists(optimizer, len(known)).items():
+        for name, values in training.per_variable_lists(optimizer, len(known)).items():
             for variable, held in zip(known, values):
                 if held is not None:
                     found[id(variable)][name] = Slot(held, id(held) in filed)
-    by_key = {key: variable for variable in known for key in private.keys_of(optimizer, variable)}
-    for name, held in private.per_variable_dicts(optimizer).items():
+    by_key = {key: variable for variable in known for key in training.keys_of(optimizer, variable)}
+    for name, held in training.per_variable_dicts(optimizer).items():
         for key, variable in held.items():
             if key not in by_key:
                 raise ValueError(
@@ -225,7 +225,7 @@ def _refuse_unclear(optimizer: Any, own: Sequence[Any], slots: Slots, singles: d
             f"The optimizer {type(optimizer).__name__} keeps variables ({', '.join(unclear[:5])}) that are neither an "
             f"attribute nor in a list with one for each weight: {_WAY_OUT}"
         )
-    wrapped = [name for name, value in vars(optimizer).items() if private.is_optimizer(value)]
+    wrapped = [name for name, value in vars(optimizer).items() if training.is_optimizer(value)]
     if wrapped:
         raise ValueError(
             f"The optimizer {type(optimizer).__name__} wraps another one in {wrapped[0]!r}: only `inner_optimizer` is "

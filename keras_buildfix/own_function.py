@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from keras_buildfix import _keras, _private, _private_state
-from keras_buildfix._mixins import check_listed_first
+from keras_buildfix._keras.built import wraps_build
+from keras_buildfix._keras.classes import brings, check_listed_first, layer_base
+from keras_buildfix._keras.graphs import runs_without_state
 
 
 class TFFunctionMixin:
@@ -48,11 +49,11 @@ class TFFunctionMixin:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         check_listed_first(cls, TFFunctionMixin)
-        base = _keras.layer_base(cls)
-        if base is None or not _private.wraps_build(base):
+        base = layer_base(cls)
+        if base is None or not wraps_build(base):
             return
         for owner in cls.__mro__:
-            if _keras.brings(owner, "call"):
+            if brings(owner, "call"):
                 call = vars(owner)["call"]
                 if _is_own_function(call):
                     cls.call = _OwnFunction(call)  # type: ignore[attr-defined]
@@ -60,7 +61,7 @@ class TFFunctionMixin:
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Makes ``self.call = tf.function(self.call)`` work too."""
-        if name == "call" and _is_own_function(value) and _private.wraps_build(type(self)):
+        if name == "call" and _is_own_function(value) and wraps_build(type(self)):
             value = _BoundFunction(self, value, value.python_function)
         super().__setattr__(name, value)
 
@@ -103,7 +104,7 @@ class _BoundFunction:
                 f"computes with TensorFlow; Keras's backend is {backend}. Remove the decorator: Keras "
                 "compiles the model by itself when it is trained."
             )
-        if _private_state.runs_without_state("keras"):
+        if runs_without_state("keras"):
             passing: Any = sys.modules["tensorflow"].function(self._python_function)
             return passing(*args, **kwargs)
         return self._function(*args, **kwargs)

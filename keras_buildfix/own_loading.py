@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterator, Sequence
 
-from keras_buildfix import _keras, _private_state, _variables
+from keras_buildfix._keras.classes import layer_base
+from keras_buildfix._keras.saving import saving_methods
+from keras_buildfix._keras.variables import restore_snapshot, take_snapshot
 from keras_buildfix.weight_matching import OwnLoad
 
 
@@ -38,9 +40,9 @@ def loaded_by_own_code(
 
 def _load(load: OwnLoad) -> str | None:
     """Runs the layer's own code on its part of the file; returns why it failed, or None."""
-    base = _keras.layer_base(type(load.layer))
+    base = layer_base(type(load.layer))
     assert base is not None  # only layer classes have such a method
-    _, method = _private_state.saving_methods(base)
+    _, method = saving_methods(base)
     store = {key: entry.read() for key, entry in load.filed.items()}
     try:
         getattr(load.layer, method)(store)
@@ -54,12 +56,12 @@ class _Snapshot:
 
     def __init__(self, load: OwnLoad) -> None:
         weights = [variable for node in load.node.nodes() for _, variable in node.own]
-        self.values = [(variable, _variables.snapshot(variable)) for variable in weights]
+        self.values = [(variable, take_snapshot(variable)) for variable in weights]
         self.attributes, self.before = vars(load.layer), dict(vars(load.layer))
 
     def restore(self) -> None:
         for variable, value in self.values:
-            _variables.restore(variable, value)
+            restore_snapshot(variable, value)
         for name in self.attributes.keys() - self.before.keys():
             del self.attributes[name]
         self.attributes.update(self.before)
@@ -68,4 +70,4 @@ class _Snapshot:
         """Gives all other weights their old values back."""
         kept = [(variable, value) for variable, value in self.values if id(variable) not in changed]
         for variable, value in kept:
-            _variables.restore(variable, value)
+            restore_snapshot(variable, value)

@@ -7,8 +7,10 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from keras_buildfix import _keras, _private, _private_portable
-from keras_buildfix._code import WRAPS
+from keras_buildfix._keras.built import wraps_build
+from keras_buildfix._keras.classes import brings, is_users
+from keras_buildfix._keras.function_code import WRAPS
+from keras_buildfix._keras.graphs import outside_scratch_graphs
 
 #: An attribute of methods that get plain shapes already.
 _TAKES_PLAIN = "_keras_buildfix_plain_shapes"
@@ -94,16 +96,14 @@ def plain_shapes(shapes: Any) -> Any:
 def give_plain_shapes(cls: type, names: Iterable[str] = ("build", "compute_output_shape")) -> None:
     """Makes a class's methods of these names, if a user wrote them, get plain shapes on every Keras."""
     for name in names:
-        owner = next((base for base in cls.__mro__ if _keras.brings(base, name)), None)
+        owner = next((base for base in cls.__mro__ if brings(base, name)), None)
         method = getattr(cls, name, None)
-        if owner is None or not _private_portable.is_users(owner) or not inspect.isfunction(method):
+        if owner is None or not is_users(owner) or not inspect.isfunction(method):
             continue
         if vars(method).get(_TAKES_PLAIN) is not method:
             build = name == "build"
             run = method if owner is cls else passed_on(cls, name, method)
-            setattr(
-                cls, name, _with_plain_shapes(run, eagerly=build, wrapped_again=build and _private.wraps_build(cls))
-            )
+            setattr(cls, name, _with_plain_shapes(run, eagerly=build, wrapped_again=build and wraps_build(cls)))
 
 
 def passed_on(cls: type, name: str, inherited: Callable[..., Any]) -> Callable[..., Any]:
@@ -123,7 +123,7 @@ def _with_plain_shapes(method: Callable[..., Any], *, eagerly: bool, wrapped_aga
         named = {name: plain_shapes(shape) for name, shape in kwargs.items()}
         if not eagerly:
             return method(self, *plain, **named)
-        with _private_portable.outside_scratch_graphs(self):
+        with outside_scratch_graphs(self):
             return method(self, *plain, **named)
 
     # Keras 3 wraps `build` once more for each layer. Python before 3.11 then takes the signature of the innermost

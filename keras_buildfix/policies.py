@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from keras_buildfix import _keras
 from keras_buildfix._blocks import block
 from keras_buildfix._casts import FLOATS
-from keras_buildfix.info import keras_info
+from keras_buildfix._keras.classes import PACKAGES, describe, layer_base, package_of
+from keras_buildfix._keras.info import keras_info
 
 #: The names that are tried in order to list the policies. Any other name that Keras accepts works too.
 _PLAIN = (*sorted(FLOATS), "mixed_bfloat16", "mixed_float16")
@@ -127,11 +127,11 @@ def _chosen(keras: Any) -> list[Any]:
     """The Keras modules to use; the one that this process would choose comes first."""
     if keras is not None:
         if not hasattr(_mixed_precision(keras), "set_global_policy"):
-            layer = " The policy of a layer is layer.dtype_policy." if _keras.layer_base(type(keras)) else ""
-            raise TypeError(f"keras= expects a Keras module, such as tf.keras; got {_keras.describe(keras)}.{layer}")
+            layer = " The policy of a layer is layer.dtype_policy." if layer_base(type(keras)) else ""
+            raise TypeError(f"keras= expects a Keras module, such as tf.keras; got {describe(keras)}.{layer}")
         return [keras]
     wanted = keras_info().package
-    loaded = [sys.modules[package] for package in _keras.PACKAGES if package in sys.modules]
+    loaded = [sys.modules[package] for package in PACKAGES if package in sys.modules]
     loaded = [module for module in loaded if hasattr(_mixed_precision(module), "set_global_policy")]
     if not loaded:
         raise RuntimeError(f"No Keras is loaded, so there is no policy: `import {wanted}` first, or pass it as keras=.")
@@ -148,8 +148,8 @@ def _wanted(name: Any, keras: Any) -> list[tuple[Any, Any]]:
 
 def _package_of(policy: Any) -> str:
     """The Keras package of a policy object; empty for a name, or for an object of no Keras class."""
-    packages = (_keras.package_of(base.__module__) for base in type(policy).__mro__)
-    return next((package for package in packages if package in _keras.PACKAGES), "")
+    packages = (package_of(base.__module__) for base in type(policy).__mro__)
+    return next((package for package in packages if package in PACKAGES), "")
 
 
 def _former(wanted: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
@@ -179,7 +179,7 @@ def _policy(name: Any, keras: Any) -> Any:
             if _package_of(name) not in (keras_info(keras).package, ""):
                 raise TypeError(f"The policy {name!r} is of another Keras than {keras_info(keras)}: pass its name.")
             return name
-        raise TypeError(f"Pass a dtype policy by its name or as a policy object; got {_keras.describe(name)}.")
+        raise TypeError(f"Pass a dtype policy by its name or as a policy object; got {describe(name)}.")
     made = _made(name, keras)
     if made is None:
         names = policy_names(keras)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_buildfix import _keras, _private_portable, adding_weights, raw_variables
-from keras_buildfix._mixins import check_listed_first
+from keras_buildfix import raw_variables
+from keras_buildfix._keras.classes import check_listed_first, layer_base
+from keras_buildfix._keras.tracking import TRACKER, watch_when_locked
+from keras_buildfix.adding_weights import add_weight
 from keras_buildfix.build import DeferredBuildMixin
 from keras_buildfix.extra_weights import ExtraWeightsMixin
 from keras_buildfix.own_function import TFFunctionMixin
@@ -71,13 +73,13 @@ class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMi
     def __init_subclass__(cls, **kwargs: Any) -> None:
         check_listed_first(cls, PortableLayerMixin)
         super().__init_subclass__(**kwargs)
-        if _keras.layer_base(cls) is not None:
+        if layer_base(cls) is not None:
             fit_signatures(cls, HandsOver)
             give_plain_shapes(cls)
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:
         """Adds a weight, from the arguments of any Keras: see ``adding_weights.add_weight``."""
-        variable = adding_weights.add_weight(self, super().add_weight, args, kwargs)  # type: ignore[misc]
+        variable = add_weight(self, super().add_weight, args, kwargs)  # type: ignore[misc]
         raw_variables.leave_as_it_is(self, variable)
         return variable
 
@@ -101,8 +103,8 @@ class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMi
         return super().variables  # type: ignore[misc, no-any-return]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == _private_portable.TRACKER:
-            _private_portable.watch(self, value, raw_variables.refuse_when_locked)
+        if name == TRACKER:
+            watch_when_locked(self, value, raw_variables.refuse_when_locked)
         elif name == "built" and value:
             raw_variables.keep_what_was_added(self)
         before = vars(self).get(name)

@@ -10,7 +10,8 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from keras_buildfix import _keras, _private_portable
+from keras_buildfix._keras.autocasting import autocast, reading_uncast
+from keras_buildfix._keras.classes import layer_base
 
 
 def add_in_own_dtype(layer: Any, variable: Any) -> None:
@@ -39,11 +40,11 @@ class _Adding:
     _made_of: tuple[Any, ...]
 
     def assign_add(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        with _private_portable.reading_uncast(self._made_of[2]):
+        with reading_uncast(self._made_of[2]):
             return super().assign_add(value, *args, **kwargs)  # type: ignore[misc]
 
     def assign_sub(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        with _private_portable.reading_uncast(self._made_of[2]):
+        with reading_uncast(self._made_of[2]):
             return super().assign_sub(value, *args, **kwargs)  # type: ignore[misc]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -79,12 +80,12 @@ class _Answering(_Adding):
         found = getattr(raw, name)
         if name not in _READS:
             return found
-        return lambda *args, **kwargs: _private_portable.autocast(self, found(*args, **kwargs))
+        return lambda *args, **kwargs: autocast(self, found(*args, **kwargs))
 
 
 def _put_in_front(kind: Any, layer: Any, variable: Any) -> None:
     keras_class: Any = type(variable)
-    base = _keras.layer_base(type(layer))
+    base = layer_base(type(layer))
     if not _knows_subclasses(keras_class, base):
         for name in ("assign_add", "assign_sub"):
             vars(variable)[name] = functools.partial(_add_uncast, variable, name, base)
@@ -106,7 +107,7 @@ def _knows_subclasses(keras_class: Any, base: Any) -> bool:
 
 
 def _add_uncast(variable: Any, name: str, base: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
-    with _private_portable.reading_uncast(base):
+    with reading_uncast(base):
         return getattr(type(variable), name)(variable, value, *args, **kwargs)
 
 

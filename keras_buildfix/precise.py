@@ -8,8 +8,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-from keras_buildfix import _keras, _private_precision
 from keras_buildfix._casts import HALVES, cast, first_dtype, has_dtype
+from keras_buildfix._keras.autocasting import reading_weights, weights_dtype
+from keras_buildfix._keras.classes import describe, layer_base, loaded_layer_bases
+from keras_buildfix._keras.graphs import as_autograph_has_it
 from keras_buildfix._wrapping import home_of, presented, refuse_pausing
 from keras_buildfix.casting import casting_dtype
 
@@ -48,11 +50,9 @@ def full_precision(function: _Callable) -> _Callable:
 
     Source: ``keras.layers.Softmax`` and libraries do this by hand, with a cast before and one after.
     """
-    layer = _keras.layer_base(function) or _keras.layer_base(type(function))
+    layer = layer_base(function) or layer_base(type(function))
     if layer or isinstance(function, (type, staticmethod, classmethod)) or not callable(function):
-        raise TypeError(
-            f"full_precision expects a function or method; got {_keras.describe(function)}.{_way_out(function)}"
-        )
+        raise TypeError(f"full_precision expects a function or method; got {describe(function)}.{_way_out(function)}")
     refuse_pausing("full_precision", function)
 
     @functools.wraps(function)
@@ -61,7 +61,7 @@ def full_precision(function: _Callable) -> _Callable:
         dtype = casting_dtype(args[0]) if base is not None else None
         if dtype is None:
             dtype = first_dtype((args, kwargs), HALVES)
-        run = _private_precision.as_autograph_has_it(function, base)
+        run = as_autograph_has_it(function, base)
         with _reading_float32(base, dtype):
             args = cast(args, "float32", base, HALVES)
             if kwargs:
@@ -74,9 +74,9 @@ def full_precision(function: _Callable) -> _Callable:
 
 def _way_out(thing: object) -> str:
     """What to do instead, for things that people are likely to pass by mistake."""
-    if _keras.layer_base(thing) is not None:
+    if layer_base(thing) is not None:
         return " Put @full_precision above a method of it, such as call; or make the layer with dtype='float32'."
-    if _keras.layer_base(type(thing)) is not None:
+    if layer_base(type(thing)) is not None:
         return " Make the layer with dtype='float32', so that it computes in float32; or give a function that calls it."
     if isinstance(thing, (staticmethod, classmethod)):
         return f" Put @full_precision below @{type(thing).__name__}."
@@ -86,10 +86,10 @@ def _way_out(thing: object) -> str:
 def _reading_float32(base: type | None, dtype: str | None) -> AbstractContextManager[Any]:
     """A block in which half-precision weights are read in float32; for every loaded Keras if `base` is None."""
     if base is not None:
-        reading = _private_precision.reading_weights
+        reading = reading_weights
         return reading(base, "float32") if dtype in HALVES else contextlib.nullcontext()
     scopes = contextlib.ExitStack()
-    for each in _keras.loaded_layer_bases():
-        if _private_precision.weights_dtype(each)() in HALVES:
-            scopes.enter_context(_private_precision.reading_weights(each, "float32"))
+    for each in loaded_layer_bases():
+        if weights_dtype(each)() in HALVES:
+            scopes.enter_context(reading_weights(each, "float32"))
     return scopes

@@ -14,10 +14,20 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any, TypeVar, overload
 
-from keras_buildfix import _keras, _private_precision
 from keras_buildfix._casts import FLOATS, arrays_of_integers_to_tensors, cast, first_dtype, has_dtype
+from keras_buildfix._keras.autocasting import autocasts, casts_arrays_of_integers, reading_weights
+from keras_buildfix._keras.classes import (
+    belongs_to_keras,
+    brings,
+    check_listed_first,
+    describe,
+    is_model_class,
+    layer_base,
+    layer_class,
+    layer_instance,
+)
+from keras_buildfix._keras.graphs import as_autograph_has_it, not_for_autograph
 from keras_buildfix._keywords import NOT_GIVEN
-from keras_buildfix._mixins import check_listed_first
 from keras_buildfix._wrapping import home_of, presented, refuse_pausing
 from keras_buildfix.casting import cast_inputs
 
@@ -69,12 +79,10 @@ def mixed_precision_safe(call: Any = NOT_GIVEN) -> Any:
     if call is NOT_GIVEN:
         return mixed_precision_safe
     if isinstance(call, type):
-        _fix(_keras.layer_class(call, "mixed_precision_safe"))
+        _fix(layer_class(call, "mixed_precision_safe"))
         return call
-    if not callable(call) or _keras.layer_base(type(call)) is not None:
-        raise TypeError(
-            f"mixed_precision_safe expects the method call or a Keras layer class; got {_keras.describe(call)}."
-        )
+    if not callable(call) or layer_base(type(call)) is not None:
+        raise TypeError(f"mixed_precision_safe expects the method call or a Keras layer class; got {describe(call)}.")
     return _safe(call)
 
 
@@ -140,10 +148,10 @@ def safe_call(layer: Any, *args: Any, **kwargs: Any) -> Any:
 
     Source: Keras 2 casts only the first argument of a layer; no Keras casts what a layer returns.
     """
-    _keras.layer_instance(layer, "safe_call")
+    layer_instance(layer, "safe_call")
     dtype = first_dtype((args, kwargs), FLOATS)
     result = layer(*cast_inputs(layer, args), **cast_inputs(layer, kwargs))
-    return result if dtype is None else cast(result, dtype, _keras.layer_base(type(layer)))
+    return result if dtype is None else cast(result, dtype, layer_base(type(layer)))
 
 
 def _fix(cls: type) -> None:
@@ -153,8 +161,8 @@ def _fix(cls: type) -> None:
         cls.call = _safe(own)  # type: ignore[attr-defined]
     elif _inherits_plain_call(cls):
         cls.call = _passed_on(cls)  # type: ignore[attr-defined]
-    base = _keras.layer_base(cls)
-    if base is not None and _private_precision.casts_arrays_of_integers(base):
+    base = layer_base(cls)
+    if base is not None and casts_arrays_of_integers(base):
         _keep_integers(cls, base)
 
 
@@ -163,10 +171,10 @@ def _inherits_plain_call(cls: type) -> bool:
 
     The ``call`` of ``Layer`` itself does not count, nor that of a Keras model: Keras may make a functional model of it.
     """
-    owner = next((base for base in cls.__mro__ if _keras.brings(base, "call")), None)
-    if owner is None or owner is _keras.layer_base(cls) or hasattr(vars(owner)["call"], _SAFE):
+    owner = next((base for base in cls.__mro__ if brings(base, "call")), None)
+    if owner is None or owner is layer_base(cls) or hasattr(vars(owner)["call"], _SAFE):
         return False
-    return not _keras.belongs_to_keras(owner) or not _keras.is_model_class(owner)
+    return not belongs_to_keras(owner) or not is_model_class(owner)
 
 
 def _passed_on(cls: type) -> Callable[..., Any]:
@@ -176,10 +184,10 @@ def _passed_on(cls: type) -> Callable[..., Any]:
     @functools.wraps(inherited)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         following = super(cls, self).call  # type: ignore[arg-type]
-        return _private_precision.as_autograph_has_it(following, home_of(type(self)).base)(*args, **kwargs)
+        return as_autograph_has_it(following, home_of(type(self)).base)(*args, **kwargs)
 
     call.__signature__ = inspect.signature(inherited)  # type: ignore[attr-defined]
-    _private_precision.not_for_autograph(call)
+    not_for_autograph(call)
     return _safe(call)  # type: ignore[no-any-return]
 
 
@@ -208,9 +216,7 @@ def _safe(call: Any) -> Any:
         return call
     refuse_pausing("mixed_precision_safe", call)
     if isinstance(call, (staticmethod, classmethod)) or not hasattr(call, "__get__"):
-        raise TypeError(
-            f"mixed_precision_safe expects call to be a method that takes self; got {_keras.describe(call)}."
-        )
+        raise TypeError(f"mixed_precision_safe expects call to be a method that takes self; got {describe(call)}.")
     function = call if isinstance(call, FunctionType) else _unbound(call)
     # A partialmethod itself has no signature, but what a class makes of it has one.
     shown = call.__get__(None, object) if isinstance(call, functools.partialmethod) else call
@@ -219,11 +225,11 @@ def _safe(call: Any) -> Any:
     def safe(self: Any, *args: Any, **kwargs: Any) -> Any:
         home = home_of(type(self))
         if home.base is None:
-            _keras.layer_instance(self, "A call that is mixed_precision_safe")
-        run = _private_precision.as_autograph_has_it(function, home.base) if home.converts else function
+            layer_instance(self, "A call that is mixed_precision_safe")
+        run = as_autograph_has_it(function, home.base) if home.converts else function
         policy = self.dtype_policy
         dtype = policy.compute_dtype
-        if dtype not in FLOATS or not _private_precision.autocasts(self):
+        if dtype not in FLOATS or not autocasts(self):
             return run(self, *args, **kwargs)
         for value in args:
             if not has_dtype(value, dtype):
@@ -235,7 +241,7 @@ def _safe(call: Any) -> Any:
         if reading == dtype or (reading is None and policy.variable_dtype == dtype):
             result = run(self, *args, **kwargs)
         else:
-            with _private_precision.reading_weights(home.base, dtype):
+            with reading_weights(home.base, dtype):
                 result = run(self, *args, **kwargs)
         return result if has_dtype(result, dtype) else cast(result, dtype, home.base)
 
@@ -249,8 +255,8 @@ def _unbound(call: Any) -> Callable[..., Any]:
     def function(self: Any, *args: Any, **kwargs: Any) -> Any:
         bound = call.__get__(self, type(self))
         if isinstance(call, functools.partialmethod):
-            bound = _private_precision.as_autograph_has_it(bound, home_of(type(self)).base)
+            bound = as_autograph_has_it(bound, home_of(type(self)).base)
         return bound(*args, **kwargs)
 
-    _private_precision.not_for_autograph(function)
+    not_for_autograph(function)
     return function

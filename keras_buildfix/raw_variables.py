@@ -9,9 +9,20 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
-from keras_buildfix import _keras, _private, _private_portable
-from keras_buildfix.adding_weights import as_instance, can_hold, dtype_name, plain_initializer
-from keras_buildfix.info import keras_info
+from keras_buildfix._arrays import dtype_name
+from keras_buildfix._keras.built import is_locked, unlocked, wraps_build
+from keras_buildfix._keras.classes import belongs_to_keras, describe, layer_base
+from keras_buildfix._keras.info import keras_info
+from keras_buildfix._keras.tracking import (
+    TRACKER,
+    has_another_owner,
+    keep_out,
+    state_in_attributes,
+    tracking_attributes,
+    untrack,
+)
+from keras_buildfix._keras.variables import share_storage
+from keras_buildfix.adding_weights import as_instance, can_hold, plain_initializer
 from keras_buildfix.portable_weights import add_in_own_dtype, answer_as
 from keras_buildfix.weight_names import PLACE_NAME
 
@@ -125,9 +136,9 @@ def raw_weight(value: Any, name: str | None = None, trainable: bool | None = Non
             value = value.float() if "bfloat16" in str(value.dtype) else value
         array = np.array(value.numpy() if hasattr(value, "numpy") else value)
     except Exception as error:
-        raise TypeError(f"raw_weight() expects an array of numbers; got {_keras.describe(value)}.") from error
+        raise TypeError(f"raw_weight() expects an array of numbers; got {describe(value)}.") from error
     if array.dtype.kind not in "fiubc" and not _is_floating(str(array.dtype)):  # numpy has no kind for bfloat16
-        raise TypeError(f"raw_weight() expects an array of numbers; got {_keras.describe(value)}.")
+        raise TypeError(f"raw_weight() expects an array of numbers; got {describe(value)}.")
     if array.dtype == np.int64 and not hasattr(value, "dtype") and not _changes(array, "int32"):
         array = array.astype("int32")  # Keras makes int32 of Python's ints; JAX has no int64 by default
     wanted = None if dtype is None else dtype_name(dtype)
@@ -179,13 +190,13 @@ def keep_what_was_added(layer: Any) -> None:
                 changed[id(value)] = value, _structure(layer, name, value)
             before, after = changed[id(value)]
             if after is not before:
-                with _private_portable.tracking(layer):
+                with tracking_attributes(layer):
                     setattr(layer, name, after)
                 changed[id(value)] = before, getattr(layer, name)  # as Keras stored it
         elif isinstance(value, tuple) or _is_module(value):
             kept(layer, name, value)
-    if not _private.wraps_build(type(layer)):  # Keras 2 may have found the raw ones in the list before
-        _private_portable.keep_out(layer, _stands_for_itself)
+    if not wraps_build(type(layer)):  # Keras 2 may have found the raw ones in the list before
+        keep_out(layer, _stands_for_itself)
 
 
 def track_again(layer: Any) -> None:
@@ -196,7 +207,7 @@ def track_again(layer: Any) -> None:
     if _MODULES not in vars(layer):
         return
     held = [found for name, value in _attributes(layer).items() for found in _modules_in(name, value)]
-    with _private_portable.unlocked(layer):
+    with unlocked(layer):
         for attribute, module in held:
             _track_module(layer, attribute, module)
 
@@ -206,22 +217,22 @@ def release(layer: Any, before: Any) -> None:
 
     Keras 2 does so by itself. Weights made by ``add_weight`` stay, as they do on every Keras 3.
     """
-    if before is None or isinstance(before, _PLAIN) or not hasattr(layer, _private_portable.TRACKER):
+    if before is None or isinstance(before, _PLAIN) or not hasattr(layer, TRACKER):
         return
-    if layer.built or _private_portable.is_locked(layer):
+    if layer.built or is_locked(layer):
         return
-    held = {id(each) for each in _private.state_in_attributes(layer)}
+    held = {id(each) for each in state_in_attributes(layer)}
     gone = [each for each in _flat(before) if hasattr(each, _STANDS_FOR) and id(each) not in held]
-    _private.forget(layer, gone)
+    untrack(layer, gone)
     _release_modules(layer)
 
 
 def leave_as_it_is(layer: Any, variable: Any) -> None:
     """Notes that a weight that Keras made stands for itself: it is read as the user asked for it."""
-    if _private.wraps_build(type(layer)):
+    if wraps_build(type(layer)):
         add_in_own_dtype(layer, variable)
     elif hasattr(variable, "__dict__"):
-        vars(variable)[_STANDS_FOR] = {_keras.layer_base(type(layer)): variable}
+        vars(variable)[_STANDS_FOR] = {layer_base(type(layer)): variable}
 
 
 def refuse_when_locked(layer: Any, value: Any) -> None:
@@ -249,7 +260,7 @@ def _structure(layer: Any, name: str, value: Any) -> Any:
 
 
 def _one(layer: Any, attribute: str, value: Any) -> Any:
-    base: Any = _keras.layer_base(type(layer))
+    base: Any = layer_base(type(layer))
     if isinstance(value, MarkedWeight):
         if base not in value.weights:
             value.weights[base] = _marked(layer, attribute, value)
@@ -265,7 +276,7 @@ def _one(layer: Any, attribute: str, value: Any) -> Any:
         )
     stands_for = vars(value).setdefault(_STANDS_FOR, {})
     if base not in stands_for:
-        if not _private.wraps_build(base) and not _is_to_be_cast(layer, value):
+        if not wraps_build(base) and not _is_to_be_cast(layer, value):
             _name_by_place(value, attribute)
             return value  # Keras 2 tracks it as it is
         if not can_hold(layer, value):
@@ -279,7 +290,7 @@ def _one(layer: Any, attribute: str, value: Any) -> Any:
 def _is_module(value: Any) -> bool:
     """Whether a value is a ``tf.Module`` but not a layer (Keras 2's layers are modules too)."""
     module = getattr(sys.modules.get("tensorflow"), "Module", None)
-    return module is not None and isinstance(value, module) and _keras.layer_base(type(value)) is None
+    return module is not None and isinstance(value, module) and layer_base(type(value)) is None
 
 
 def _track_module(layer: Any, attribute: str, module: Any) -> None:
@@ -289,7 +300,7 @@ def _track_module(layer: Any, attribute: str, module: Any) -> None:
     """
     found = [(f"{attribute}_{place}", thing) for place, thing in _in_module(module)]
     beside = f"{attribute}_in_module"
-    if _private.wraps_build(_keras.layer_base(type(layer))):  # type: ignore[arg-type]
+    if wraps_build(layer_base(type(layer))):  # type: ignore[arg-type]
         tracked = [weight for place, thing in found if _is_keras_own(weight := _one(layer, place, thing))]
         before = list(vars(layer).get(beside, ()))
         if [id(each) for each in before] != [id(each) for each in tracked]:
@@ -305,8 +316,8 @@ def _track_module(layer: Any, attribute: str, module: Any) -> None:
 
 def _forget(layer: Any, gone: list[Any]) -> None:
     """Makes Keras 3 forget those of the `gone` weights and layers that no attribute holds."""
-    held = {id(each) for each in _private.state_in_attributes(layer)}
-    _private.forget(layer, [each for each in gone if id(each) not in held])
+    held = {id(each) for each in state_in_attributes(layer)}
+    untrack(layer, [each for each in gone if id(each) not in held])
 
 
 def _modules_in(place: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -347,8 +358,8 @@ def _in_module(module: Any) -> list[tuple[str, Any]]:
 
 def _is_keras_own(thing: Any) -> bool:
     """Whether a thing is a layer or a Keras 3 weight."""
-    is_weight = _keras.belongs_to_keras(type(thing)) and hasattr(thing, "assign") and hasattr(thing, "trainable")
-    return is_weight or _keras.layer_base(type(thing)) is not None
+    is_weight = belongs_to_keras(type(thing)) and hasattr(thing, "assign") and hasattr(thing, "trainable")
+    return is_weight or layer_base(type(thing)) is not None
 
 
 def _attributes(thing: Any) -> dict[str, Any]:
@@ -382,7 +393,7 @@ def _marked(layer: Any, attribute: str, mark: MarkedWeight) -> Any:
         initializer=plain_initializer(layer, mark.value),
         trainable=mark.trainable,
     )
-    if _private.wraps_build(type(layer)):
+    if wraps_build(type(layer)):
         add_in_own_dtype(layer, variable)
     return variable
 
@@ -396,7 +407,7 @@ def _adopted(layer: Any, attribute: str, raw: Any) -> Any:
         "dtype": dtype,
         "trainable": bool(getattr(raw, "trainable", getattr(raw, "requires_grad", True))) and _is_floating(dtype),
     }
-    if not _private.wraps_build(type(layer)):
+    if not wraps_build(type(layer)):
         return _add(layer, attribute, raw, getter=lambda **_: raw, **arguments)
     if getattr(raw, "constraint", None) is not None:
         constraint = raw.constraint
@@ -404,7 +415,7 @@ def _adopted(layer: Any, attribute: str, raw: Any) -> Any:
         arguments["constraint"] = as_instance(layer, "constraint", constraint) if plain else constraint
     initializer = (lambda shape, dtype=None: _value(raw)) if _can_be_read(raw) else "zeros"  # `raw` takes its place
     variable = _add(layer, attribute, raw, initializer=initializer, **arguments)
-    _private_portable.share_storage(layer, variable, raw)
+    share_storage(layer, variable, raw)
     answer_as(layer, variable, raw)
     return variable
 
@@ -466,14 +477,14 @@ def _value(raw: Any) -> Any:
 
 def _add(layer: Any, attribute: str, what: Any, **arguments: Any) -> Any:
     """Makes a weight by Keras's own ``add_weight``, even if the user has overridden it."""
-    base: Any = _keras.layer_base(type(layer))
+    base: Any = layer_base(type(layer))
     try:
         variable = base.add_weight(layer, **arguments)
     except ValueError as error:
-        if not _private_portable.is_locked(layer):
+        if not is_locked(layer):
             raise
         raise ValueError(_locked(layer, f"the attribute {attribute!r}", what)) from error
-    if _private.wraps_build(base):
+    if wraps_build(base):
         setattr(variable, _STANDS_FOR, what)
     return variable
 
@@ -489,9 +500,9 @@ def _raw_kind(value: Any) -> str:
 def _is_to_be_cast(layer: Any, raw: Any) -> bool:
     """Whether Keras 2 should cast a raw variable when it is read. One of another layer stays: casting makes a copy."""
     mixed = layer.compute_dtype != layer.variable_dtype and raw.dtype.is_floating
-    if not mixed or _keras.belongs_to_keras(type(raw)):
+    if not mixed or belongs_to_keras(type(raw)):
         return False
-    return not _private_portable.has_another_owner(layer, raw)
+    return not has_another_owner(layer, raw)
 
 
 def _stands_for_itself(variable: Any) -> bool:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Union
 
-from keras_buildfix import _keras
+from keras_buildfix._keras.classes import describe, layer_base, layer_class
+from keras_buildfix._keras.info import keras_info
+from keras_buildfix._words import nearest_names
 from keras_buildfix.after_build import is_to_build
-from keras_buildfix.info import keras_info
 from keras_buildfix.weight_names import LayerNode
-from keras_buildfix.weight_report import nearest_names
 
 
 class Trainable(Protocol):
@@ -68,7 +68,7 @@ def find_selected(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bo
             found.weights.add(id(part))
             continue
         if isinstance(part, type):
-            _keras.layer_class(part, wanted_by)
+            layer_class(part, wanted_by)
             any_found = _select_where(tree, functools.partial(_is_a, part), found)
             reason = f"no layer is a {part.__name__}"
         elif callable(part) and not hasattr(part, "assign"):
@@ -81,7 +81,7 @@ def find_selected(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bo
         else:
             raise TypeError(
                 f"{wanted_by} selects by a name (glob or compiled regular expression), a layer, a weight, a layer "
-                f"class, a function of a layer, or a sequence of those; got {_keras.describe(part)}."
+                f"class, a function of a layer, or a sequence of those; got {describe(part)}."
             )
         if not any_found:
             found.unmatched[at] = reason
@@ -197,7 +197,7 @@ def _parts(wanted: Select) -> Iterable[Any]:
 
 
 def _is_layer(part: object) -> bool:
-    return not isinstance(part, type) and _keras.layer_base(type(part)) is not None
+    return not isinstance(part, type) and layer_base(type(part)) is not None
 
 
 def _answer(function: Callable[[Any], Any], wanted_by: str, layer: Any) -> bool:

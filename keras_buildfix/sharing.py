@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_buildfix import _keras, _private, _variables
+from keras_buildfix._entries import entry_of
+from keras_buildfix._keras.classes import layer_instance
+from keras_buildfix._keras.info import keras_info
+from keras_buildfix._keras.tracking import is_held, replace_weight
+from keras_buildfix._keras.variables import dtype_of, shape_of
+from keras_buildfix._words import nearest_names
 from keras_buildfix.after_build import AfterBuild, layers_to_build
-from keras_buildfix.info import keras_info
 from keras_buildfix.weight_files import Rename, renamed
 from keras_buildfix.weight_names import weight_tree
-from keras_buildfix.weight_report import SkippedWeight, WeightReport, nearest_names
+from keras_buildfix.weight_report import SkippedWeight, WeightReport
 
 
 def share_weights(source: Any, target: Any, *, rename: Rename | None = None, strict: bool = True) -> WeightReport:
@@ -51,8 +55,8 @@ def share_weights(source: Any, target: Any, *, rename: Rename | None = None, str
 
     Source: ``kernel`` has no setter on Keras 3.0.3 to nightly.
     """
-    _keras.layer_instance(source, "share_weights")
-    _keras.layer_instance(target, "share_weights")
+    layer_instance(source, "share_weights")
+    layer_instance(target, "share_weights")
     if source is target:
         raise ValueError(f"share_weights: {source.name!r} can't share with itself.")
     unbuilt = [*layers_to_build(weight_tree(source)), *layers_to_build(weight_tree(target))]
@@ -72,7 +76,7 @@ def share_weights(source: Any, target: Any, *, rename: Rename | None = None, str
 
 def _share(source: Any, target: Any, rename: Rename | None, strict: bool) -> WeightReport:
     tree = weight_tree(target)
-    entries = {name: _variables.entry_of(name, weight) for name, weight in weight_tree(source).weights().items()}
+    entries = {name: entry_of(name, weight) for name, weight in weight_tree(source).weights().items()}
     given = {name: entry.variable for name, entry in renamed(entries, rename).items()}
     wanted = tree.weights()
     skipped = [
@@ -97,7 +101,7 @@ def _share(source: Any, target: Any, rename: Rename | None, strict: bool) -> Wei
         )
     for node in tree.nodes():
         for name, variable in node.own:
-            if id(variable) in shared and not _private.is_held(node.layer, variable):
+            if id(variable) in shared and not is_held(node.layer, variable):
                 raise ValueError(
                     f"share_weights: no attribute of {node.layer.name!r} holds its weight {name!r}, so it can't "
                     "be replaced; keep it as an attribute, or in a list, tuple or dict. Nothing was changed."
@@ -105,21 +109,17 @@ def _share(source: Any, target: Any, rename: Rename | None, strict: bool) -> Wei
     for node in tree.nodes():
         for _, variable in node.own:
             if id(variable) in shared and shared[id(variable)] is not variable:
-                _private.replace_weight(node.layer, variable, shared[id(variable)])
+                replace_weight(node.layer, variable, shared[id(variable)])
     return report
 
 
 def _alike(one: Any, other: Any) -> bool:
-    return (
-        type(one) is type(other)
-        and _variables.shape_of(one) == _variables.shape_of(other)
-        and _variables.dtype_of(one) == _variables.dtype_of(other)
-    )
+    return type(one) is type(other) and shape_of(one) == shape_of(other) and dtype_of(one) == dtype_of(other)
 
 
 def _unlike(one: Any, other: Any, there: str) -> str:
     """Says how two weights differ that can't be shared."""
-    kinds = [f"{_variables.dtype_of(each)}{list(_variables.shape_of(each))}" for each in (one, other)]
+    kinds = [f"{dtype_of(each)}{list(shape_of(each))}" for each in (one, other)]
     if type(one) is not type(other):
         kinds = [f"{kind} of {type(each).__module__}" for kind, each in zip(kinds, (one, other))]
     return f"it is {kinds[0]}, and in {there!r} {kinds[1]}"

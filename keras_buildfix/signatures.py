@@ -19,7 +19,11 @@ from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any
 
-from keras_buildfix import _keras, _private, _private_precision, _private_signatures, composites
+from keras_buildfix import composites
+from keras_buildfix._keras.built import wraps_build
+from keras_buildfix._keras.classes import HANDS_OVER, belongs_to_keras, brings, has_base, is_model_class, layer_base
+from keras_buildfix._keras.defaults import is_default
+from keras_buildfix._keras.graphs import as_autograph_has_it, not_for_autograph
 from keras_buildfix._wrapping import home_of
 from keras_buildfix.plain_shapes import passed_on, plain_shapes
 
@@ -50,7 +54,7 @@ class HandedOver:
 
     def __init__(self, hand_over: Callable[[Any, type, Any], Any]) -> None:
         self._hand_over = hand_over
-        setattr(self, _keras.HANDS_OVER, True)
+        setattr(self, HANDS_OVER, True)
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._owner, self._name = owner, name
@@ -64,9 +68,9 @@ class HandedOver:
 
 def fit_signatures(cls: type, mixin: type) -> None:
     """Wraps a class's ``build``, ``call`` and ``compute_output_shape`` in methods that this Keras can call."""
-    base = _keras.layer_base(cls)
+    base = layer_base(cls)
     assert base is not None
-    if _private.wraps_build(base):
+    if wraps_build(base):
         _show_call(cls)
         for name in ("build", "compute_output_shape"):
             _line_up(cls, name)
@@ -124,15 +128,15 @@ def _without_shape(names: Iterable[str]) -> list[str]:
 def _owner(cls: type, name: str, after: type | None = None) -> type | None:
     """The class, Keras's or a user's, that a method comes from; with `after`, only classes after that one count."""
     bases = cls.__mro__ if after is None else cls.__mro__[cls.__mro__.index(after) + 1 :]
-    return next((base for base in bases if _keras.brings(base, name)), None)
+    return next((base for base in bases if brings(base, name)), None)
 
 
 def _builtin(cls: type, name: str) -> Callable[..., Any] | None:
     """The method of the built-in that a class derives from; None if it is that of ``Layer`` or of a model."""
     for base in cls.__mro__:
-        if name in vars(base) and _keras.belongs_to_keras(base):
+        if name in vars(base) and belongs_to_keras(base):
             method = vars(base)[name]
-            plain = base is _keras.layer_base(cls) or _keras.is_model_class(base)
+            plain = base is layer_base(cls) or is_model_class(base)
             return None if plain or not inspect.isfunction(method) else method
     return None
 
@@ -227,11 +231,11 @@ def _show_call(cls: type) -> None:
 def _line_up(cls: type, name: str) -> None:
     """Makes the names in a method's signature those of the arguments of ``call``, as Keras 3 wants it."""
     own: Any = getattr(cls, name)
-    if not inspect.isfunction(own) or _private_signatures.is_default(own):
+    if not inspect.isfunction(own) or is_default(own):
         return
     owner = _owner(cls, name)
     assert owner is not None
-    by_keras = _keras.belongs_to_keras(owner)
+    by_keras = belongs_to_keras(owner)
     parameters = _parameters(own)
     named = _named(parameters)
     given = _named(_parameters(cls.call))  # type: ignore[attr-defined]
@@ -287,7 +291,7 @@ def _trace_call(cls: type, base: Any) -> None:
     """Makes Keras 3 trace a ``call`` whose arguments differ from those of the built-in's ``compute_output_spec``."""
     own: Any = cls.compute_output_spec  # type: ignore[attr-defined]
     owner = _owner(cls, "compute_output_spec")
-    if owner is None or owner is base or not _keras.belongs_to_keras(owner) or _keras.is_model_class(cls):
+    if owner is None or owner is base or not belongs_to_keras(owner) or is_model_class(cls):
         return
     parameters, given = _parameters(own), _named(_parameters(cls.call))  # type: ignore[attr-defined]
     if len(parameters) == len(_named(parameters)) and not {*_required(parameters)} <= {*given} <= {*_named(parameters)}:
@@ -306,7 +310,7 @@ def _take_several_shapes(cls: type) -> None:
     """Makes a ``build`` of several shapes get all of them on Keras 2, which passes only the first one."""
     build: Any = cls.build  # type: ignore[attr-defined]
     owner = _owner(cls, "build")
-    if owner is None or _keras.belongs_to_keras(owner) or not inspect.isfunction(build):
+    if owner is None or belongs_to_keras(owner) or not inspect.isfunction(build):
         return
     parameters = _parameters(build)
     named = _named(parameters)
@@ -354,7 +358,7 @@ def _take_several_shapes(cls: type) -> None:
         with _noted(_running.builds, self, {name: shape for name, shape in shapes.items() if shape is not None}):
             return following(*args, **kwargs)
 
-    _private_precision.not_for_autograph(__call__)
+    not_for_autograph(__call__)
     cls.__call__ = __call__  # type: ignore[method-assign]
 
 
@@ -419,7 +423,7 @@ def _take_states_of_lists(cls: type, mixin: type) -> None:
 
     @functools.wraps(call)
     def with_states(self: Any, *args: Any, **kwargs: Any) -> Any:
-        run = _private_precision.as_autograph_has_it(call, home_of(type(self)).base)
+        run = as_autograph_has_it(call, home_of(type(self)).base)
         if no_constants and kwargs.get("constants", ...) is None:
             del kwargs["constants"]
         if of_lists and len(args) == 1 and isinstance(args[0], list) and kwargs.get("initial_state") is None:
@@ -429,7 +433,7 @@ def _take_states_of_lists(cls: type, mixin: type) -> None:
 
     setattr(with_states, _TAKES_STATES, True)
     with_states.__signature__ = inspect.signature(call)  # type: ignore[attr-defined]
-    _private_precision.not_for_autograph(with_states)
+    not_for_autograph(with_states)
     cls.call = with_states  # type: ignore[attr-defined]
 
 
@@ -470,7 +474,7 @@ def _family(cls: type, mixin: type) -> _Family | None:
     orders = _ATTENTION if {"query", "value"} <= {*names} else _RECURRENT if "initial_state" in names else None
     if orders is None:
         return None
-    if _keras.has_base(cls, "Bidirectional"):
+    if has_base(cls, "Bidirectional"):
         orders = _BIDIRECTIONAL
     bodies = [base for base in cls.__mro__[: cls.__mro__.index(mixin)] if "call" in vars(base)]
     if not bodies:
@@ -523,7 +527,7 @@ def call_handed_over(layer: Any, owner: type, following: Any) -> Any:
         args, kwargs = _meant(layer, family, args, kwargs)
         return following(*args, **kwargs)
 
-    _private_precision.not_for_autograph(call)
+    not_for_autograph(call)
     return call
 
 
@@ -585,10 +589,10 @@ def _meant(
 
 def build_handed_over(layer: Any, owner: type, following: Any) -> Any:
     """The ``super().build`` of a body: the built-in's, which gets the shapes that it names."""
-    if _private_signatures.is_default(following) and _private.wraps_build(type(layer)):
+    if is_default(following) and wraps_build(type(layer)):
         return composites.default_build(layer, following)
     after = _owner(type(layer), "build", owner)
-    if after is None or not _keras.belongs_to_keras(after) or not inspect.ismethod(following):
+    if after is None or not belongs_to_keras(after) or not inspect.ismethod(following):
         return following
     parameters = _parameters(following)
     names = _named(parameters)

@@ -10,13 +10,26 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from keras_buildfix import _keras, _private, installing
-from keras_buildfix._code import attributes_stored, function_code, sees_to_built
-from keras_buildfix._modules import Progress, import_all, layer_classes
+from keras_buildfix import installing
+from keras_buildfix._keras.built import build_has_run
+from keras_buildfix._keras.classes import (
+    belongs_to_keras,
+    build_owner,
+    describe,
+    layer_base,
+    layer_class,
+    public_name,
+    users_bases,
+    written_bases,
+)
+from keras_buildfix._keras.function_code import attributes_stored, function_code, sees_to_built
+from keras_buildfix._keras.info import keras_info
+from keras_buildfix._keras.marking import marks_unconditionally
+from keras_buildfix._keras.tracking import nested_layers
+from keras_buildfix._modules import Progress, import_all, layers_defined_in
 from keras_buildfix._words import many
 from keras_buildfix.affected import affected_layers, release_spans
 from keras_buildfix.build import is_fixed, was_deferred
-from keras_buildfix.info import keras_info
 
 #: A message names at most this many modules or classes that can't be examined.
 _SHOWN = 5
@@ -110,15 +123,15 @@ def skipped_builds(target: object, *, keras: str | None = None) -> list[SkippedB
         return search.findings
     judge = _judge(keras)
     if isinstance(target, type):
-        classes = [_keras.layer_class(target, "skipped_builds")]
+        classes = [layer_class(target, "skipped_builds")]
         found = _ordered(_in_classes(classes, judge))
-    elif _keras.layer_base(type(target)) is None:
+    elif layer_base(type(target)) is None:
         raise TypeError(
             "skipped_builds expects a Keras layer class, a layer, a model, a module, or the name or path of a "
-            f"module or package; got {_keras.describe(target)}."
+            f"module or package; got {describe(target)}."
         )
     else:
-        layers = _private.nested_layers(target)
+        layers = nested_layers(target)
         classes = list({id(cls): cls for cls in map(type, layers)}.values())
         found = _ordered(_in_layers(layers, judge if keras is not None else None))
     if keras is not None and (unclear := _not_judged(classes)):
@@ -169,7 +182,7 @@ def search_modules(target: str | ModuleType, keras: str | None = None, progress:
     """
     judge = _judge(keras)  # first, so that a wrong version is an error before anything is imported
     modules, failed = import_all(target, progress)
-    classes = layer_classes(modules)
+    classes = layers_defined_in(modules)
     findings = _ordered(_in_classes(classes, judge))
     unclear = _not_judged(classes) if keras is not None else ""
     return ModuleSearch(modules[0].__name__, findings, len(classes), len(modules), failed, unclear)
@@ -192,7 +205,7 @@ def _in_layers(layers: Iterable[Any], judge: Judge | None) -> Iterator[SkippedBu
         marker = skipping_builtin(cls)
         # A fix by `install()` does not count: the layer may have been made before it.
         fixed = is_fixed(cls, by_install=False)
-        if marker is not None and not fixed and layer.built and not _private.build_has_run(layer):
+        if marker is not None and not fixed and layer.built and not build_has_run(layer):
             yield _finding(cls, marker, _at_hand(cls), layer=layer.name)
 
 
@@ -241,25 +254,25 @@ def skipping_builtin(cls: type) -> type | None:
     """
 
     def subclassed(base: type) -> type | None:
-        if not _keras.marks_unconditionally(base):
+        if not marks_unconditionally(base):
             return None
-        return next((each for each in _keras.written_bases(cls) if base in each.__mro__), base)
+        return next((each for each in written_bases(cls) if base in each.__mro__), base)
 
     return _first_marker(cls, subclassed)
 
 
 def skipping_elsewhere(cls: type, version: str) -> type | None:
     """The same on another Keras version, as measured there: one of the built-ins that the user's classes subclass."""
-    affected, written = affected_layers(version), _keras.written_bases(cls)
-    return _first_marker(cls, lambda base: base if base in written and _keras.public_name(base) in affected else None)
+    affected, written = affected_layers(version), written_bases(cls)
+    return _first_marker(cls, lambda base: base if base in written and public_name(base) in affected else None)
 
 
 def _first_marker(cls: type, look: Callable[[type], type | None]) -> type | None:
     """What `look` finds first among the built-ins of a class with a user's ``build``; None if a user sets ``built``."""
-    if _keras.build_owner(cls) is None:
+    if build_owner(cls) is None:
         return None
     for base in cls.__mro__:
-        if _keras.belongs_to_keras(base):
+        if belongs_to_keras(base):
             found = look(base)
             if found is not None:
                 return found
@@ -281,7 +294,7 @@ def is_fixed_elsewhere(cls: type, marker: type) -> bool:
 
 def _was_deferred(cls: type, builtin: type) -> bool:
     """Whether a class, or a base of it that subclasses this built-in, was decorated or has the mixin."""
-    return any(was_deferred(each) and builtin in each.__mro__ for each in _keras.users_bases(cls))
+    return any(was_deferred(each) and builtin in each.__mro__ for each in users_bases(cls))
 
 
 def _not_judged(classes: Iterable[type]) -> str:
@@ -289,9 +302,9 @@ def _not_judged(classes: Iterable[type]) -> str:
     unclear = [
         f"{_name(cls)} (on {_name(base)})"
         for cls in classes
-        if _keras.build_owner(cls) is not None
-        for base in _keras.written_bases(cls)
-        if _keras.public_name(base) is None and not _was_deferred(cls, base)
+        if build_owner(cls) is not None
+        for base in written_bases(cls)
+        if public_name(base) is None and not _was_deferred(cls, base)
     ]
     if not unclear:
         return ""
@@ -310,12 +323,12 @@ def _sees_to_built(init: object) -> bool:
 
 
 def _finding(cls: type, marker: type, keras: str, layer: str | None = None) -> SkippedBuild:
-    owner = _keras.build_owner(cls)
+    owner = build_owner(cls)
     assert owner is not None
     code = function_code(vars(owner)["build"])
     return SkippedBuild(
         cls=_name(cls),
-        base=_keras.public_name(marker) or _name(marker),
+        base=public_name(marker) or _name(marker),
         build_from=_name(owner),
         file=code.co_filename if code else "",
         line=code.co_firstlineno if code else 0,
@@ -327,7 +340,7 @@ def _finding(cls: type, marker: type, keras: str, layer: str | None = None) -> S
 
 def consequence(cls: type) -> str:
     """What goes wrong when the ``build`` is skipped, in a sentence, as far as the code of the user's classes shows."""
-    codes = {(base, name): code for base in _keras.users_bases(cls) for name, code in _functions(base)}
+    codes = {(base, name): code for base in users_bases(cls) for name, code in _functions(base)}
     skipped = {code for (_, name), code in codes.items() if name == "build"}
     made = set().union(*map(attributes_stored, skipped))
     for (_, name), code in codes.items():

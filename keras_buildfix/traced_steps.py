@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_buildfix import _private
-from keras_buildfix import _private_training as private
+from keras_buildfix._keras import training
+from keras_buildfix._keras.tracking import nested_layers
 
 #: For how many sets of trained weights a model keeps its steps, besides the present one.
 KEPT = 8
@@ -43,12 +43,12 @@ class Flags:
     @classmethod
     def of(cls, model: Any) -> Flags:
         """The present flags of a model."""
-        layers = _private.nested_layers(model)
+        layers = nested_layers(model)
         settings = [getattr(model, name, None) for name in ("run_eagerly", "jit_compile", "steps_per_execution")]
         return cls(
             Things(layers),
-            Things(private.variables_of(model, trained=True)),
-            Things(private.variables_of(model, trained=False)),
+            Things(training.variables_of(model, trained=True)),
+            Things(training.variables_of(model, trained=False)),
             (*(bool(getattr(layer, "trainable", True)) for layer in layers), *settings),
         )
 
@@ -69,8 +69,8 @@ class State:
         values: list[Any] = []
         for optimizer in optimizers:
             while optimizer is not None:
-                things += [optimizer, *private.own_variables(optimizer)]
-                settings = private.settings(optimizer)
+                things += [optimizer, *training.own_variables(optimizer)]
+                settings = training.settings(optimizer)
                 things += settings.objects
                 values += [len(things), settings.values]
                 optimizer = getattr(optimizer, "inner_optimizer", None)
@@ -113,7 +113,7 @@ def switch(model: Any, left: State, now: State, anew: bool, agreed: bool) -> Non
         anew: Whether to make a function again if it is not known to fit, even if the state seems the same.
         agreed: Whether the optimizer knows of all flags: nobody changed one by hand.
     """
-    put, noted, noted_again = vars(model).get(_FLAGS_IN), private.noted_for_flags(model), {}
+    put, noted, noted_again = vars(model).get(_FLAGS_IN), training.noted_for_flags(model), {}
     for name in FUNCTIONS:
         current = getattr(model, name, None)
         if current is None:
@@ -129,22 +129,22 @@ def switch(model: Any, left: State, now: State, anew: bool, agreed: bool) -> Non
             continue
         kept = kept or _Kept(left.flags)
         steps, kept.steps = kept.steps, []
-        if fits and private.can_be_put_back(model, name):
+        if fits and training.can_be_put_back(model, name):
             steps.append(_Step(left, current, noted, kept))
         again = next((step for step in steps if step.state == now), None)
         here = _Kept(now.flags) if again is None else again.kept
         here.steps = [step for step in steps if step.state != now][-KEPT:]
         if again is not None:
-            private.put_function(model, name, again.function)
+            training.put_function(model, name, again.function)
             noted_again = again.noted
         else:
-            private.make_function(model, name, _watched(model, FUNCTIONS[name], here))
+            training.make_function(model, name, _watched(model, FUNCTIONS[name], here))
         function = getattr(model, name)
         if hasattr(function, "__dict__"):
             vars(function)[_KEPT_IN] = here
         del current, again
     vars(model)[_FLAGS_IN] = now.flags
-    private.respect_flags(model, noted_again)
+    training.respect_flags(model, noted_again)
 
 
 def _watched(model: Any, name: str, kept: _Kept) -> Callable[..., Any] | None:

@@ -6,7 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from keras_buildfix import _keras, _private
+from keras_buildfix._keras.built import wraps_build
+from keras_buildfix._keras.classes import belongs_to_keras
+from keras_buildfix._keras.tracking import (
+    direct_sublayers,
+    freeze_alone,
+    frozen_alone,
+    let_tape_watch,
+    set_trainable_alone,
+)
 from keras_buildfix.weight_names import LayerNode
 
 #: Keras's own normalizations that keep statistics of their input while they are trained.
@@ -32,7 +40,7 @@ class Trainability:
             flag = found.flags.setdefault(id(node.layer), flag_of(node.layer))
             # A plain tf.Module (on Keras 2) has no flag: it is trained if the layer around it is.
             found.flags.update((id(child.layer), flag) for child in node.children if _is_plain_module(child.layer))
-            alone = {id(variable) for variable in _private.frozen_alone(node.layer)}
+            alone = {id(variable) for variable in frozen_alone(node.layer)}
             for _, variable in node.trainable:
                 if not flag or id(variable) in alone or not getattr(variable, "trainable", True):
                     found.frozen.add(id(variable))
@@ -79,7 +87,7 @@ class Trainability:
                         f"{'/'.join(node.path)!r} is a plain {type(node.layer).__name__}, not a layer: it can only be "
                         f"frozen together with all that {'/'.join(trained[0].path) or trained[0].layer.name!r} holds"
                     )
-            if _private.wraps_build(type(node.layer)) or not self.flags.get(id(node.layer), False):
+            if wraps_build(type(node.layer)) or not self.flags.get(id(node.layer), False):
                 continue
             names = [name for name, variable in node.trainable if id(variable) in self.frozen]
             last = [name for name, _ in node.trainable][len(node.trainable) - len(names) :]
@@ -95,7 +103,7 @@ class Trainability:
     def _trains_inside(self, node: LayerNode, module: Any) -> bool:
         """Whether a layer holds a module, and will be trained."""
         trained = self.flags.get(id(node.layer), False) and not _is_plain_module(node.layer)
-        return trained and any(held is module for held in _private.direct_sublayers(node.layer))
+        return trained and any(held is module for held in direct_sublayers(node.layer))
 
     def put(self, nodes: list[LayerNode]) -> None:
         """Sets the flags and weights of these layers; those of other layers stay."""
@@ -107,25 +115,25 @@ class Trainability:
         for node in nodes:
             flag = self.flags.get(id(node.layer))
             if flag is not None and node.layer.trainable != flag:  # another layer that holds it has set it again
-                _private.set_trainable_alone(node.layer, flag)
+                set_trainable_alone(node.layer, flag)
             self._put_weights(node)
 
     def _put_weights(self, node: LayerNode) -> None:
         if id(node.layer) not in self.flags:
             return
         frozen = [variable for _, variable in node.trainable if id(variable) in self.frozen]
-        if not _private.wraps_build(type(node.layer)):
+        if not wraps_build(type(node.layer)):
             # In a frozen layer of Keras 2 the lists stay complete, so that `layer.trainable = True` undoes the freeze.
             alone = frozen if self.flags[id(node.layer)] else []
-            if {id(v) for v in alone} != {id(v) for v in _private.frozen_alone(node.layer)}:
-                _private.freeze_alone(node.layer, alone)
+            if {id(v) for v in alone} != {id(v) for v in frozen_alone(node.layer)}:
+                freeze_alone(node.layer, alone)
             return
         for _, variable in node.trainable:
             trained = id(variable) not in self.frozen
             if variable.trainable != trained:
                 variable.trainable = trained
             if trained:
-                _private.let_tape_watch(variable)
+                let_tape_watch(variable)
 
 
 def flag_of(layer: Any) -> bool:
@@ -140,4 +148,4 @@ def _is_plain_module(layer: Any) -> bool:
 
 def is_batch_normalization(layer: Any) -> bool:
     """Whether a layer is Keras's BatchNormalization, or a subclass of it."""
-    return any(base.__name__ in _BATCH_NORMALIZATIONS and _keras.belongs_to_keras(base) for base in type(layer).__mro__)
+    return any(base.__name__ in _BATCH_NORMALIZATIONS and belongs_to_keras(base) for base in type(layer).__mro__)

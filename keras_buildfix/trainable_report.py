@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from keras_buildfix import _keras
-from keras_buildfix._entries import itemsize
-from keras_buildfix._variables import dtype_of, shape_of
+from keras_buildfix._arrays import itemsize
+from keras_buildfix._keras.classes import layer_instance
+from keras_buildfix._keras.variables import dtype_of, shape_of
 from keras_buildfix._words import many
 from keras_buildfix.weight_names import weight_tree
 
@@ -117,7 +117,7 @@ def trainable_summary(layer: Any) -> TrainableSummary:
 
     Source: ``model.summary()`` has only the totals, in a form that depends on the Keras version.
     """
-    tree = weight_tree(_keras.layer_instance(layer, "trainable_summary"))
+    tree = weight_tree(layer_instance(layer, "trainable_summary"))
     trained = {id(variable) for variable in _trained(layer)}
     seen: set[int] = set()
     lines, not_built = [], []

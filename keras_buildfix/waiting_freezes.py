@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from keras_buildfix import _keras, _private
+from keras_buildfix._keras.built import wraps_build
+from keras_buildfix._keras.classes import is_sequential
 from keras_buildfix.after_build import AfterBuild, Refusal, is_to_build, waiting_for
 from keras_buildfix.selecting import Select, Selection, find_excluded, find_selected, in_words
 from keras_buildfix.trainable_flags import Trainability, flag_of, is_batch_normalization
@@ -155,7 +156,7 @@ class WaitingFreeze:
             f"{self.rule.wanted_by}: {unmatched} in {self.top.name!r}, now that it is built. The rest was done; "
             f"{back}() takes it back."
         )
-        if any(not _private.wraps_build(type(node.layer)) and _keras.is_sequential(node.layer) for node in around):
+        if any(not wraps_build(type(node.layer)) and is_sequential(node.layer) for node in around):
             # Sequential on Keras 2 hides errors of its build, so every call of each layer must raise this one.
             Refusal(message, [node.layer for node in weight_tree(self.top).nodes()], self)
         raise ValueError(message)

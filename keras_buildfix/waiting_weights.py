@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from keras_buildfix import _keras
 from keras_buildfix._entries import Entry
+from keras_buildfix._keras.classes import belongs_to_keras
+from keras_buildfix._words import nearest_names
 from keras_buildfix.after_build import AfterBuild, Refusal, is_to_build, layers_to_build, waiting_for
 from keras_buildfix.weight_assigning import Assignment, assign_all
 from keras_buildfix.weight_names import LayerNode, weight_tree
-from keras_buildfix.weight_report import SkippedWeight, WeightReport, nearest_names
+from keras_buildfix.weight_report import SkippedWeight, WeightReport
 from keras_buildfix.weight_setting import Options, Source, check, finalize, find, place_matched
 
 #: Built-ins whose input shape follows from a weight: the weight, which of its axes, and how many axes the input has.
@@ -42,7 +43,7 @@ def build_for(layer: Any, entries: Sequence[Entry]) -> bool:
     name, axis, rank = known
     by_name = {entry.name.partition(":")[0]: entry.shape for entry in entries}
     # In a sequence the kernel is the first weight, unless a subclass makes another one before it.
-    first = by_name.get("weight 0") if _keras.belongs_to_keras(type(layer)) else None
+    first = by_name.get("weight 0") if belongs_to_keras(type(layer)) else None
     shape = by_name.get(name, by_name.get(f"{layer.name}/{name}", first))
     last = getattr(layer, "axis", -1) in (-1, [-1], (-1,)) and getattr(layer, "groups", 1) == 1
     if shape is None or not last or getattr(layer, "data_format", None) == "channels_first":
@@ -57,7 +58,7 @@ def _is_known(base: type, cls: type) -> bool:
     """Whether a class is a built-in of the table, and the layer's class has not overridden its ``build``."""
     return (
         base.__name__ in _INPUT_FROM
-        and _keras.belongs_to_keras(base)
+        and belongs_to_keras(base)
         and getattr(cls, "build", None) is getattr(base, "build", None)
     )
 

@@ -9,8 +9,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from keras_buildfix import _variables
-from keras_buildfix._entries import Array, Entry, itemsize
+from keras_buildfix._arrays import LARGEST, Array, holds_all_of, itemsize, kind_of_dtype
+from keras_buildfix._entries import Entry
+from keras_buildfix._keras.variables import (
+    assign_value,
+    backend_of,
+    copy_value,
+    dtype_of,
+    read_value,
+    restore_snapshot,
+    same_backend,
+    shape_of,
+    take_snapshot,
+)
 from keras_buildfix.weight_report import SkippedWeight
 
 #: Up to this size we keep the old values until all new ones are in place. Above it we rely on the checks before,
@@ -38,12 +49,12 @@ def why_not(assignment: Assignment, casting: str) -> str | None:
     ``casting="unsafe"`` lets numbers and bools into anything else that is numeric.
     """
     variable, entry = assignment.variable, assignment.entry
-    shape, dtype = _variables.shape_of(variable), _variables.dtype_of(variable)
+    shape, dtype = shape_of(variable), dtype_of(variable)
     if len(shape) != len(entry.shape) or any(size not in (None, given) for size, given in zip(shape, entry.shape)):
         return f"its shape is {_shown(shape)}, the value's {_shown(entry.shape)}"
     if entry.dtype == dtype:
         return None
-    given, wanted = _kind(entry.dtype), _kind(dtype)
+    given, wanted = kind_of_dtype(entry.dtype), kind_of_dtype(dtype)
     if "other" in (given, wanted):
         return f"its dtype is {dtype}, the value's {entry.dtype}, which is not numeric"
     if casting == "unsafe":
@@ -65,7 +76,7 @@ def check_values(assignments: Iterable[Assignment]) -> list[SkippedWeight]:
         if each.entry.check is not None and not narrower:
             each.entry.check()
         if narrower and (lost := _overflowing(each)):
-            dtype = _variables.dtype_of(each.variable)
+            dtype = dtype_of(each.variable)
             found.append(SkippedWeight(each.name, f"{lost} of its {each.entry.dtype} values are too large for {dtype}"))
     return found
 
@@ -82,7 +93,7 @@ def assign_all(assignments: Sequence[Assignment]) -> dict[str, int]:
     targets = {id(each.variable) for each in assignments}
     # Weights of one model may swap their values: read all of those before writing any.
     moved = {
-        id(each): _variables.read(each.entry.variable)
+        id(each): read_value(each.entry.variable)
         for each in assignments
         if each.entry.variable is not each.variable and id(each.entry.variable) in targets
     }
@@ -92,40 +103,38 @@ def assign_all(assignments: Sequence[Assignment]) -> dict[str, int]:
                 _assign(each, moved.get(id(each)), undo, not_finite)
         except BaseException:
             for variable, value in reversed(undo or ()):
-                _variables.restore(variable, value)
+                restore_snapshot(variable, value)
             raise
     return not_finite
 
 
 def _is_free_to_keep(assignments: Sequence[Assignment]) -> bool:
     """Whether keeping old values costs no memory: on TensorFlow, where values from another model share theirs."""
-    return all(
-        each.entry.variable is not None and _variables.backend_of(each.variable) == "tensorflow" for each in assignments
-    )
+    return all(each.entry.variable is not None and backend_of(each.variable) == "tensorflow" for each in assignments)
 
 
 def _assign(each: Assignment, moved: Array, undo: list[tuple[Any, Any]] | None, not_finite: dict[str, int]) -> None:
     variable, entry = each.variable, each.entry
     if entry.variable is variable:
         return
-    if entry.variable is not None and moved is None and _variables.same_backend(variable, entry.variable):
+    if entry.variable is not None and moved is None and same_backend(variable, entry.variable):
         if undo is not None:
-            undo.append((variable, _variables.snapshot(variable)))
-        _variables.copy(variable, entry.variable)
+            undo.append((variable, take_snapshot(variable)))
+        copy_value(variable, entry.variable)
         return
     value = entry.read() if moved is None else moved
     if count := count_not_finite(value):
         not_finite[each.name] = count
     if undo is not None:
-        undo.append((variable, _variables.snapshot(variable)))
-    _variables.assign(variable, value.copy() if entry.borrowed else value)
+        undo.append((variable, take_snapshot(variable)))
+    assign_value(variable, value.copy() if entry.borrowed else value)
 
 
 def count_not_finite(value: Array) -> int:
     """How many NaN and infinite values an array has."""
     import numpy as np
 
-    if _kind(str(value.dtype)) not in ("float", "complex"):
+    if kind_of_dtype(str(value.dtype)) not in ("float", "complex"):
         return 0
     with np.errstate(all="ignore"):
         if value.dtype.itemsize > 2 and np.isfinite(value.sum()):  # one pass without extra memory; nearly always enough
@@ -135,11 +144,15 @@ def count_not_finite(value: Array) -> int:
 
 def _narrower(each: Assignment) -> bool:
     """Whether values of the entry may be too large for the weight."""
-    given, wanted = each.entry.dtype, _variables.dtype_of(each.variable)
-    if given == wanted or _kind(given) != _kind(wanted) or _kind(given) not in ("float", "whole"):
+    given, wanted = each.entry.dtype, dtype_of(each.variable)
+    if (
+        given == wanted
+        or kind_of_dtype(given) != kind_of_dtype(wanted)
+        or kind_of_dtype(given) not in ("float", "whole")
+    ):
         return False
-    if _kind(given) == "whole":
-        return not _holds(wanted, given)
+    if kind_of_dtype(given) == "whole":
+        return not holds_all_of(wanted, given)
     return wanted == "float16" or itemsize(wanted) < itemsize(given)
 
 
@@ -147,40 +160,13 @@ def _overflowing(each: Assignment) -> int:
     """How many finite values of an entry would become infinite or another number."""
     import numpy as np
 
-    value, dtype = each.entry.read(), _variables.dtype_of(each.variable)
-    if _kind(dtype) == "whole":
+    value, dtype = each.entry.read(), dtype_of(each.variable)
+    if kind_of_dtype(dtype) == "whole":
         limits = np.iinfo(dtype)
         return int(np.count_nonzero((value < limits.min) | (value > limits.max)))
-    largest = _LARGEST[dtype]
+    largest = LARGEST[dtype]
     with np.errstate(all="ignore"):
         return int(np.count_nonzero(np.isfinite(value) & (np.abs(value.astype("float64")) > largest)))
-
-
-#: The largest value of each dtype that is not rounded to infinity.
-_LARGEST = {
-    "float16": 65519.0,
-    "bfloat16": 3.3961e38,
-    "float32": 3.4028235e38,
-    "float8_e4m3fn": 448.0,
-    "float8_e5m2": 57344.0,
-}
-
-
-def _kind(dtype: str) -> str:
-    if dtype == "bool":
-        return "bool"
-    for kind, start in (("float", ("float", "bfloat")), ("whole", ("int", "uint")), ("complex", ("complex",))):
-        if dtype.startswith(start):
-            return kind
-    return "other"
-
-
-def _holds(dtype: str, other: str) -> bool:
-    """Whether one dtype of whole numbers holds all values of the other."""
-    signed, other_signed = dtype.startswith("int"), other.startswith("int")
-    if other_signed and not signed:
-        return False
-    return itemsize(dtype) > itemsize(other) or (itemsize(dtype) == itemsize(other) and signed == other_signed)
 
 
 def _shown(shape: Iterable[int | None]) -> str:

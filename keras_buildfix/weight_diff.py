@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
-from keras_buildfix import _keras, _variables
-from keras_buildfix._entries import Entries, Entry, is_structural
+from keras_buildfix._entries import Entries, Entry, entry_of, is_structural
+from keras_buildfix._keras.classes import layer_base
 from keras_buildfix.structure_groups import without_state
 from keras_buildfix.weight_files import WeightFile, file_path, read_weights
 from keras_buildfix.weight_names import kind_of, weight_tree
@@ -169,12 +169,12 @@ def _with_model(a: Any, first: WeightFile, b: Any, second: WeightFile, progress:
 
 def _side(given: Any) -> WeightFile:
     """Opens a file; or shows the weights of a layer or model as if they were in a file."""
-    if _keras.layer_base(type(given)) is None:
+    if layer_base(type(given)) is None:
         return read_weights(_path(given))
     weights = weight_tree(given).weights()
     if not weights:
         raise ValueError(f"diff_weights: {given.name!r} has no weights; is it built?")
-    entries = {name: _variables.entry_of(name, variable) for name, variable in weights.items()}
+    entries = {name: entry_of(name, variable) for name, variable in weights.items()}
     return WeightFile(f"the layer {given.name!r}", "model", entries, "names", "", [])
 
 

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import IO, Any, Union
 
-from keras_buildfix import _keras
-from keras_buildfix._entries import Array, Entry, is_structural
-from keras_buildfix._words import many
+from keras_buildfix._arrays import Array
+from keras_buildfix._entries import Entry, is_structural
+from keras_buildfix._words import many, nearest_names, short
 from keras_buildfix.formats import hdf5, keras_zip, npz, safetensors
 from keras_buildfix.formats._bytes import BadFileError
 from keras_buildfix.formats._replacing import check_target, replacing
-from keras_buildfix.weight_report import nearest_names
 
 #: The ending of a file's name -> the format to write. A file is read by its content, whatever its ending.
 ENDINGS = {
@@ -329,7 +328,7 @@ def _patterns(rename: Pairs) -> list[tuple[re.Pattern[str], Any]]:
     """The pairs, with each pattern compiled."""
     kinds = "rename is a mapping, a function, or pairs (pattern, replacement)"
     if isinstance(rename, (str, bytes)) or not isinstance(rename, Iterable):
-        raise ValueError(f"{kinds}; got {_keras.short(rename, 200)}.")
+        raise ValueError(f"{kinds}; got {short(rename, 200)}.")
     pairs: list[Any] = list(rename)
     if len(pairs) == 2 and isinstance(pairs[0], (str, re.Pattern)) and not isinstance(pairs[1], (tuple, list)):
         raise ValueError(f"{kinds}; put a single pair into a list: rename=[{tuple(pairs)!r}].")
@@ -343,7 +342,7 @@ def _patterns(rename: Pairs) -> list[tuple[re.Pattern[str], Any]]:
                 raise TypeError("a pattern is text or a compiled regular expression")
             compiled.append((re.compile(pattern), replacement))
         except (re.error, TypeError, ValueError) as error:
-            raise ValueError(f"{kinds}; got {_keras.short(pair, 200)}: {error}") from None
+            raise ValueError(f"{kinds}; got {short(pair, 200)}: {error}") from None
     return compiled
 
 

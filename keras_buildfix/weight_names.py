@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_buildfix import _keras, _private
+from keras_buildfix._keras.built import wraps_build
+from keras_buildfix._keras.classes import belongs_to_keras, is_functional, is_model, layer_base, layer_instance
+from keras_buildfix._keras.tracking import direct_sublayers, own_weights, tracks_again
 
 #: A name that Keras made up: the prefix that a wrapper added, the name itself, and the number after it.
 _COUNTED = re.compile(r"(?P<prefix>(?:forward_|backward_)?)(?P<base>.*?)(?:_(?P<number>\d+))?")
@@ -53,7 +55,7 @@ def named_weights(layer: Any) -> dict[str, Any]:
 
     Source: Keras 2 names a weight ``dense/kernel:0``; Keras 3 ``kernel``, with the path ``sequential/dense/kernel``.
     """
-    return weight_tree(_keras.layer_instance(layer, "named_weights")).weights()
+    return weight_tree(layer_instance(layer, "named_weights")).weights()
 
 
 @dataclass(eq=False)
@@ -115,7 +117,7 @@ def weight_tree(layer: Any, path: tuple[str, ...] = ()) -> LayerNode:
     waiting, seen = deque([root]), {id(layer)}
     while waiting:
         node = waiting.popleft()
-        children = _private.direct_sublayers(node.layer)
+        children = direct_sublayers(node.layer)
         layers = [child for child in children if not _is_own_module(node.layer, child)]
         paths = {id(child): (*node.path, name) for child, name in zip(layers, sibling_names(layers))}
         taken = {name: 0 for name, _ in node.own}
@@ -130,7 +132,7 @@ def weight_tree(layer: Any, path: tuple[str, ...] = ()) -> LayerNode:
 
 def _is_own_module(layer: Any, held: Any) -> bool:
     """Whether weights in a ``tf.Module`` are named as the portable layer's own, as Keras 3 has them."""
-    return _keras.layer_base(type(held)) is None and _private.tracks_again(layer)
+    return layer_base(type(held)) is None and tracks_again(layer)
 
 
 def sibling_names(layers: Sequence[Any]) -> list[str]:
@@ -194,7 +196,7 @@ def own_name(layer: Any, keras_name: str) -> str:
         return "variable"
     for base in type(layer).__mro__:
         renamed = _NAMES_SINCE_KERAS_3.get(base.__name__, {}).get(name)
-        if renamed is not None and _keras.belongs_to_keras(base):
+        if renamed is not None and belongs_to_keras(base):
             return renamed
     return name
 
@@ -205,14 +207,14 @@ def _node(layer: Any, path: tuple[str, ...], taken: dict[str, int] | None = None
     taken = {} if taken is None else taken
     trainable, non_trainable = (
         [(unique(known.get(id(variable)) or name_of(layer, variable), taken), variable) for variable in variables]
-        for variables in _private.own_weights(layer)
+        for variables in own_weights(layer)
     )
     return LayerNode(layer, path, _made_up(layer)[1] is not None, trainable, non_trainable)
 
 
 def _names_in_layers(module: Any) -> dict[int, str]:
     """The ``id`` of each weight of the layers in a module -> its name, which begins with the layer's name."""
-    layers = [each for each in module.submodules if _keras.layer_base(type(each)) is not None]
+    layers = [each for each in module.submodules if layer_base(type(each)) is not None]
     inner = {id(each) for layer in layers for each in layer.submodules}
     outer = [layer for layer in layers if id(layer) not in inner]
     return {
@@ -225,7 +227,7 @@ def _names_in_layers(module: Any) -> dict[int, str]:
 def _own_order(root: LayerNode) -> list[Any]:
     """The variables in the order of ``layer.weights`` when nothing is frozen."""
     walk = _Walk(root)
-    ordered = walk.keras_3(root) if _private.wraps_build(type(root.layer)) else walk.keras_2(root)
+    ordered = walk.keras_3(root) if wraps_build(type(root.layer)) else walk.keras_2(root)
     return list({id(variable): variable for variable in ordered}.values())
 
 
@@ -237,7 +239,7 @@ class _Walk:
         self.seen: set[int] = set()
 
     def below(self, node: LayerNode) -> Iterator[LayerNode]:
-        for layer in _private.direct_sublayers(node.layer) if node.children or len(self.nodes) > 1 else ():
+        for layer in direct_sublayers(node.layer) if node.children or len(self.nodes) > 1 else ():
             if id(layer) in self.nodes and id(layer) not in self.seen:
                 self.seen.add(id(layer))
                 yield self.nodes[id(layer)]
@@ -250,7 +252,7 @@ class _Walk:
 
     def keras_2(self, node: LayerNode) -> list[Any]:
         """Keras 2's order. A layer: trainable weights, then the others. A model: layer by layer, then its own."""
-        if not _keras.is_model(node.layer):
+        if not is_model(node.layer):
             trainable, rest = self.halves(node)
             return trainable + rest
         found: list[Any] = []
@@ -265,7 +267,7 @@ class _Walk:
         for child in self.below(node):
             for half, part in zip(below, self.halves(child)):
                 half.extend(part)
-        if _keras.is_model(node.layer):
+        if is_model(node.layer):
             return below[0] + own[0], below[1] + own[1]
         return own[0] + below[0], own[1] + below[1]
 
@@ -277,7 +279,7 @@ def _made_up(layer: Any) -> tuple[str, int | None]:
     assert found is not None  # it matches everything
     ours = snake_case(kind)
     known = {ours, _snake_case(kind, "[a-z0-9]")}  # Keras 2: conv_lst_m2d
-    if _keras.is_functional(layer):
+    if is_functional(layer):
         known |= {"model", "functional"}
         ours = "functional" if kind in ("Functional", "Model") else ours
     if found["base"] not in known:

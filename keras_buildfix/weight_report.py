@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-import heapq
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from keras_buildfix._words import many
-
-#: An error shows this many lines of a kind, and says how many more there are.
-_SHOWN = 20
+from keras_buildfix._words import in_bytes, many, some_of
 
 
 @dataclass(frozen=True)
@@ -124,34 +118,3 @@ class SaveReport:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self}>"
-
-
-def in_bytes(size: int) -> str:
-    """A number of bytes as readable text: ``1.2 MB``."""
-    amount, units = float(size), iter(("kB", "MB", "GB"))
-    unit = "bytes"
-    while amount >= 1000 and unit != "GB":
-        amount, unit = amount / 1000, next(units)
-    return f"{size} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"
-
-
-def nearest_names(names: Iterable[str], others: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """The most similar names on the other side, for the first few names."""
-    candidates = [(other, set(other.split("/"))) for other in others]
-    found = {}
-    for name in list(names)[:_SHOWN]:
-        parts, letters = set(name.split("/")), set(name)
-        # Comparing letter by letter is slow, so we do that only for the candidates with most in common.
-        common = [(len(parts & theirs), len(letters & set(other)), other) for other, theirs in candidates]
-        likely = [other for _, _, other in heapq.nlargest(50, common)]
-        near = difflib.get_close_matches(name, [other for other in likely if other != name], 3, 0.5)
-        if near:
-            found[name] = tuple(near)
-    return found
-
-
-def some_of(lines: Iterable[str]) -> list[str]:
-    """The first lines, and a line that says how many more there are."""
-    every = list(lines)
-    more = [f"  ... and {len(every) - _SHOWN} more"] if len(every) > _SHOWN else []
-    return every[:_SHOWN] + more

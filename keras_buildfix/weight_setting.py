@@ -7,16 +7,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from keras_buildfix import _keras
 from keras_buildfix._entries import Entries
-from keras_buildfix.info import keras_info
+from keras_buildfix._keras.classes import belongs_to_keras
+from keras_buildfix._keras.info import keras_info
+from keras_buildfix._words import nearest_names, some_of
 from keras_buildfix.own_loading import loaded_by_own_code
 from keras_buildfix.selecting import Part, Select, is_everything, part_of
 from keras_buildfix.weight_assigning import Assignment, assign_all, check_values, why_not
 from keras_buildfix.weight_files import WeightFile
 from keras_buildfix.weight_matching import Match, match_layer_groups, match_names
 from keras_buildfix.weight_names import LayerNode, weight_tree
-from keras_buildfix.weight_report import SkippedWeight, WeightReport, nearest_names, some_of
+from keras_buildfix.weight_report import SkippedWeight, WeightReport
 from keras_buildfix.weight_structure import match_structure, writes_by_hand
 
 
@@ -287,6 +288,6 @@ def _left_out_by_keras(layer: Any, missing: Iterable[str]) -> str:
     for node in weight_tree(layer).nodes():
         if any("/".join((*node.path, name)) in names for name, _ in node.own):
             writer = writes_by_hand(node.layer)
-            if writer is not None and writer is not type(node.layer) and _keras.belongs_to_keras(writer):
+            if writer is not None and writer is not type(node.layer) and belongs_to_keras(writer):
                 return writer.__name__
     return ""

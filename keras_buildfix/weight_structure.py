@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from keras_buildfix import _keras, _own_saving, _private
+from keras_buildfix import _own_saving
 from keras_buildfix._entries import Entries, Entry, is_structural
+from keras_buildfix._keras.classes import belongs_to_keras, is_model, is_model_class, layer_base
+from keras_buildfix._keras.tracking import direct_sublayers
 from keras_buildfix.structure_groups import Group, has_name_of_state, is_state, may_be_seed, parse
 from keras_buildfix.weight_matching import Match, OwnLoad, match_into, match_names, plain_name
 from keras_buildfix.weight_names import LayerNode, counted, kind_of, snake_case
@@ -55,7 +57,7 @@ class _Search:
             key = id(layer)
             if key not in known:
                 known[key] = any(id(variable) not in self.given for _, variable in self.nodes[key].own)
-                below = [has(child) for child in _private.direct_sublayers(layer)]
+                below = [has(child) for child in direct_sublayers(layer)]
                 known[key] = known[key] or any(below)
             return known[key]
 
@@ -106,7 +108,7 @@ class _Search:
 
         Keras 3 takes the layers of a dict in its order, Keras 2 sorts them by key; only Keras 3's files have names.
         """
-        if not _keras.is_model(layer) or all(each.layer_name is not None for each in group.groups.values()):
+        if not is_model(layer) or all(each.layer_name is not None for each in group.groups.values()):
             return True
         for name, value in vars(layer).items():
             if isinstance(value, dict) and not name.startswith(_NOTES) and all(isinstance(key, str) for key in value):
@@ -218,7 +220,7 @@ class _Search:
 
     def rest(self, groups: list[Group], layer: Any) -> None:
         """Matches groups whose name is no attribute here: by layer names, or by shapes that tell them apart."""
-        children = [child for child in _private.direct_sublayers(layer) if id(child) in self.unclaimed]
+        children = [child for child in direct_sublayers(layer) if id(child) in self.unclaimed]
         nodes = [self.nodes[id(child)] for child in children]
         filed = [_shapes(entry.shape for entry in group.entries()) for group in groups]
         for group, shapes in zip(groups, filed):
@@ -266,18 +268,18 @@ def _kind(layer: Any) -> str:
 
 def _is_builtin_with_layers(layer: Any) -> bool:
     """Whether a layer is, or derives from, a built-in that may hold layers: Keras named those attributes."""
-    base = next((base for base in type(layer).__mro__ if _keras.belongs_to_keras(base)), None)
-    return base not in (None, _keras.layer_base(type(layer))) and not _keras.is_model_class(base)
+    base = next((base for base in type(layer).__mro__ if belongs_to_keras(base)), None)
+    return base not in (None, layer_base(type(layer))) and not is_model_class(base)
 
 
 def writes_by_hand(layer: Any) -> type | None:
     """The class that gives a layer its own ``save_own_variables``; None if the layer has ``Layer``'s."""
-    return None if _keras.is_model(layer) else _own_saving.saves_by_hand(layer)
+    return None if is_model(layer) else _own_saving.saves_by_hand(layer)
 
 
 def _attribute(layer: Any, name: str) -> Any:
     """What a layer holds under a name that Keras 2 or 3 stores it by (``_query_dense``, ``query_dense``)."""
-    if name in _LAYERS and _keras.is_model(layer):
+    if name in _LAYERS and is_model(layer):
         return list(layer.layers)
     for known in (name, f"_{name}", name.lstrip("_")):
         try:

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from keras_buildfix import _keras, _variables
-from keras_buildfix._entries import Array, Entry, is_structural
+from keras_buildfix._arrays import Array
+from keras_buildfix._entries import Entry, entry_of, is_structural
+from keras_buildfix._keras.classes import describe, is_model, layer_base, layer_instance
+from keras_buildfix._keras.info import keras_info
+from keras_buildfix._keras.variables import is_variable, read_value
 from keras_buildfix._keywords import answers
+from keras_buildfix._words import short
 from keras_buildfix.after_build import layers_to_build
 from keras_buildfix.formats import hdf5
 from keras_buildfix.formats._replacing import replacing
-from keras_buildfix.info import keras_info
 from keras_buildfix.losing import check_nothing_lost
 from keras_buildfix.marks import reset_built
 from keras_buildfix.selecting import Select, is_everything, part_of
@@ -54,9 +57,9 @@ def get_weights(layer: Any, select: Select = "*", *, exclude: Select | None = No
         >>> get_weights(model, "*/kernel")["head/kernel"].shape
         (2, 1)
     """
-    tree = weight_tree(_keras.layer_instance(layer, "get_weights"))
+    tree = weight_tree(layer_instance(layer, "get_weights"))
     weights = _selected(tree, select, exclude, "get_weights")
-    return {name: _variables.read(variable) for name, variable in weights.items()}
+    return {name: read_value(variable) for name, variable in weights.items()}
 
 
 def set_weights(
@@ -115,7 +118,7 @@ def set_weights(
     Source: plain ``set_weights`` before ``build`` expects 0 weights on every Keras; on Keras 3 a wrong shape
     leaves a layer half set; on Keras 2 the order depends on what is frozen.
     """
-    _keras.layer_instance(layer, "set_weights")
+    layer_instance(layer, "set_weights")
     options = _options(strict, skip_mismatch, casting, select, exclude)
     return _set(layer, _renamed(_source(weights), rename), options, input_shape, "set_weights")
 
@@ -162,14 +165,14 @@ def transfer_weights(
         >>> print(transfer_weights(old, new, rename=[("^fc/", "head/")]))
         2 assigned
     """
-    _keras.layer_instance(target, "transfer_weights")
+    layer_instance(target, "transfer_weights")
     options = _options(strict, skip_mismatch, casting, select, exclude)
-    if _keras.layer_base(type(source)) is None:
+    if layer_base(type(source)) is None:
         raise TypeError(_no_layer(source, target))
     weights = named_weights(source)
     if not weights:
         raise ValueError(f"transfer_weights: {source.name!r} has no weights; is it built?")
-    entries = {name: _variables.entry_of(name, variable) for name, variable in weights.items()}
+    entries = {name: entry_of(name, variable) for name, variable in weights.items()}
     given = Source(entries, "names", True, f"the layer {source.name!r}")
     return _set(target, _renamed(given, rename), options, None, "transfer_weights")
 
@@ -234,7 +237,7 @@ def load_weights(
 
     Source: the layout of ``.weights.h5`` changed in 2.15, and no Keras version reads all layouts.
     """
-    _keras.layer_instance(layer, "load_weights")
+    layer_instance(layer, "load_weights")
     options = _options(strict, skip_mismatch, casting, select, exclude)
     path = file_path(path, "load_weights", _instead(path))
     with read_weights(path) as file:
@@ -291,7 +294,7 @@ def save_weights(
 
     Source: Keras 3 refuses ``save_weights("w.h5")``; Keras 2 writes a TensorFlow checkpoint for ``"w.npz"``.
     """
-    _keras.layer_instance(layer, "save_weights")
+    layer_instance(layer, "save_weights")
     path = file_path(path, "save_weights", "The first argument is the layer or model, the second the path.")
     if not overwrite and os.path.lexists(path):
         raise FileExistsError(f"save_weights: {path} is there already; nothing was written.")
@@ -307,7 +310,7 @@ def save_weights(
             "Nothing was written."
         )
     if form in ("weights.h5", "keras"):
-        if not _keras.is_model(layer):
+        if not is_model(layer):
             raise ValueError(
                 f"save_weights: {path}: only a model can be saved as .{form}, and {layer.name!r} is a layer; take "
                 ".safetensors, .npz or .h5. Nothing was written."
@@ -318,7 +321,7 @@ def save_weights(
     elif form == "h5":
         _save_legacy(layer, path)
     else:
-        write_weights(path, [_variables.entry_of(name, variable) for name, variable in weights.items()], form)
+        write_weights(path, [entry_of(name, variable) for name, variable in weights.items()], form)
     return SaveReport(path, form, tuple(weights), os.path.getsize(path))
 
 
@@ -366,7 +369,7 @@ def _set_or_unbuild(layer: Any, source: Source, options: Options, wanted_by: str
 
 def _instead(values: Any) -> str:
     """Which function to call for values that are not in a file."""
-    if _keras.layer_base(type(values)) is not None:
+    if layer_base(type(values)) is not None:
         return "transfer_weights(source, target) takes the weights of a layer or model."
     return "set_weights(layer, weights) takes a mapping or a sequence of values."
 
@@ -394,7 +397,7 @@ def _renamed(source: Source, rename: Rename | None) -> Source:
 def _options(strict: bool, skip_mismatch: bool, casting: str, select: Select, exclude: Select | None) -> Options:
     for name, value in (("strict", strict), ("skip_mismatch", skip_mismatch)):
         if not isinstance(value, bool):
-            raise TypeError(f"{name} is True or False, not {_keras.short(value)}.")
+            raise TypeError(f"{name} is True or False, not {short(value)}.")
     if casting not in CASTINGS:
         raise ValueError(f"casting is {' or '.join(map(repr, CASTINGS))}, not {casting!r}.")
     return Options(strict, skip_mismatch, casting, select, exclude)
@@ -413,16 +416,16 @@ def _source(weights: Any) -> Source:
     expected = "set_weights expects a mapping of names to arrays, or a sequence of arrays"
     if isinstance(weights, (str, os.PathLike)):
         raise TypeError(f"{expected}; load_weights(layer, {os.fspath(weights)!r}) loads a file.")
-    if _keras.layer_base(type(weights)) is not None:
+    if layer_base(type(weights)) is not None:
         raise TypeError(f"{expected}; transfer_weights(source, target) takes the weights of {weights.name!r}.")
-    raise TypeError(f"{expected}; got {_keras.describe(weights)}.")
+    raise TypeError(f"{expected}; got {describe(weights)}.")
 
 
 def _of_value(name: str, value: Any) -> Entry:
     import numpy as np
 
-    if _variables.is_variable(value):
-        return _variables.entry_of(name, value)
+    if is_variable(value):
+        return entry_of(name, value)
     if hasattr(value, "detach"):  # a torch tensor, which numpy can't take while it has a gradient, or as bfloat16
         value = value.detach().cpu()
         value = value.float() if "bfloat16" in str(value.dtype) else value
@@ -436,7 +439,7 @@ def _of_value(name: str, value: Any) -> Entry:
 def _save_legacy(layer: Any, path: str) -> None:
     """Writes a legacy ``.h5``, layer by layer, trainable weights first, as plain Keras 2 and 3 expect it."""
     tree, info = weight_tree(layer), keras_info(layer)
-    layers = list(layer.layers) if _keras.is_model(layer) else []
+    layers = list(layer.layers) if is_model(layer) else []
     listed = {id(layer) for layer in layers}
     # Plain Keras never writes what a model holds beside its listed layers (a tf.Module on Keras 2), so we add it.
     layers += [node.layer for node in tree.children if id(node.layer) not in listed]
@@ -449,9 +452,7 @@ def _save_legacy(layer: Any, path: str) -> None:
                 "holds one of each name; nothing was written. Save as .safetensors or .npz."
             )
         if weights:
-            groups[child.name] = [
-                _variables.entry_of(f"{child.name}/{name}:0", weight) for name, weight in weights.items()
-            ]
-    groups[""] = [_variables.entry_of(f"{name}:0", variable) for name, variable in tree.own]
+            groups[child.name] = [entry_of(f"{child.name}/{name}:0", weight) for name, weight in weights.items()]
+    groups[""] = [entry_of(f"{name}:0", variable) for name, variable in tree.own]
     with replacing(path) as beside:
         hdf5.write_layers(beside, groups, info.version, info.backend)

@@ -10,7 +10,8 @@ import pytest
 import zoo
 from conftest import INFO, KERAS
 
-from keras_buildfix import DeferredBuildMixin, _keras, deferred_build, installed
+from keras_buildfix import DeferredBuildMixin, deferred_build, installed
+from keras_buildfix._keras.marking import marking_builtins, marks_unconditionally
 from keras_buildfix.build import is_fixed
 
 layers = KERAS.layers
@@ -473,7 +474,7 @@ def test_a_class_of_keras_2_that_passes_its_build_on_is_left_alone():
 
     before = dict(vars(PassesOn))
     deferred_build(PassesOn)
-    skipped = any(_keras.marks_unconditionally(b) for b in _keras.marking_builtins(PassesOn))
+    skipped = any(marks_unconditionally(b) for b in marking_builtins(PassesOn))
     assert (dict(vars(PassesOn)) == before) is not skipped
 
 
@@ -581,7 +582,7 @@ def test_the_mixin_says_the_right_order():
     own = type("OwnMixin", (DeferredBuildMixin,), {})
     with pytest.raises(TypeError, match=r"class Wrong\(OwnMixin, Softmax\)"):
         type("Wrong", (layers.Softmax, own), {})
-    assert is_fixed(type("Right", (own, layers.Softmax), {})) is _keras.marks_unconditionally(layers.Softmax)
+    assert is_fixed(type("Right", (own, layers.Softmax), {})) is marks_unconditionally(layers.Softmax)
 
 
 # --- 7: threads --------------------------------------------------------------------------------

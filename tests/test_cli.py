@@ -14,7 +14,8 @@ import pytest
 from conftest import INFO
 
 import keras_buildfix
-from keras_buildfix import KerasInfo, affected, affected_layers, cli, info
+from keras_buildfix import KerasInfo, affected, affected_layers, cli
+from keras_buildfix._keras import info
 from keras_buildfix.cli import main
 
 LAYER = f"""

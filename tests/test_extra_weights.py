@@ -12,7 +12,6 @@ from keras_buildfix import (
     DeferredBuildMixin,
     ExtraWeightsMixin,
     PortableLayerMixin,
-    _private_state,
     frozen,
     get_weights,
     installed,
@@ -24,6 +23,7 @@ from keras_buildfix import (
     save_weights,
     skipped_builds,
 )
+from keras_buildfix._keras.saving import without_count_check
 
 RELEASE = tuple(int(part) for part in INFO.version.split(".")[:2])
 LAYERS = KERAS.layers
@@ -671,6 +671,6 @@ def test_private_names_are_where_their_room_says():
     assert hasattr(LAYERS.Conv1D, "_check_load_own_variables") is (RELEASE >= (3, 3))
     assert hasattr(LAYERS.Dense, "_check_load_own_variables") is (RELEASE >= (3, 2))
     layer = LAYERS.Dense(2)
-    with _private_state.without_count_check(layer):
+    with without_count_check(layer):
         assert ("_check_load_own_variables" in vars(layer)) is (RELEASE >= (3, 2))
     assert "_check_load_own_variables" not in vars(layer)

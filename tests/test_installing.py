@@ -8,14 +8,16 @@ import pytest
 import zoo
 from conftest import INFO, KERAS
 
-from keras_buildfix import _keras, affected_layers, install, installed, uninstall
+from keras_buildfix import affected_layers, install, installed, uninstall
+from keras_buildfix._keras.classes import builtin_layers
+from keras_buildfix._keras.marking import leaves_unbuilt, marking_code
 from keras_buildfix.build import is_fixed
 
 BASE = KERAS.layers.Layer
 
 
 def snapshot():
-    return {cls: dict(vars(cls)) for cls in [BASE, *_keras.builtin_layers(BASE)]}
+    return {cls: dict(vars(cls)) for cls in [BASE, *builtin_layers(BASE)]}
 
 
 def changed(before):
@@ -39,7 +41,7 @@ def test_every_affected_built_in_is_fixed_and_no_other():
         # The rest: built-ins that mark themselves but can't be made without more (a SavedModel, a module), or are
         # no part of keras.layers (legacy ones); on Keras 2 those whose `build` does not say that it ran.
         touched = changed(before)
-        assert all(_keras.marking_code(cls) or _keras.leaves_unbuilt(cls) or "build" in before[cls] for cls in touched)
+        assert all(marking_code(cls) or leaves_unbuilt(cls) or "build" in before[cls] for cls in touched)
         assert BASE not in touched
         assert KERAS.layers.Dense not in touched
     assert not changed(before)

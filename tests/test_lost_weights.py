@@ -12,15 +12,16 @@ from conftest import INFO, KERAS
 from keras_buildfix import (
     DeferredBuildMixin,
     ExtraWeightsMixin,
-    _private_state,
     get_weights,
     load_weights,
+    losing,
     lost_weights,
     named_weights,
     read_weights,
     save_weights,
     set_weights,
 )
+from keras_buildfix._keras.saving import keras_ending_is_legacy, saved_by_walk
 
 RELEASE = tuple(int(part) for part in INFO.version.split(".")[:2])
 LAYERS = KERAS.layers
@@ -410,7 +411,7 @@ def test_without_the_private_search_public_names_find_the_same(kind, tmp_path, m
     model = make(kind)
     expected = list(lost_weights(model))
     attributes = [dict(vars(layer)) for layer in model.layers]
-    monkeypatch.setattr(_private_state, "saved_by_walk", lambda *_: None)
+    monkeypatch.setattr(losing, "saved_by_walk", lambda *_: None)
     assert list(lost_weights(model)) == expected
     assert [set(vars(layer)) for layer in model.layers] == [set(each) for each in attributes]
     with pytest.raises(ValueError, match=r"On (tf_)?keras .* give the model that it is in"):
@@ -425,11 +426,11 @@ def test_keras_says_what_it_comes_to_without_writing():
     package = "keras" if package == "tensorflow" else package
     calls = []
     vars(model.layers[1])[SAVE] = calls.append
-    met = _private_state.saved_by_walk(model, package)
+    met = saved_by_walk(model, package)
     assert met is not None
     assert {id(layer) for layer in (model, *model.layers)} <= met
     assert calls == []
-    assert _private_state.keras_ending_is_legacy(model, package) is ON_2_12
+    assert keras_ending_is_legacy(model, package) is ON_2_12
 
 
 def test_a_layer_that_cannot_be_asked_is_an_error_before_anything_is_written(tmp_path):

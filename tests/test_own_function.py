@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from conftest import INFO, KERAS
 
-from keras_buildfix import TFFunctionMixin, _private_state, get_weights
+from keras_buildfix import TFFunctionMixin, get_weights
+from keras_buildfix._keras.graphs import runs_without_state
 
 ON_TENSORFLOW = INFO.backend == "tensorflow"
 tensorflow_only = pytest.mark.skipif(not ON_TENSORFLOW, reason="tf.function needs TensorFlow")
@@ -204,8 +205,8 @@ def test_the_mixin_in_a_wrong_place_is_a_clear_error():
 
 
 def test_the_private_name_is_where_its_room_says():
-    assert not _private_state.runs_without_state("keras")
+    assert not runs_without_state("keras")
     if INFO.generation == 3:
         with KERAS.StatelessScope():
-            assert _private_state.runs_without_state("keras")
-        assert not _private_state.runs_without_state("keras")
+            assert runs_without_state("keras")
+        assert not runs_without_state("keras")

@@ -18,7 +18,9 @@ import zoo
 from conftest import INFO, KERAS
 
 import keras_buildfix
-from keras_buildfix import _private, _private_signatures
+from keras_buildfix._keras.built import build_has_run
+from keras_buildfix._keras.defaults import has_default_build, is_default
+from keras_buildfix._keras.tracking import nested_layers, state_in_attributes
 
 PACKAGE = Path(keras_buildfix.__file__).parent
 MODULES = sorted(m.name for m in pkgutil.walk_packages([str(PACKAGE)], "keras_buildfix."))
@@ -159,11 +161,11 @@ def test_private_names_are_where_keras_room_says():
     assert layer._tracker.locked is False
     assert {"trainable_variables", "non_trainable_variables", "layers"} <= set(layer._tracker.config)
     assert layer._build_shapes_dict is None
-    assert not _private.build_has_run(layer)
+    assert not build_has_run(layer)
     layer.build((None, 3))
     assert layer._tracker.locked is True
-    assert _private.build_has_run(layer)
-    assert len(_private.state_in_attributes(layer)) == 2
+    assert build_has_run(layer)
+    assert len(state_in_attributes(layer)) == 2
     release = tuple(int(part) for part in INFO.version.split(".")[:2])
     assert hasattr(KERAS.layers.Layer, "_build_at_init") is (release >= (3, 10))
     assert {"trainable_variables", "non_trainable_variables"} <= set(layer._tracker.stored_ids)
@@ -171,27 +173,27 @@ def test_private_names_are_where_keras_room_says():
     assert layer._non_trainable_variables == []
     assert layer.kernel._value is not None
     assert "_initializer" in vars(layer.kernel)
-    assert _private.has_default_build(KERAS.layers.Dropout(0.5)) or release in ((3, 0), (3, 1), (3, 2))
-    assert not _private.has_default_build(layer)
+    assert has_default_build(KERAS.layers.Dropout(0.5)) or release in ((3, 0), (3, 1), (3, 2))
+    assert not has_default_build(layer)
     plain = KERAS.layers.Layer()
-    assert _private_signatures.is_default(plain.build)
-    assert _private_signatures.is_default(plain.compute_output_shape)
-    assert not _private_signatures.is_default(layer.compute_output_shape)
+    assert is_default(plain.build)
+    assert is_default(plain.compute_output_shape)
+    assert not is_default(layer.compute_output_shape)
 
 
 @pytest.mark.skipif(INFO.generation == 3, reason="private names of Keras 2")
 def test_private_names_of_keras_2_are_where_keras_room_says():
     layer = KERAS.layers.Dense(2)
     assert not hasattr(layer, "_lock_state")
-    assert not _private.build_has_run(layer)
+    assert not build_has_run(layer)
     layer.build((None, 3))
-    assert _private.build_has_run(layer)
-    assert layer in _private.nested_layers(KERAS.Sequential([layer]))
+    assert build_has_run(layer)
+    assert layer in nested_layers(KERAS.Sequential([layer]))
     assert layer._trainable_weights == layer.weights
     assert layer._non_trainable_weights == []
     assert list(KERAS.Sequential([layer])._flatten_modules(recursive=False, include_self=False)) == [layer]
-    assert _private.has_default_build(KERAS.layers.Dropout(0.5))
-    assert not _private.has_default_build(layer)
+    assert has_default_build(KERAS.layers.Dropout(0.5))
+    assert not has_default_build(layer)
 
 
 @pytest.mark.skipif(INFO.backend == "numpy", reason="the numpy backend can't train")

@@ -24,7 +24,6 @@ from keras_buildfix import (
     DeferredBuildMixin,
     MixedPrecisionMixin,
     PortableLayerMixin,
-    _private_precision,
     cast_inputs,
     compute_dtype,
     deferred_build,
@@ -37,6 +36,7 @@ from keras_buildfix import (
     set_dtype_policy,
     variable_dtype,
 )
+from keras_buildfix._keras.autocasting import autocasts, casts_arrays_of_integers, reading_weights, weights_dtype
 from keras_buildfix.policies import policy_names
 
 L = KERAS.layers
@@ -500,7 +500,7 @@ def test_plain_keras_does_what_the_rule_fixes():
     assert layer.seen == ({"x": "bfloat16", "y": "float32", "z": "float32"} if K2 else dict.fromkeys("xyz", "bfloat16"))
     layer(np.ones((2, 3), "int32"))
     assert layer.seen["x"] == ("bfloat16" if (3, 0) <= RELEASE <= (3, 3) else "int32")
-    assert _private_precision.casts_arrays_of_integers(KERAS.layers.Layer) is ((3, 0) <= RELEASE <= (3, 3))
+    assert casts_arrays_of_integers(KERAS.layers.Layer) is ((3, 0) <= RELEASE <= (3, 3))
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -1253,12 +1253,12 @@ def test_private_names_are_where_their_room_says():
     ]
     layer = L.Dense(1, autocast=False)
     base = KERAS.layers.Layer
-    assert _private_precision.weights_dtype(base)() is None
-    with _private_precision.reading_weights(base, "float16"):
-        assert _private_precision.weights_dtype(base)() == "float16"
-    assert _private_precision.weights_dtype(base)() is None
-    assert not _private_precision.autocasts(layer)
-    assert _private_precision.autocasts(L.Dense(1))
+    assert weights_dtype(base)() is None
+    with reading_weights(base, "float16"):
+        assert weights_dtype(base)() == "float16"
+    assert weights_dtype(base)() is None
+    assert not autocasts(layer)
+    assert autocasts(L.Dense(1))
     if K2:
         assert vars(layer)["_autocast"] is False
         assert hasattr(module.autocast_variable, "_autocast_dtype")

@@ -13,7 +13,14 @@ import pytest
 import zoo
 from conftest import ENVIRONMENT, INFO, KERAS
 
-from keras_buildfix import _keras, facts
+from keras_buildfix._keras.facts import LOCKED_STATE, SKIPPED_BUILD
+from keras_buildfix._keras.marking import (
+    leaves_unbuilt,
+    marking_builtins,
+    marking_code,
+    marks_through_helper,
+    marks_unconditionally,
+)
 from keras_buildfix.testing.building import WAYS, ways_here
 
 #: What takes seconds, since it compiles or writes a graph: with one layer of each kind only.
@@ -122,11 +129,11 @@ def test_plain_keras_goes_the_same_ways(way, case):
 def kind(name):
     """What its constructors do to `built` here: in its own or a base's code, at once or asking first, and to what."""
     cls, layer = getattr(zoo.layers, name), zoo.make(name, "install")
-    marking = _keras.marking_builtins(cls)
+    marking = marking_builtins(cls)
     return (
-        [(_keras.marks_unconditionally(base), _keras.marks_through_helper(base)) for base in marking],
-        _keras.marking_code(cls) is not None,
-        _keras.leaves_unbuilt(cls),
+        [(marks_unconditionally(base), marks_through_helper(base)) for base in marking],
+        marking_code(cls) is not None,
+        leaves_unbuilt(cls),
         bool(layer.variables),
     )
 
@@ -155,5 +162,5 @@ def test_each_band_takes_every_layer_every_way_by_every_entry():
 
 
 def test_a_release_that_changes_what_is_built_starts_a_band():
-    changes = {tuple(map(int, first.split("."))) for first, _ in (*facts.SKIPPED_BUILD, *facts.LOCKED_STATE)}
+    changes = {tuple(map(int, first.split("."))) for first, _ in (*SKIPPED_BUILD, *LOCKED_STATE)}
     assert changes == {first for first, _ in bands.BANDS}

@@ -22,14 +22,7 @@ import recorded_files
 import weight_zoo
 from conftest import ENVIRONMENT, INFO, KERAS
 
-from keras_buildfix import (
-    BadFileError,
-    load_weights,
-    lost_weights,
-    named_weights,
-    read_weights,
-    save_weights,
-)
+from keras_buildfix import BadFileError, load_weights, lost_weights, named_weights, read_weights, save_weights
 
 FILES = Path(os.environ.get("KERAS_BUILDFIX_FILES") or tempfile.mkdtemp())
 OWN = FILES / (ENVIRONMENT or "here")

@@ -10,7 +10,8 @@ import importlib.metadata
 
 from conftest import INFO, KERAS
 
-from keras_buildfix import DeferredBuildMixin, deferred_build, facts, installed
+from keras_buildfix import DeferredBuildMixin, deferred_build, installed
+from keras_buildfix._keras.facts import LOCKED_STATE, SKIPPED_BUILD
 
 layers = KERAS.layers
 
@@ -109,7 +110,7 @@ def subclass(base_name, entry):
 
 def affected_anywhere():
     """The built-ins that are affected on some measured Keras and are there on this one, without aliases."""
-    names = {name for table in (facts.SKIPPED_BUILD, facts.LOCKED_STATE) for _, row in table for name in row}
+    names = {name for table in (SKIPPED_BUILD, LOCKED_STATE) for _, row in table for name in row}
     return sorted({getattr(layers, name).__name__ for name in names if hasattr(layers, name)})
 
 

@@ -1,6 +1,6 @@
 """Measures which built-in layers break their subclasses, on every environment of the matrix, and writes facts.py.
 
-    python tools/measure_facts.py           run every environment, write keras_buildfix/facts.py
+    python tools/measure_facts.py           run every environment, write keras_buildfix/_keras/facts.py
     python tools/measure_facts.py --here    measure the Keras of this Python, print JSON
 
 The tests run the same measurement on each environment and compare it with facts.py.
@@ -222,7 +222,7 @@ def main() -> None:
     for report in reports:
         if report["unmade"]:
             print(f"not examined on {report['version']}: {', '.join(report['unmade'])}")
-    (ROOT / "keras_buildfix" / "facts.py").write_text(facts_module(reports))
+    (ROOT / "keras_buildfix" / "_keras" / "facts.py").write_text(facts_module(reports))
 
 
 def here() -> dict[str, Any]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import math
 import os
 import zipfile
 from typing import IO, Any
 
-from keras_buildfix._entries import Entry, itemsize
-
-Array = Any  # numpy.ndarray; importing numpy here would slow the commands that need none
+from keras_buildfix._arrays import Array, empty_aligned, itemsize
+from keras_buildfix._entries import Entry
 
 #: An array may be this many times as large as its (compressed) bytes in the file, or have this many bytes.
 EXPANSION, SMALL = 200, 64 << 20
@@ -81,7 +79,7 @@ def read_at(file: IO[bytes], offset: int, shape: tuple[int, ...], dtype: str) ->
     import numpy as np
 
     bits = _BITS_OF.get(dtype)
-    array = empty(shape, np.dtype(bits or dtype).newbyteorder("<"))
+    array = empty_aligned(shape, np.dtype(bits or dtype).newbyteorder("<"))
     fill(array, file, offset)
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     return from_bits(array, dtype) if bits else array
@@ -89,19 +87,6 @@ def read_at(file: IO[bytes], offset: int, shape: tuple[int, ...], dtype: str) ->
 
 #: The dtypes as which numpy can read these.
 _BITS_OF = {"bfloat16": "uint16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}
-
-
-def empty(shape: tuple[int, ...], dtype: Any) -> Array:
-    """An empty array at an address from which JAX and TensorFlow can take it over without a copy."""
-    import numpy as np
-
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    buffer = np.empty(size + _ALIGNED, "uint8")
-    start = -buffer.ctypes.data % _ALIGNED
-    return buffer[start : start + size].view(dtype).reshape(shape)
-
-
-_ALIGNED = 64
 
 
 def fill(array: Array, file: IO[bytes], offset: int) -> None:

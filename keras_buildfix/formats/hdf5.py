@@ -14,7 +14,8 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
-from keras_buildfix._entries import Array, Entry, is_structural
+from keras_buildfix._arrays import Array
+from keras_buildfix._entries import Entry, is_structural
 from keras_buildfix.formats._bytes import BadFileError, from_bits, is_plausible, read_at, to_bits
 from keras_buildfix.formats._hdf5_text import Texts
 from keras_buildfix.formats._model_config import layer_names

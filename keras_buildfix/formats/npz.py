@@ -12,11 +12,11 @@ import zlib
 from collections.abc import Iterable
 from typing import IO, Any
 
-from keras_buildfix._entries import Array, Entry
+from keras_buildfix._arrays import Array, empty_aligned
+from keras_buildfix._entries import Entry
 from keras_buildfix.formats._bytes import (
     BadFileError,
     are_lengths,
-    empty,
     from_bits,
     is_plausible,
     read_at,
@@ -145,7 +145,7 @@ def _read(
     dtype: Any,
     known: str,
 ) -> Array:
-    array = empty(shape[::-1] if fortran else shape, "uint16" if dtype.kind == "V" else dtype)
+    array = empty_aligned(shape[::-1] if fortran else shape, "uint16" if dtype.kind == "V" else dtype)
     target = memoryview(array.reshape(-1).view("uint8"))
     try:
         with archive.open(info) as member:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keras_buildfix.info import KerasInfo, keras_info
+from keras_buildfix._keras.info import KerasInfo, keras_info
 
 Way = Callable[["Case"], "list[Any]"]
 

@@ -1,102 +1,14 @@
-"""The private names of Keras layers that this package uses: each in one function, with its versions.
-
-A test checks that these names exist there, and that no other module uses them.
-"""
+"""The weights and layers that Keras tracks for a layer: lists them, replaces them, freezes one alone."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from types import FrameType
+import contextlib
+import gc
+from collections.abc import Callable, Iterator
 from typing import Any
 
-
-def wraps_build(base: type) -> bool:
-    """Whether this ``Layer`` wraps ``build`` for each layer, to mark it built: Keras 3.
-
-    ``Layer._lock_state``, which the wrapper calls: 3.0.0 to nightly, not on Keras 2.
-    """
-    return hasattr(base, "_lock_state")
-
-
-def lock_for_others(cls: type) -> dict[str, Callable[[Any], None]]:
-    """The attribute that lets a user's constructor make state after a built-in's constructor has locked the layer.
-
-    ``Layer._lock_state``: 3.0.0 to nightly; constructors call it through ``_build_at_init`` (3.10.0 on).
-    The layer is locked and built as usual. If its constructor then makes a weight or sub-layer, the layer
-    is unlocked and counts as not built, like any layer that makes state in ``__init__``.
-    """
-    if not wraps_build(cls):
-        return {}
-    name = "_lock_state"
-
-    def _lock_state(self: Any) -> None:
-        """Locks the layer's state, if it is built (keras_buildfix)."""
-        if self.built:
-            getattr(super(cls, self), name)()
-            if not build_has_run(self):
-                _unlock_on_demand(self)
-
-    return {name: _lock_state}
-
-
-def _unlock_on_demand(layer: Any) -> None:
-    """Makes a layer's tracker accept state from its constructor. ``Tracker.add_to_store``: 3.0.0 to nightly."""
-    tracker = layer._tracker
-    add_to_store = tracker.add_to_store
-
-    def add_from_constructor(*args: Any) -> None:
-        if tracker.locked and _is_being_constructed(layer):
-            del tracker.add_to_store
-            unlock_state(layer)
-            layer.built = False
-        add_to_store(*args)
-
-    tracker.add_to_store = add_from_constructor
-
-
-def _is_being_constructed(layer: Any) -> bool:
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        code = frame.f_code
-        if code.co_name == "__init__" and code.co_varnames and frame.f_locals.get(code.co_varnames[0]) is layer:
-            return True
-        frame = frame.f_back
-    return False
-
-
-def lock_state(layer: Any) -> None:
-    """Makes Keras note the weights of a layer that is now built, and refuse new ones.
-
-    ``_post_build`` (the torch backend registers parameters there), ``_lock_state``: 3.0.0 to nightly.
-    """
-    for name in ("_post_build", "_lock_state"):
-        if hasattr(layer, name):
-            getattr(layer, name)()
-    vars(getattr(layer, "_tracker", layer)).pop("add_to_store", None)
-
-
-def unlock_state(layer: Any) -> None:
-    """Makes Keras accept new weights and sub-layers. ``Layer._tracker``: 3.0.0 to nightly."""
-    tracker = getattr(layer, "_tracker", None)
-    if tracker is not None:
-        tracker.locked = False  # `unlock()` does just this, but 3.0 does not have it
-
-
-def forget_build(layer: Any) -> None:
-    """Makes Keras forget that ``build`` ran and with which shapes: it would save them. See ``build_has_run``."""
-    if hasattr(layer, "_build_shapes_dict"):
-        layer._build_shapes_dict = None
-
-
-def build_has_run(layer: Any) -> bool:
-    """Whether ``build`` of a layer has run. ``_build_shapes_dict``: 3.0.0 to nightly, set after ``build``.
-
-    On Keras 2 it is ``built``: there only a build marks a layer.
-    """
-    if hasattr(layer, "_build_shapes_dict"):
-        return layer._build_shapes_dict is not None
-    return bool(layer.built)
+from keras_buildfix._keras.built import unlock_state, wraps_build
+from keras_buildfix._keras.frames import is_being_constructed
 
 
 def state_in_attributes(layer: Any) -> list[Any]:
@@ -123,7 +35,7 @@ def state_in_attributes(layer: Any) -> list[Any]:
     return [value for key, value in tracked.items() if key in found]
 
 
-def forget(layer: Any, values: list[Any]) -> None:
+def untrack(layer: Any, values: list[Any]) -> None:
     """Removes these from the state that Keras 3 tracks for a layer. ``_tracker.untrack``: 3.0.0 to nightly."""
     for value in values:
         layer._tracker.untrack(value)
@@ -217,26 +129,6 @@ def direct_sublayers(layer: Any) -> list[Any]:
     return list(flatten(recursive=False, include_self=False)) if flatten is not None else []
 
 
-def is_initialized(variable: Any) -> bool:
-    """Whether a weight has a value yet. ``_value``: 3.0.0 to nightly.
-
-    A Keras 3 weight that is made while a model is traced gets its value after the trace.
-    """
-    return getattr(variable, "_value", variable) is not None
-
-
-def set_initial_value(variable: Any, value: Any, tensor: Callable[..., Any]) -> None:
-    """Sets the first value of a weight that has no value yet. ``_initializer``: 3.0.0 to nightly.
-
-    Keras calls `tensor` later to make a tensor of it: while it traces a model on torch, that is on no device.
-    """
-
-    def initializer(shape: Any, dtype: Any = None) -> Any:
-        return tensor(value, dtype=dtype)
-
-    variable._initializer = initializer
-
-
 #: Keras's own lists of a layer's weights.
 _OWN_LISTS = ("trainable_variables", "non_trainable_variables", "trainable_weights", "non_trainable_weights")
 
@@ -298,10 +190,73 @@ def replace_weight(layer: Any, old: Any, new: Any) -> None:
         tracker.locked = True
 
 
-def has_default_build(layer: Any) -> bool:
-    """Whether a layer has no ``build`` that could make weights. ``_is_default`` on Keras's: 2.12 to nightly.
+#: The lists of a layer's own weights on Keras 2: 2.12 to tf_keras 2.21.
+_LISTS_2 = ("_trainable_weights", "_non_trainable_weights")
 
-    ``BaseRandomLayer.build`` only makes a seed. Dropout and its kind have it on Keras 2, and are built by a call.
+
+def has_another_owner(layer: Any, variable: Any) -> bool:
+    """Whether another Keras 2 layer tracks a variable: one of its lists of weights holds it.
+
+    The garbage collector finds that list: a variable does not know its layer, and the layer may be anywhere.
     """
-    build = layer.build
-    return hasattr(build, "_is_default") or getattr(build, "__qualname__", "") == "BaseRandomLayer.build"
+    lists = [held for held in gc.get_referrers(variable) if type(held) is list]
+    owners = gc.get_referrers(*lists) if lists else []
+    for owner in owners:
+        names = owner if type(owner) is dict else getattr(owner, "__dict__", {})
+        if names is not vars(layer) and any(
+            held is each for name in _LISTS_2 for each in lists if (held := names.get(name)) is not None
+        ):
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def tracking_attributes(layer: Any) -> Iterator[None]:
+    """A block in which a layer tracks attributes that are set, also where Keras 2 has switched that off.
+
+    ``_self_setattr_tracking`` of TensorFlow: Keras 2.12 to tf_keras 2.21, and Keras 3 on TensorFlow.
+    """
+    before = vars(layer).get("_self_setattr_tracking")
+    if before is not False:
+        yield
+        return
+    layer._self_setattr_tracking = True
+    try:
+        yield
+    finally:
+        layer._self_setattr_tracking = before
+
+
+def keep_out(layer: Any, wanted: Callable[[Any], bool]) -> None:
+    """Makes Keras 2 track only those of a layer's own weights for which `wanted` is true."""
+    for name in _LISTS_2:
+        held = getattr(layer, name)
+        if not all(map(wanted, held)):
+            held[:] = filter(wanted, held)
+
+
+#: The attribute of a Keras 3 layer with the object that tracks its weights: 3.0.0 to nightly.
+TRACKER = "_tracker"
+
+
+def watch_when_locked(layer: Any, tracker: Any, check: Callable[[Any, Any], None]) -> None:
+    """Calls `check(layer, value)` for each value that is put into a list or dict of a locked layer.
+
+    ``Tracker.track``, which Keras's lists and dicts call: 3.0.0 to nightly.
+    """
+    tracker.track = _Watch(layer, tracker, check).track
+
+
+class _Watch:
+    """Holds the replacement of ``track``, as a bound method: ``copy.deepcopy`` binds that to the copy."""
+
+    def __init__(self, layer: Any, tracker: Any, check: Callable[[Any, Any], None]) -> None:
+        self.layer, self.tracker, self.check = layer, tracker, check
+        self.track_as_ever = tracker.track
+
+    def track(self, value: Any) -> Any:
+        if self.tracker.locked:
+            if "add_to_store" in vars(self.tracker) and is_being_constructed(self.layer):
+                return self.track_as_ever(value)
+            self.check(self.layer, value)
+        return self.track_as_ever(value)

@@ -4,7 +4,8 @@ import measure_facts
 import pytest
 from conftest import INFO, KERAS
 
-from keras_buildfix import affected_layers, facts
+from keras_buildfix import affected_layers
+from keras_buildfix._keras import facts
 
 
 def test_the_table_is_what_this_keras_does():

@@ -1,7 +1,4 @@
-"""The private names of Keras and TensorFlow that mixed precision needs: each in one function, with its versions.
-
-A test checks that these names exist there, and that no other module uses them.
-"""
+"""In which dtype Keras reads weights and casts inputs."""
 
 from __future__ import annotations
 
@@ -10,6 +7,31 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
+
+
+def never_autocast(variable: Any) -> None:
+    """Makes Keras read a weight in its own dtype. ``_maybe_autocast``: 3.0.0 to nightly, needed on 3.0 and 3.1.
+
+    From 3.2 on ``add_weight`` takes ``autocast=False``.
+    """
+    if not hasattr(variable, "_maybe_autocast"):
+        raise NotImplementedError("this Keras has no way to read a weight uncast")
+    variable._maybe_autocast = _as_it_is
+
+
+def autocast(variable: Any, value: Any) -> Any:
+    """A weight's value, cast to the dtype in which Keras reads it now. ``_maybe_autocast``: 3.0.0 to nightly."""
+    return variable._maybe_autocast(value)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def reading_uncast(base: type) -> contextlib.AbstractContextManager[Any]:
+    """A block in which Keras reads weights in their own dtype. ``AutocastScope(None)``: 3.0.0 to nightly."""
+    scope: Any = _autocasting(sys.modules[base.__module__]).AutocastScope
+    return scope(None)  # type: ignore[no-any-return]
 
 
 def autocasts(layer: Any) -> bool:
@@ -88,23 +110,3 @@ def casts_arrays_of_integers(base: type) -> bool:
         return False
     policy = sys.modules[base.__module__.partition(".")[0]].DTypePolicy
     return "_should_cast" not in policy.convert_input.__code__.co_names
-
-
-def not_for_autograph(function: Any) -> None:
-    """Makes AutoGraph leave a function of ours unconverted. ``autograph_info__``: TensorFlow 2.12 to 2.21."""
-    function.autograph_info__ = {}
-
-
-def as_autograph_has_it(function: Callable[..., Any], base: type | None) -> Callable[..., Any]:
-    """A function as plain Keras or TensorFlow would run it here: converted by AutoGraph, or unchanged.
-
-    ``tf.__internal__.autograph``: TensorFlow 2.12 to 2.21. In a graph, Keras 2 converts ``call``, and Keras 3
-    does not. A bare function (`base` is None) is converted where a ``tf.function`` calls it.
-    """
-    tf = sys.modules.get("tensorflow")
-    if tf is None or not hasattr(tf, "executing_eagerly") or tf.executing_eagerly():
-        return function
-    autograph = tf.__internal__.autograph
-    context = autograph.control_status_ctx()
-    convert = context.status.name == "ENABLED" if base is None else converts_call(base)
-    return autograph.tf_convert(function, context) if convert else function

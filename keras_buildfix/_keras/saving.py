@@ -1,4 +1,4 @@
-"""The private names of Keras for saving a layer's state, and for running a model without state."""
+"""The methods with which Keras saves and loads a layer's state."""
 
 from __future__ import annotations
 
@@ -74,14 +74,3 @@ def without_count_check(layer: Any) -> Iterator[None]:
             attributes.pop(name, None)
         else:
             attributes[name] = before
-
-
-def runs_without_state(package: str) -> bool:
-    """Whether Keras is now in a stateless scope, where it takes the values of weights from elsewhere.
-
-    ``keras.src.backend.common.stateless_scope.in_stateless_scope``: 3.0.0 to nightly. Keras uses it to find the
-    shapes of a model's outputs: the first values of new weights stand in for them. Always False on Keras 2.
-    """
-    module = sys.modules.get(f"{package}.src.backend.common.stateless_scope")
-    asked = getattr(module, "in_stateless_scope", None)
-    return bool(asked()) if asked is not None else False

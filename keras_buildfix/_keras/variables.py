@@ -1,14 +1,53 @@
-"""Reads and assigns a weight of any Keras, and tells its shape and dtype."""
+"""Reads, assigns and copies a weight of any Keras, and tells its shape and dtype."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
-from keras_buildfix import _keras, _private
-from keras_buildfix._entries import Entry
+from keras_buildfix._arrays import Array, empty_aligned
+from keras_buildfix._keras.classes import package_of
+from keras_buildfix._keras.graphs import outside_graphs
 
-Array = Any  # numpy.ndarray; importing numpy here would slow the commands that need none
+
+def is_initialized(variable: Any) -> bool:
+    """Whether a weight has a value yet. ``_value``: 3.0.0 to nightly.
+
+    A Keras 3 weight that is made while a model is traced gets its value after the trace.
+    """
+    return getattr(variable, "_value", variable) is not None
+
+
+def set_initial_value(variable: Any, value: Any, tensor: Callable[..., Any]) -> None:
+    """Sets the first value of a weight that has no value yet. ``_initializer``: 3.0.0 to nightly.
+
+    Keras calls `tensor` later to make a tensor of it: while it traces a model on torch, that is on no device.
+    """
+
+    def initializer(shape: Any, dtype: Any = None) -> Any:
+        return tensor(value, dtype=dtype)
+
+    variable._initializer = initializer
+
+
+def share_storage(layer: Any, variable: Any, raw: Any) -> None:
+    """Makes a Keras 3 weight keep its value in a variable of the backend that exists already.
+
+    ``_value``: 3.0.0 to nightly; Keras's own ``TorchModuleWrapper`` sets it too. ``_initialize``: 3.0.0 to nightly;
+    Keras calls it after a trace, for a weight made during it. ``_torch_params``: torch, 3.0.0 to nightly.
+    """
+    if is_initialized(variable):
+        variable._value = raw
+    else:
+
+        def initialize(value: Any) -> None:
+            variable._value = raw
+            vars(variable).pop("_initialize", None)
+
+        variable._initialize = initialize
+    if hasattr(layer, "_torch_params"):
+        layer._post_build()
 
 
 def shape_of(variable: Any) -> tuple[int | None, ...]:
@@ -22,53 +61,47 @@ def dtype_of(variable: Any) -> str:
     return dtype if isinstance(dtype, str) else str(getattr(dtype, "name", dtype)).replace("torch.", "")
 
 
-def entry_of(name: str, variable: Any) -> Entry:
-    """A weight as an ``Entry``, whose value is read only when it is needed."""
-    shape = tuple(int(size or 0) for size in shape_of(variable))
-    return Entry(name, shape, dtype_of(variable), lambda: view(variable), variable=variable, borrowed=True)
-
-
 def is_variable(thing: object) -> bool:
     """Whether a thing is a weight that can be read and assigned: of Keras 3 or TensorFlow."""
     return hasattr(thing, "assign") and hasattr(thing, "shape") and hasattr(thing, "dtype")
 
 
-def read(variable: Any) -> Array:
+def read_value(variable: Any) -> Array:
     """The value as a new numpy array, in the dtype of the weight."""
     import numpy as np
 
     return np.array(_host(variable))
 
 
-def view(variable: Any) -> Array:
+def view_value(variable: Any) -> Array:
     """The value as a numpy array, on a CPU often without a copy: read it at once, as it may change."""
     return _host(variable)
 
 
-def assign(variable: Any, value: Array) -> None:
+def assign_value(variable: Any, value: Array) -> None:
     """Assigns a value of the right shape to a weight, cast to its dtype. The weight may keep `value` itself."""
     target = dtype_of(variable)
     if target == "bfloat16":
         value = value.astype("float32")  # Keras versions take different bfloat16 types; float32 holds all its values
     elif str(value.dtype) != target:
         value = value.astype(target)
-    if _private.is_initialized(variable):
-        with _outside_graphs():
+    if is_initialized(variable):
+        with outside_graphs():
             variable.assign(_handed_over(variable, value))
         if value.nbytes >= _LARGE and hasattr(_tensor(variable), "block_until_ready"):
             _tensor(variable).block_until_ready()  # otherwise unfinished copies pile up in memory
     else:
-        _private.set_initial_value(variable, value, _ops(variable).convert_to_tensor)
+        set_initial_value(variable, value, _ops(variable).convert_to_tensor)
 
 
-def copy(target: Any, source: Any) -> None:
+def copy_value(target: Any, source: Any) -> None:
     """Copies the value of one weight to another of the same backend, on the device; they share no memory."""
-    if not (_private.is_initialized(target) and _private.is_initialized(source)):
-        assign(target, read(source))
+    if not (is_initialized(target) and is_initialized(source)):
+        assign_value(target, read_value(source))
         return
     value = _tensor(source)
     ops = _ops(target)
-    with _outside_graphs():
+    with outside_graphs():
         if ops is None:
             same = dtype_of(target) == dtype_of(source)
             target.assign(value if same else sys.modules["tensorflow"].cast(value, dtype_of(target)))
@@ -91,9 +124,9 @@ def backend_of(variable: Any) -> str:
     return str(sys.modules["keras"].config.backend()) if ops is not None else "tensorflow"
 
 
-def snapshot(variable: Any) -> Any:
+def take_snapshot(variable: Any) -> Any:
     """What ``restore`` needs to bring back a weight's present value: a reference where the backend allows it."""
-    if not _private.is_initialized(variable):
+    if not is_initialized(variable):
         return None
     backend = backend_of(variable)
     if backend == "torch":
@@ -103,10 +136,10 @@ def snapshot(variable: Any) -> Any:
     return _tensor(variable) if backend == "jax" else _read_value(variable)
 
 
-def restore(variable: Any, value: Any) -> None:
+def restore_snapshot(variable: Any, value: Any) -> None:
     """Assigns the value of a ``snapshot`` to a weight again."""
     if value is not None:
-        with _outside_graphs():
+        with outside_graphs():
             variable.assign(value)
 
 
@@ -137,9 +170,7 @@ def _copied_on_cpu(value: Any) -> Array:
     """A copy that JAX uses without copying it again; JAX's own copy is several times slower on large arrays."""
     import numpy as np
 
-    from keras_buildfix.formats._bytes import empty
-
-    array = empty(tuple(value.shape), np.asarray(value).dtype)
+    array = empty_aligned(tuple(value.shape), np.asarray(value).dtype)
     np.copyto(array, np.asarray(value))
     return array
 
@@ -148,7 +179,7 @@ def _host(variable: Any) -> Array:
     ops = _ops(variable)
     if ops is not None:
         return ops.convert_to_numpy(variable)
-    with _outside_graphs():
+    with outside_graphs():
         return variable.numpy() if hasattr(variable, "numpy") else _read_value(variable).numpy()
 
 
@@ -159,20 +190,12 @@ def _tensor(variable: Any) -> Any:
 
 def _read_value(variable: Any) -> Any:
     value = _tensor(variable)
-    with _outside_graphs():
+    with outside_graphs():
         return value.read_value() if hasattr(value, "read_value") else value
 
 
 def _ops(variable: Any) -> Any:
     """``keras.ops`` for a Keras 3 weight; None for a TensorFlow variable, which is a Keras 2 weight."""
-    package = _keras.package_of(type(variable).__module__)
+    package = package_of(type(variable).__module__)
     keras = sys.modules.get(package) if package == "keras" else None
     return getattr(keras, "ops", None)
-
-
-def _outside_graphs() -> Any:
-    """A block outside of TensorFlow's graphs: an assignment must not become part of a graph that is being traced."""
-    import contextlib
-
-    init_scope = getattr(sys.modules.get("tensorflow"), "init_scope", None)
-    return init_scope() if init_scope is not None else contextlib.nullcontext()

@@ -15,7 +15,7 @@ from types import ModuleType
 
 from packaging.version import Version
 
-from keras_buildfix import _keras
+from keras_buildfix._keras.classes import PACKAGES, describe, package_of
 
 
 @dataclass(frozen=True)
@@ -91,16 +91,16 @@ def _package_of(obj: object) -> str:
     for value in values:
         bases = [value.__name__] if inspect.ismodule(value) else [b.__module__ or "" for b in inspect.getmro(value)]
         for name in bases:
-            package = _keras.package_of(name)
+            package = package_of(name)
             if package is not None and package in sys.modules:
                 return package
-    raise TypeError(f"keras_info expects an object, class or module that uses Keras; got {_keras.describe(obj)}.")
+    raise TypeError(f"keras_info expects an object, class or module that uses Keras; got {describe(obj)}.")
 
 
 def _wanted_packages() -> tuple[str, ...]:
     """The Keras packages in the order in which this process would choose them."""
     legacy = os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true")
-    return tuple(reversed(_keras.PACKAGES)) if legacy else _keras.PACKAGES
+    return tuple(reversed(PACKAGES)) if legacy else PACKAGES
 
 
 def _of_package(package: str) -> KerasInfo:

@@ -1,7 +1,4 @@
-"""The private names of Keras's models and optimizers that freezing uses: each in one function, with its versions.
-
-A test checks that these names exist there, and that no other module uses them.
-"""
+"""The inside of Keras's models and optimizers that are being trained."""
 
 from __future__ import annotations
 

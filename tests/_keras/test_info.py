@@ -11,7 +11,7 @@ import pytest
 from conftest import INFO, KERAS
 
 from keras_buildfix import KerasInfo, keras_info
-from keras_buildfix.info import is_backend_installed
+from keras_buildfix._keras.info import is_backend_installed
 
 
 def test_objects_classes_and_modules_of_keras():
