@@ -15,15 +15,13 @@ from typing import Any
 from keras_buildfix import _own_saving
 from keras_buildfix._entries import Entries, Entry, is_structural
 from keras_buildfix._keras.classes import belongs_to_keras, is_model, is_model_class, layer_base
-from keras_buildfix._keras.tracking import direct_sublayers
+from keras_buildfix._keras.tracking import dicts_of, direct_sublayers
 from keras_buildfix.structure_groups import Group, has_name_of_state, is_state, may_be_seed, parse
 from keras_buildfix.weight_matching import Match, OwnLoad, match_into, match_names, plain_name
 from keras_buildfix.weight_names import LayerNode, counted, kind_of, snake_case
 
 #: Where Keras stores a model's layers: on 2.15 to nightly, and on 2.12 to 2.14.
 _LAYERS = ("layers", "_layer_checkpoint_dependencies")
-#: TensorFlow and torch list what a layer holds in attributes that begin so; the user did not make those dicts.
-_NOTES = ("_self_", "_modules")
 
 
 def match_structure(entries: Entries, root: LayerNode) -> Match:
@@ -110,8 +108,8 @@ class _Search:
         """
         if not is_model(layer) or all(each.layer_name is not None for each in group.groups.values()):
             return True
-        for name, value in vars(layer).items():
-            if isinstance(value, dict) and not name.startswith(_NOTES) and all(isinstance(key, str) for key in value):
+        for value in dicts_of(layer):
+            if all(isinstance(key, str) for key in value):
                 kinds = [type(each).__name__ for _, each in value.items() if id(each) in self.unclaimed]
                 if list(value) != sorted(value) and len(set(kinds)) != len(kinds):
                     return False
