@@ -99,6 +99,7 @@ if TYPE_CHECKING:
     from keras_buildfix.installing import uninstall as uninstall
     from keras_buildfix.layer_shapes import get_input_shape as get_input_shape
     from keras_buildfix.layer_shapes import get_output_shape as get_output_shape
+    from keras_buildfix.layer_tree.tree import named_weights as named_weights
     from keras_buildfix.losing import lost_weights as lost_weights
     from keras_buildfix.marks import ResetReport as ResetReport
     from keras_buildfix.marks import mark_built as mark_built
@@ -126,7 +127,6 @@ if TYPE_CHECKING:
     from keras_buildfix.weight_files import WeightFile as WeightFile
     from keras_buildfix.weight_files import convert_weights as convert_weights
     from keras_buildfix.weight_files import read_weights as read_weights
-    from keras_buildfix.weight_names import named_weights as named_weights
     from keras_buildfix.weight_report import SaveReport as SaveReport
     from keras_buildfix.weight_report import SkippedWeight as SkippedWeight
     from keras_buildfix.weight_report import WeightReport as WeightReport
@@ -179,7 +179,7 @@ _HOME = {
     "lost_weights": "losing",
     "mark_built": "marks",
     "mixed_precision_safe": "precision",
-    "named_weights": "weight_names",
+    "named_weights": "layer_tree.tree",
     "raw_weight": "raw_variables",
     "read_weights": "weight_files",
     "reset_built": "marks",

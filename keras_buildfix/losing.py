@@ -16,8 +16,8 @@ from keras_buildfix._keras.info import keras_info
 from keras_buildfix._keras.saving import keras_ending_is_legacy, saved_by_walk, saving_methods
 from keras_buildfix._keras.variables import is_variable, read_value, view_value
 from keras_buildfix.extra_weights import ExtraWeightsMixin
+from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
 from keras_buildfix.raw_variables import marks_left
-from keras_buildfix.weight_names import LayerNode, weight_tree
 
 
 def lost_weights(layer: Any) -> dict[str, Any]:

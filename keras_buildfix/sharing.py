@@ -10,9 +10,9 @@ from keras_buildfix._keras.info import keras_info
 from keras_buildfix._keras.tracking import is_held, replace_weight
 from keras_buildfix._keras.variables import dtype_of, shape_of
 from keras_buildfix._words import nearest_names
-from keras_buildfix.after_build import AfterBuild, layers_to_build
+from keras_buildfix.layer_tree.after_build import AfterBuild, layers_to_build
+from keras_buildfix.layer_tree.tree import weight_tree
 from keras_buildfix.weight_files import Rename, renamed
-from keras_buildfix.weight_names import weight_tree
 from keras_buildfix.weight_report import SkippedWeight, WeightReport
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from keras_buildfix._entries import Entries, Entry
-from keras_buildfix.weight_names import kind_of
+from keras_buildfix.layer_tree.tree import kind_of
 
 #: Under these names one release of Keras or another stores what is not a weight.
 _STATE = ("optimizer", "metrics", "loss_tracker", "compile_metrics", "compile_loss", "seed_generator")

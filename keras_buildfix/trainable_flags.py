@@ -15,7 +15,7 @@ from keras_buildfix._keras.tracking import (
     let_tape_watch,
     set_trainable_alone,
 )
-from keras_buildfix.weight_names import LayerNode
+from keras_buildfix.layer_tree.tree import LayerNode
 
 #: Keras's own normalizations that keep statistics of their input while they are trained.
 _BATCH_NORMALIZATIONS = ("BatchNormalization", "BatchNormalizationBase", "SyncBatchNormalization")

@@ -10,7 +10,7 @@ from keras_buildfix._arrays import itemsize
 from keras_buildfix._keras.classes import layer_instance
 from keras_buildfix._keras.variables import dtype_of, shape_of
 from keras_buildfix._words import many
-from keras_buildfix.weight_names import weight_tree
+from keras_buildfix.layer_tree.tree import weight_tree
 
 
 @dataclass(frozen=True)

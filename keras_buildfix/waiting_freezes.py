@@ -9,10 +9,10 @@ from typing import Any
 
 from keras_buildfix._keras.built import wraps_build
 from keras_buildfix._keras.classes import is_sequential
-from keras_buildfix.after_build import AfterBuild, Refusal, is_to_build, waiting_for
-from keras_buildfix.selecting import Select, Selection, find_excluded, find_selected, in_words
+from keras_buildfix.layer_tree.after_build import AfterBuild, Refusal, is_to_build, waiting_for
+from keras_buildfix.layer_tree.selecting import Select, Selection, find_excluded, find_selected, in_words
+from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
 from keras_buildfix.trainable_flags import Trainability, flag_of, is_batch_normalization
-from keras_buildfix.weight_names import LayerNode, weight_tree
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from keras_buildfix._entries import Entries, Entry, is_structural
-from keras_buildfix.weight_names import kind_of
+from keras_buildfix.layer_tree.tree import kind_of
 
 Groups = dict[str, list[Entry]]
 Shapes = tuple[tuple[int, ...], ...]

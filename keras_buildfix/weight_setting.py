@@ -11,12 +11,12 @@ from keras_buildfix._entries import Entries
 from keras_buildfix._keras.classes import belongs_to_keras
 from keras_buildfix._keras.info import keras_info
 from keras_buildfix._words import nearest_names, some_of
+from keras_buildfix.layer_tree.selecting import Part, Select, is_everything, part_of
+from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
 from keras_buildfix.own_loading import loaded_by_own_code
-from keras_buildfix.selecting import Part, Select, is_everything, part_of
 from keras_buildfix.weight_assigning import Assignment, assign_all, check_values, why_not
 from keras_buildfix.weight_files import WeightFile
 from keras_buildfix.weight_matching import Match, match_layer_groups, match_names
-from keras_buildfix.weight_names import LayerNode, weight_tree
 from keras_buildfix.weight_report import SkippedWeight, WeightReport
 from keras_buildfix.weight_structure import match_structure, writes_by_hand
 

@@ -14,17 +14,17 @@ from keras_buildfix._keras.info import keras_info
 from keras_buildfix._keras.variables import is_variable, read_value
 from keras_buildfix._keywords import answers
 from keras_buildfix._words import short
-from keras_buildfix.after_build import layers_to_build
 from keras_buildfix.formats import hdf5
 from keras_buildfix.formats._replacing import replacing
+from keras_buildfix.layer_tree.after_build import layers_to_build
+from keras_buildfix.layer_tree.selecting import Select, is_everything, part_of
+from keras_buildfix.layer_tree.tree import LayerNode, named_weights, weight_tree
 from keras_buildfix.losing import check_nothing_lost
 from keras_buildfix.marks import reset_built
-from keras_buildfix.selecting import Select, is_everything, part_of
 from keras_buildfix.waiting_weights import WaitingWeights, build_for, stop_waiting
 from keras_buildfix.weight_assigning import CASTINGS, Casting
 from keras_buildfix.weight_files import Rename, WeightFile, file_path, format_for, read_weights, renamed, write_weights
 from keras_buildfix.weight_matching import trainable_first
-from keras_buildfix.weight_names import LayerNode, named_weights, weight_tree
 from keras_buildfix.weight_report import SaveReport, WeightReport
 from keras_buildfix.weight_setting import Options, Source, find, place, place_matched
 

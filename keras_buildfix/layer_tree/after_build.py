@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_buildfix._keras.classes import build_owner, is_model
 from keras_buildfix._keras.defaults import has_default_build
-from keras_buildfix.weight_names import LayerNode
+from keras_buildfix.layer_tree.tree import LayerNode
 
 
 def layers_to_build(tree: LayerNode) -> list[Any]:

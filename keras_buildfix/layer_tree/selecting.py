@@ -12,8 +12,8 @@ from typing import Any, Protocol, Union
 from keras_buildfix._keras.classes import describe, layer_base, layer_class
 from keras_buildfix._keras.info import keras_info
 from keras_buildfix._words import nearest_names
-from keras_buildfix.after_build import is_to_build
-from keras_buildfix.weight_names import LayerNode
+from keras_buildfix.layer_tree.after_build import is_to_build
+from keras_buildfix.layer_tree.tree import LayerNode
 
 
 class Trainable(Protocol):
