@@ -80,29 +80,31 @@ TYPE_CHECKING = False  # type checkers take it for true; `typing` itself would c
 if TYPE_CHECKING:
     from keras_buildfix._keras.info import KerasInfo as KerasInfo
     from keras_buildfix._keras.info import keras_info as keras_info
-    from keras_buildfix.affected import affected_layers as affected_layers
-    from keras_buildfix.build import DeferredBuildMixin as DeferredBuildMixin
-    from keras_buildfix.build import deferred_build as deferred_build
+    from keras_buildfix.building.affected import affected_layers as affected_layers
+    from keras_buildfix.building.deferred import DeferredBuildMixin as DeferredBuildMixin
+    from keras_buildfix.building.deferred import deferred_build as deferred_build
+    from keras_buildfix.building.explain import LayerExplanation as LayerExplanation
+    from keras_buildfix.building.explain import explain_layer as explain_layer
+    from keras_buildfix.building.installing import install as install
+    from keras_buildfix.building.installing import installed as installed
+    from keras_buildfix.building.installing import uninstall as uninstall
+    from keras_buildfix.building.marks import mark_built as mark_built
+    from keras_buildfix.building.skipped import SkippedBuild as SkippedBuild
+    from keras_buildfix.building.skipped import skipped_builds as skipped_builds
     from keras_buildfix.casting import cast_inputs as cast_inputs
     from keras_buildfix.casting import compute_dtype as compute_dtype
     from keras_buildfix.casting import variable_dtype as variable_dtype
-    from keras_buildfix.explain import LayerExplanation as LayerExplanation
-    from keras_buildfix.explain import explain_layer as explain_layer
     from keras_buildfix.extra_weights import ExtraWeightsMixin as ExtraWeightsMixin
     from keras_buildfix.formats._bytes import BadFileError as BadFileError
     from keras_buildfix.freezing import freeze as freeze
     from keras_buildfix.freezing import freeze_up_to as freeze_up_to
     from keras_buildfix.freezing import frozen as frozen
     from keras_buildfix.freezing import unfreeze as unfreeze
-    from keras_buildfix.installing import install as install
-    from keras_buildfix.installing import installed as installed
-    from keras_buildfix.installing import uninstall as uninstall
     from keras_buildfix.layer_shapes import get_input_shape as get_input_shape
     from keras_buildfix.layer_shapes import get_output_shape as get_output_shape
     from keras_buildfix.layer_tree.tree import named_weights as named_weights
     from keras_buildfix.losing import lost_weights as lost_weights
     from keras_buildfix.marks import ResetReport as ResetReport
-    from keras_buildfix.marks import mark_built as mark_built
     from keras_buildfix.marks import reset_built as reset_built
     from keras_buildfix.own_function import TFFunctionMixin as TFFunctionMixin
     from keras_buildfix.plain_shapes import Shape as Shape
@@ -116,8 +118,6 @@ if TYPE_CHECKING:
     from keras_buildfix.precision import safe_call as safe_call
     from keras_buildfix.raw_variables import raw_weight as raw_weight
     from keras_buildfix.sharing import share_weights as share_weights
-    from keras_buildfix.skipped import SkippedBuild as SkippedBuild
-    from keras_buildfix.skipped import skipped_builds as skipped_builds
     from keras_buildfix.trainable_report import FreezeReport as FreezeReport
     from keras_buildfix.trainable_report import LayerTrainability as LayerTrainability
     from keras_buildfix.trainable_report import TrainableSummary as TrainableSummary
@@ -138,32 +138,32 @@ if TYPE_CHECKING:
 
 _HOME = {
     "BadFileError": "formats._bytes",
-    "DeferredBuildMixin": "build",
+    "DeferredBuildMixin": "building.deferred",
     "ExtraWeightsMixin": "extra_weights",
     "FreezeReport": "trainable_report",
     "KerasInfo": "_keras.info",
-    "LayerExplanation": "explain",
+    "LayerExplanation": "building.explain",
     "LayerTrainability": "trainable_report",
     "MixedPrecisionMixin": "precision",
     "PortableLayerMixin": "portable",
     "ResetReport": "marks",
     "SaveReport": "weight_report",
     "Shape": "plain_shapes",
-    "SkippedBuild": "skipped",
+    "SkippedBuild": "building.skipped",
     "SkippedWeight": "weight_report",
     "TFFunctionMixin": "own_function",
     "TrainableSummary": "trainable_report",
     "WeightDiff": "weight_diff",
     "WeightFile": "weight_files",
     "WeightReport": "weight_report",
-    "affected_layers": "affected",
+    "affected_layers": "building.affected",
     "cast_inputs": "casting",
     "compute_dtype": "casting",
     "convert_weights": "weight_files",
-    "deferred_build": "build",
+    "deferred_build": "building.deferred",
     "diff_weights": "weight_diff",
     "dtype_policy_scope": "policies",
-    "explain_layer": "explain",
+    "explain_layer": "building.explain",
     "freeze": "freezing",
     "freeze_up_to": "freezing",
     "frozen": "freezing",
@@ -172,12 +172,12 @@ _HOME = {
     "get_input_shape": "layer_shapes",
     "get_output_shape": "layer_shapes",
     "get_weights": "weights",
-    "install": "installing",
-    "installed": "installing",
+    "install": "building.installing",
+    "installed": "building.installing",
     "keras_info": "_keras.info",
     "load_weights": "weights",
     "lost_weights": "losing",
-    "mark_built": "marks",
+    "mark_built": "building.marks",
     "mixed_precision_safe": "precision",
     "named_weights": "layer_tree.tree",
     "raw_weight": "raw_variables",
@@ -188,11 +188,11 @@ _HOME = {
     "set_dtype_policy": "policies",
     "set_weights": "weights",
     "share_weights": "sharing",
-    "skipped_builds": "skipped",
+    "skipped_builds": "building.skipped",
     "trainable_summary": "trainable_report",
     "transfer_weights": "weights",
     "unfreeze": "freezing",
-    "uninstall": "installing",
+    "uninstall": "building.installing",
     "variable_dtype": "casting",
 }
 

@@ -18,7 +18,7 @@ from keras_buildfix.cli_weights import add_weights
 
 if TYPE_CHECKING:
     from keras_buildfix._keras.info import KerasInfo
-    from keras_buildfix.skipped import ModuleSearch
+    from keras_buildfix.building.skipped import ModuleSearch
 
 #: The exit code after writing into a closed pipe (128 + SIGPIPE), and after Ctrl-C, as a shell reports them.
 _CLOSED_PIPE, _INTERRUPTED = 141, 130
@@ -196,7 +196,7 @@ def _skipped(args: argparse.Namespace) -> int:
 
 
 def _search(name: str, keras: str | None) -> ModuleSearch:
-    from keras_buildfix.skipped import search_modules
+    from keras_buildfix.building.skipped import search_modules
 
     # stdout is for findings: what modules print during their import goes to stderr.
     with contextlib.redirect_stdout(sys.stderr), progress(f"importing {name}") as step:

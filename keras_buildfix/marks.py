@@ -7,39 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_buildfix._entries import entry_of
-from keras_buildfix._keras.built import build_has_run, forget_build, lock_state, unlock_state
+from keras_buildfix._keras.built import build_has_run, forget_build, unlock_state
 from keras_buildfix._keras.classes import layer_instance
 from keras_buildfix._keras.tracking import nested_layers, state_in_attributes, untrack
 from keras_buildfix.layer_tree.after_build import AfterBuild, is_to_build, waiting_for
 from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
 from keras_buildfix.weight_assigning import Assignment, assign_all
 from keras_buildfix.weight_setting import Options, check, finalize
-
-
-def mark_built(layer: Any) -> None:
-    """Tells Keras that a layer is built: Keras will not call its ``build`` any more.
-
-    Use it for a layer that makes its weights outside ``build``. From then on, as after a ``build``, Keras 3
-    accepts no more weights or sub-layers, and the torch backend registers the parameters.
-
-    Args:
-        layer: A Keras layer, usually ``self`` at the end of ``__init__``.
-
-    Raises:
-        TypeError: If `layer` is not a Keras layer.
-
-    Example:
-        >>> import keras
-        >>> from keras_buildfix import mark_built
-        >>> layer = keras.layers.Layer()
-        >>> mark_built(layer)
-        >>> layer.built
-        True
-
-    Source: the portable form of ``self.built = True`` and of the private ``_build_at_init`` (3.10.0).
-    """
-    layer_instance(layer, "mark_built").built = True
-    lock_state(layer)
 
 
 def reset_built(layer: Any, *, fresh: bool = False) -> ResetReport:

@@ -14,8 +14,9 @@ import pytest
 from conftest import INFO
 
 import keras_buildfix
-from keras_buildfix import KerasInfo, affected, affected_layers, cli
+from keras_buildfix import KerasInfo, affected_layers, cli
 from keras_buildfix._keras import info
+from keras_buildfix.building.affected import Symptom
 from keras_buildfix.cli import main
 
 LAYER = f"""
@@ -232,7 +233,7 @@ def test_every_command_has_a_description_an_example_that_parses_and_exit_codes()
     parser = cli._parser()
     commands = [each for each in parser.walk() if each is not parser]
     assert len(commands) == 9
-    assert parser.commands["affected"].options["--symptom"] == typing.get_args(affected.Symptom)
+    assert parser.commands["affected"].options["--symptom"] == typing.get_args(Symptom)
     for command in commands:
         text = command.format_help()
         assert command.description.endswith("."), command.prog

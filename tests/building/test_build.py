@@ -12,7 +12,7 @@ from conftest import INFO, KERAS
 
 from keras_buildfix import DeferredBuildMixin, deferred_build, installed
 from keras_buildfix._keras.marking import marking_builtins, marks_unconditionally
-from keras_buildfix.build import is_fixed
+from keras_buildfix.building.deferred import is_fixed
 
 layers = KERAS.layers
 x4 = np.ones((2, 4), "float32")

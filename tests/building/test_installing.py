@@ -11,7 +11,7 @@ from conftest import INFO, KERAS
 from keras_buildfix import affected_layers, install, installed, uninstall
 from keras_buildfix._keras.classes import builtin_layers
 from keras_buildfix._keras.marking import leaves_unbuilt, marking_code
-from keras_buildfix.build import is_fixed
+from keras_buildfix.building.deferred import is_fixed
 
 BASE = KERAS.layers.Layer
 

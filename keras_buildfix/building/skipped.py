@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from keras_buildfix import installing
 from keras_buildfix._keras.built import build_has_run
 from keras_buildfix._keras.classes import (
     belongs_to_keras,
@@ -26,10 +25,11 @@ from keras_buildfix._keras.function_code import attributes_stored, function_code
 from keras_buildfix._keras.info import keras_info
 from keras_buildfix._keras.marking import marks_unconditionally
 from keras_buildfix._keras.tracking import nested_layers
-from keras_buildfix._modules import Progress, import_all, layers_defined_in
 from keras_buildfix._words import many
-from keras_buildfix.affected import affected_layers, release_spans
-from keras_buildfix.build import is_fixed, was_deferred
+from keras_buildfix.building.affected import affected_layers, release_spans
+from keras_buildfix.building.deferred import is_fixed, was_deferred
+from keras_buildfix.building.finding import Progress, import_all, layers_defined_in
+from keras_buildfix.building.installing import is_installed
 
 #: A message names at most this many modules or classes that can't be examined.
 _SHOWN = 5
@@ -289,7 +289,7 @@ def _elsewhere(cls: type, version: str) -> type | None:
 
 def is_fixed_elsewhere(cls: type, marker: type) -> bool:
     """Whether ``deferred_build``, the mixin or ``install()`` makes the ``build`` run though a built-in marks it."""
-    return installing.is_installed() or _was_deferred(cls, marker)
+    return is_installed() or _was_deferred(cls, marker)
 
 
 def _was_deferred(cls: type, builtin: type) -> bool:

@@ -15,10 +15,16 @@ from keras_buildfix._keras.classes import (
 )
 from keras_buildfix._keras.function_code import MARKS_BUILT, function_code, stores_built
 from keras_buildfix._keras.info import keras_info
-from keras_buildfix._modules import import_class
-from keras_buildfix.affected import affected_layers, release_spans
-from keras_buildfix.build import is_fixed, repairs, was_deferred
-from keras_buildfix.skipped import consequence, is_fixed_elsewhere, shown_file, skipping_builtin, skipping_elsewhere
+from keras_buildfix.building.affected import affected_layers, release_spans
+from keras_buildfix.building.deferred import is_fixed, repairs, was_deferred
+from keras_buildfix.building.finding import import_class
+from keras_buildfix.building.skipped import (
+    consequence,
+    is_fixed_elsewhere,
+    shown_file,
+    skipping_builtin,
+    skipping_elsewhere,
+)
 
 #: Each attribute that ``deferred_build`` may add to a class, and what it does.
 _WHY = {

@@ -7,8 +7,6 @@ it, also those defined before the call. An import hook fixes a Keras that is imp
 
 from __future__ import annotations
 
-import importlib
-import importlib.abc
 import importlib.machinery
 import sys
 import threading
@@ -18,7 +16,7 @@ from types import ModuleType
 from keras_buildfix._blocks import block
 from keras_buildfix._keras.classes import PACKAGES, builtin_layers, loaded_layer_bases
 from keras_buildfix._keras.marking import marking_code
-from keras_buildfix.build import repairs
+from keras_buildfix.building.deferred import repairs
 
 _lock = threading.Lock()
 _replaced: list[tuple[type, str, object, object]] = []  # a class, an attribute set on it, to what, what it was before
