@@ -91,9 +91,6 @@ if TYPE_CHECKING:
     from keras_buildfix.building.marks import mark_built as mark_built
     from keras_buildfix.building.skipped import SkippedBuild as SkippedBuild
     from keras_buildfix.building.skipped import skipped_builds as skipped_builds
-    from keras_buildfix.casting import cast_inputs as cast_inputs
-    from keras_buildfix.casting import compute_dtype as compute_dtype
-    from keras_buildfix.casting import variable_dtype as variable_dtype
     from keras_buildfix.extra_weights import ExtraWeightsMixin as ExtraWeightsMixin
     from keras_buildfix.formats._bytes import BadFileError as BadFileError
     from keras_buildfix.freezing import freeze as freeze
@@ -108,14 +105,17 @@ if TYPE_CHECKING:
     from keras_buildfix.marks import reset_built as reset_built
     from keras_buildfix.own_function import TFFunctionMixin as TFFunctionMixin
     from keras_buildfix.plain_shapes import Shape as Shape
-    from keras_buildfix.policies import dtype_policy_scope as dtype_policy_scope
-    from keras_buildfix.policies import get_dtype_policy as get_dtype_policy
-    from keras_buildfix.policies import set_dtype_policy as set_dtype_policy
     from keras_buildfix.portable import PortableLayerMixin as PortableLayerMixin
-    from keras_buildfix.precise import full_precision as full_precision
-    from keras_buildfix.precision import MixedPrecisionMixin as MixedPrecisionMixin
-    from keras_buildfix.precision import mixed_precision_safe as mixed_precision_safe
-    from keras_buildfix.precision import safe_call as safe_call
+    from keras_buildfix.precision.calls import MixedPrecisionMixin as MixedPrecisionMixin
+    from keras_buildfix.precision.calls import mixed_precision_safe as mixed_precision_safe
+    from keras_buildfix.precision.calls import safe_call as safe_call
+    from keras_buildfix.precision.casting import cast_inputs as cast_inputs
+    from keras_buildfix.precision.casting import compute_dtype as compute_dtype
+    from keras_buildfix.precision.casting import variable_dtype as variable_dtype
+    from keras_buildfix.precision.in_float32 import full_precision as full_precision
+    from keras_buildfix.precision.policies import dtype_policy_scope as dtype_policy_scope
+    from keras_buildfix.precision.policies import get_dtype_policy as get_dtype_policy
+    from keras_buildfix.precision.policies import set_dtype_policy as set_dtype_policy
     from keras_buildfix.raw_variables import raw_weight as raw_weight
     from keras_buildfix.sharing import share_weights as share_weights
     from keras_buildfix.trainable_report import FreezeReport as FreezeReport
@@ -144,7 +144,7 @@ _HOME = {
     "KerasInfo": "_keras.info",
     "LayerExplanation": "building.explain",
     "LayerTrainability": "trainable_report",
-    "MixedPrecisionMixin": "precision",
+    "MixedPrecisionMixin": "precision.calls",
     "PortableLayerMixin": "portable",
     "ResetReport": "marks",
     "SaveReport": "weight_report",
@@ -157,18 +157,18 @@ _HOME = {
     "WeightFile": "weight_files",
     "WeightReport": "weight_report",
     "affected_layers": "building.affected",
-    "cast_inputs": "casting",
-    "compute_dtype": "casting",
+    "cast_inputs": "precision.casting",
+    "compute_dtype": "precision.casting",
     "convert_weights": "weight_files",
     "deferred_build": "building.deferred",
     "diff_weights": "weight_diff",
-    "dtype_policy_scope": "policies",
+    "dtype_policy_scope": "precision.policies",
     "explain_layer": "building.explain",
     "freeze": "freezing",
     "freeze_up_to": "freezing",
     "frozen": "freezing",
-    "full_precision": "precise",
-    "get_dtype_policy": "policies",
+    "full_precision": "precision.in_float32",
+    "get_dtype_policy": "precision.policies",
     "get_input_shape": "layer_shapes",
     "get_output_shape": "layer_shapes",
     "get_weights": "weights",
@@ -178,14 +178,14 @@ _HOME = {
     "load_weights": "weights",
     "lost_weights": "losing",
     "mark_built": "building.marks",
-    "mixed_precision_safe": "precision",
+    "mixed_precision_safe": "precision.calls",
     "named_weights": "layer_tree.tree",
     "raw_weight": "raw_variables",
     "read_weights": "weight_files",
     "reset_built": "marks",
-    "safe_call": "precision",
+    "safe_call": "precision.calls",
     "save_weights": "weights",
-    "set_dtype_policy": "policies",
+    "set_dtype_policy": "precision.policies",
     "set_weights": "weights",
     "share_weights": "sharing",
     "skipped_builds": "building.skipped",
@@ -193,7 +193,7 @@ _HOME = {
     "transfer_weights": "weights",
     "unfreeze": "freezing",
     "uninstall": "building.installing",
-    "variable_dtype": "casting",
+    "variable_dtype": "precision.casting",
 }
 
 __all__ = sorted(_HOME)

@@ -12,7 +12,7 @@ from keras_buildfix.building.deferred import DeferredBuildMixin
 from keras_buildfix.extra_weights import ExtraWeightsMixin
 from keras_buildfix.own_function import TFFunctionMixin
 from keras_buildfix.plain_shapes import give_plain_shapes
-from keras_buildfix.precision import MixedPrecisionMixin
+from keras_buildfix.precision.calls import MixedPrecisionMixin
 from keras_buildfix.signatures import HandsOver, fit_signatures
 
 

@@ -24,8 +24,8 @@ from keras_buildfix._keras.built import wraps_build
 from keras_buildfix._keras.classes import HANDS_OVER, belongs_to_keras, brings, has_base, is_model_class, layer_base
 from keras_buildfix._keras.defaults import is_default
 from keras_buildfix._keras.graphs import as_autograph_has_it, not_for_autograph
-from keras_buildfix._wrapping import home_of
 from keras_buildfix.plain_shapes import passed_on, plain_shapes
+from keras_buildfix.precision.wrapping import home_of
 
 #: The order of the arguments of a built-in's ``call``, on Keras 2 and on Keras 3.
 _RECURRENT = (

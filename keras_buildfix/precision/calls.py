@@ -14,7 +14,6 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any, TypeVar, overload
 
-from keras_buildfix._casts import FLOATS, arrays_of_integers_to_tensors, cast, first_dtype, has_dtype
 from keras_buildfix._keras.autocasting import autocasts, casts_arrays_of_integers, reading_weights
 from keras_buildfix._keras.classes import (
     belongs_to_keras,
@@ -28,8 +27,9 @@ from keras_buildfix._keras.classes import (
 )
 from keras_buildfix._keras.graphs import as_autograph_has_it, not_for_autograph
 from keras_buildfix._keywords import NOT_GIVEN
-from keras_buildfix._wrapping import home_of, presented, refuse_pausing
-from keras_buildfix.casting import cast_inputs
+from keras_buildfix.precision.casting import cast_inputs
+from keras_buildfix.precision.tensors import FLOATS, arrays_of_integers_to_tensors, cast, first_dtype, has_dtype
+from keras_buildfix.precision.wrapping import home_of, presented, refuse_pausing
 
 _Callable = TypeVar("_Callable", bound=Callable[..., Any])
 _SAFE = "_keras_buildfix_casts"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_buildfix._casts import FLOATS, cast
 from keras_buildfix._keras.autocasting import autocasts
 from keras_buildfix._keras.classes import describe, layer_base
+from keras_buildfix.precision.tensors import FLOATS, cast
 
 
 def compute_dtype(layer: Any) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_buildfix._blocks import block
-from keras_buildfix._casts import FLOATS
 from keras_buildfix._keras.classes import PACKAGES, describe, layer_base, package_of
 from keras_buildfix._keras.info import keras_info
+from keras_buildfix.precision.tensors import FLOATS
 
 #: The names that are tried in order to list the policies. Any other name that Keras accepts works too.
 _PLAIN = (*sorted(FLOATS), "mixed_bfloat16", "mixed_float16")

@@ -37,7 +37,7 @@ from keras_buildfix import (
     variable_dtype,
 )
 from keras_buildfix._keras.autocasting import autocasts, casts_arrays_of_integers, reading_weights, weights_dtype
-from keras_buildfix.policies import policy_names
+from keras_buildfix.precision.policies import policy_names
 
 L = KERAS.layers
 OPS = Ops(KERAS)

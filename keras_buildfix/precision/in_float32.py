@@ -8,12 +8,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-from keras_buildfix._casts import HALVES, cast, first_dtype, has_dtype
 from keras_buildfix._keras.autocasting import reading_weights, weights_dtype
 from keras_buildfix._keras.classes import describe, layer_base, loaded_layer_bases
 from keras_buildfix._keras.graphs import as_autograph_has_it
-from keras_buildfix._wrapping import home_of, presented, refuse_pausing
-from keras_buildfix.casting import casting_dtype
+from keras_buildfix.precision.casting import casting_dtype
+from keras_buildfix.precision.tensors import HALVES, cast, first_dtype, has_dtype
+from keras_buildfix.precision.wrapping import home_of, presented, refuse_pausing
 
 _Callable = TypeVar("_Callable", bound=Callable[..., Any])
 
