@@ -92,7 +92,6 @@ if TYPE_CHECKING:
     from keras_buildfix.building.skipped import SkippedBuild as SkippedBuild
     from keras_buildfix.building.skipped import skipped_builds as skipped_builds
     from keras_buildfix.extra_weights import ExtraWeightsMixin as ExtraWeightsMixin
-    from keras_buildfix.formats._bytes import BadFileError as BadFileError
     from keras_buildfix.freezing import freeze as freeze
     from keras_buildfix.freezing import freeze_up_to as freeze_up_to
     from keras_buildfix.freezing import frozen as frozen
@@ -124,9 +123,10 @@ if TYPE_CHECKING:
     from keras_buildfix.trainable_report import trainable_summary as trainable_summary
     from keras_buildfix.weight_diff import WeightDiff as WeightDiff
     from keras_buildfix.weight_diff import diff_weights as diff_weights
-    from keras_buildfix.weight_files import WeightFile as WeightFile
-    from keras_buildfix.weight_files import convert_weights as convert_weights
-    from keras_buildfix.weight_files import read_weights as read_weights
+    from keras_buildfix.weight_files.converting import convert_weights as convert_weights
+    from keras_buildfix.weight_files.formats._bytes import BadFileError as BadFileError
+    from keras_buildfix.weight_files.reading import WeightFile as WeightFile
+    from keras_buildfix.weight_files.reading import read_weights as read_weights
     from keras_buildfix.weight_report import SaveReport as SaveReport
     from keras_buildfix.weight_report import SkippedWeight as SkippedWeight
     from keras_buildfix.weight_report import WeightReport as WeightReport
@@ -137,7 +137,7 @@ if TYPE_CHECKING:
     from keras_buildfix.weights import transfer_weights as transfer_weights
 
 _HOME = {
-    "BadFileError": "formats._bytes",
+    "BadFileError": "weight_files.formats._bytes",
     "DeferredBuildMixin": "building.deferred",
     "ExtraWeightsMixin": "extra_weights",
     "FreezeReport": "trainable_report",
@@ -154,12 +154,12 @@ _HOME = {
     "TFFunctionMixin": "own_function",
     "TrainableSummary": "trainable_report",
     "WeightDiff": "weight_diff",
-    "WeightFile": "weight_files",
+    "WeightFile": "weight_files.reading",
     "WeightReport": "weight_report",
     "affected_layers": "building.affected",
     "cast_inputs": "precision.casting",
     "compute_dtype": "precision.casting",
-    "convert_weights": "weight_files",
+    "convert_weights": "weight_files.converting",
     "deferred_build": "building.deferred",
     "diff_weights": "weight_diff",
     "dtype_policy_scope": "precision.policies",
@@ -181,7 +181,7 @@ _HOME = {
     "mixed_precision_safe": "precision.calls",
     "named_weights": "layer_tree.tree",
     "raw_weight": "raw_variables",
-    "read_weights": "weight_files",
+    "read_weights": "weight_files.reading",
     "reset_built": "marks",
     "safe_call": "precision.calls",
     "save_weights": "weights",

@@ -6,13 +6,13 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from keras_buildfix._entries import entry_of
 from keras_buildfix._keras.built import build_has_run, forget_build, unlock_state
 from keras_buildfix._keras.classes import layer_instance
 from keras_buildfix._keras.tracking import nested_layers, state_in_attributes, untrack
 from keras_buildfix.layer_tree.after_build import AfterBuild, is_to_build, waiting_for
 from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
 from keras_buildfix.weight_assigning import Assignment, assign_all
+from keras_buildfix.weight_files.entry import entry_of
 from keras_buildfix.weight_setting import Options, check, finalize
 
 

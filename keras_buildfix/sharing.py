@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_buildfix._entries import entry_of
 from keras_buildfix._keras.classes import layer_instance
 from keras_buildfix._keras.info import keras_info
 from keras_buildfix._keras.tracking import is_held, replace_weight
@@ -12,7 +11,8 @@ from keras_buildfix._keras.variables import dtype_of, shape_of
 from keras_buildfix._words import nearest_names
 from keras_buildfix.layer_tree.after_build import AfterBuild, layers_to_build
 from keras_buildfix.layer_tree.tree import weight_tree
-from keras_buildfix.weight_files import Rename, renamed
+from keras_buildfix.weight_files.entry import entry_of
+from keras_buildfix.weight_files.renaming import Rename, renamed
 from keras_buildfix.weight_report import SkippedWeight, WeightReport
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from keras_buildfix._entries import Entries, Entry
 from keras_buildfix.layer_tree.tree import kind_of
+from keras_buildfix.weight_files.entry import Entries, Entry
 
 #: Under these names one release of Keras or another stores what is not a weight.
 _STATE = ("optimizer", "metrics", "loss_tracker", "compile_metrics", "compile_loss", "seed_generator")

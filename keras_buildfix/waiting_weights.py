@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from keras_buildfix._entries import Entry
 from keras_buildfix._keras.classes import belongs_to_keras
 from keras_buildfix._words import nearest_names
 from keras_buildfix.layer_tree.after_build import AfterBuild, Refusal, is_to_build, layers_to_build, waiting_for
 from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
 from keras_buildfix.weight_assigning import Assignment, assign_all
+from keras_buildfix.weight_files.entry import Entry
 from keras_buildfix.weight_report import SkippedWeight, WeightReport
 from keras_buildfix.weight_setting import Options, Source, check, finalize, find, place_matched
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from keras_buildfix._arrays import LARGEST, Array, holds_all_of, itemsize, kind_of_dtype
-from keras_buildfix._entries import Entry
 from keras_buildfix._keras.variables import (
     assign_value,
     backend_of,
@@ -22,6 +21,7 @@ from keras_buildfix._keras.variables import (
     shape_of,
     take_snapshot,
 )
+from keras_buildfix.weight_files.entry import Entry
 from keras_buildfix.weight_report import SkippedWeight
 
 #: Up to this size we keep the old values until all new ones are in place. Above it we rely on the checks before,

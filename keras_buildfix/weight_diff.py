@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
-from keras_buildfix._entries import Entries, Entry, entry_of, is_structural
 from keras_buildfix._keras.classes import layer_base
 from keras_buildfix.layer_tree.tree import kind_of, weight_tree
 from keras_buildfix.structure_groups import without_state
-from keras_buildfix.weight_files import WeightFile, file_path, read_weights
+from keras_buildfix.weight_files.entry import Entries, Entry, entry_of, is_structural
+from keras_buildfix.weight_files.reading import WeightFile, file_path, read_weights
 from keras_buildfix.weight_pairing import Pairing, paired
 from keras_buildfix.weight_setting import Source, drop_by_order, find
 

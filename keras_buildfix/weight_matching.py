@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_buildfix._entries import Entries, Entry
 from keras_buildfix.layer_tree.tree import PLACE_NAME, LayerNode, counted, kind_of, own_name, weight_tree
+from keras_buildfix.weight_files.entry import Entries, Entry
 
 Parts = tuple[str, ...]
 

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from keras_buildfix._entries import Entries, Entry, is_structural
 from keras_buildfix.layer_tree.tree import kind_of
+from keras_buildfix.weight_files.entry import Entries, Entry, is_structural
 
 Groups = dict[str, list[Entry]]
 Shapes = tuple[tuple[int, ...], ...]

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from keras_buildfix._entries import Entries
 from keras_buildfix._keras.classes import belongs_to_keras
 from keras_buildfix._keras.info import keras_info
 from keras_buildfix._words import nearest_names, some_of
@@ -15,7 +14,8 @@ from keras_buildfix.layer_tree.selecting import Part, Select, is_everything, par
 from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
 from keras_buildfix.own_loading import loaded_by_own_code
 from keras_buildfix.weight_assigning import Assignment, assign_all, check_values, why_not
-from keras_buildfix.weight_files import WeightFile
+from keras_buildfix.weight_files.entry import Entries
+from keras_buildfix.weight_files.reading import WeightFile
 from keras_buildfix.weight_matching import Match, match_layer_groups, match_names
 from keras_buildfix.weight_report import SkippedWeight, WeightReport
 from keras_buildfix.weight_structure import match_structure, writes_by_hand

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from keras_buildfix import _own_saving
-from keras_buildfix._entries import Entries, Entry, is_structural
 from keras_buildfix._keras.classes import belongs_to_keras, is_model, is_model_class, layer_base
 from keras_buildfix._keras.tracking import direct_sublayers
 from keras_buildfix.layer_tree.tree import LayerNode, counted, kind_of, snake_case
 from keras_buildfix.structure_groups import Group, has_name_of_state, is_state, may_be_seed, parse
+from keras_buildfix.weight_files.entry import Entries, Entry, is_structural
 from keras_buildfix.weight_matching import Match, OwnLoad, match_into, match_names, plain_name
 
 #: Where Keras stores a model's layers: on 2.15 to nightly, and on 2.12 to 2.14.

@@ -8,14 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from keras_buildfix._arrays import Array
-from keras_buildfix._entries import Entry, entry_of, is_structural
 from keras_buildfix._keras.classes import describe, is_model, layer_base, layer_instance
 from keras_buildfix._keras.info import keras_info
 from keras_buildfix._keras.variables import is_variable, read_value
 from keras_buildfix._keywords import answers
 from keras_buildfix._words import short
-from keras_buildfix.formats import hdf5
-from keras_buildfix.formats._replacing import replacing
 from keras_buildfix.layer_tree.after_build import layers_to_build
 from keras_buildfix.layer_tree.selecting import Select, is_everything, part_of
 from keras_buildfix.layer_tree.tree import LayerNode, named_weights, weight_tree
@@ -23,7 +20,12 @@ from keras_buildfix.losing import check_nothing_lost
 from keras_buildfix.marks import reset_built
 from keras_buildfix.waiting_weights import WaitingWeights, build_for, stop_waiting
 from keras_buildfix.weight_assigning import CASTINGS, Casting
-from keras_buildfix.weight_files import Rename, WeightFile, file_path, format_for, read_weights, renamed, write_weights
+from keras_buildfix.weight_files.entry import Entry, entry_of, is_structural
+from keras_buildfix.weight_files.formats import hdf5
+from keras_buildfix.weight_files.formats._replacing import replacing
+from keras_buildfix.weight_files.reading import WeightFile, file_path, read_weights
+from keras_buildfix.weight_files.renaming import Rename, renamed
+from keras_buildfix.weight_files.writing import format_for, write_weights
 from keras_buildfix.weight_matching import trainable_first
 from keras_buildfix.weight_report import SaveReport, WeightReport
 from keras_buildfix.weight_setting import Options, Source, find, place, place_matched

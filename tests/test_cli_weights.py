@@ -11,8 +11,9 @@ import pytest
 import weight_zoo
 from conftest import KERAS
 
-from keras_buildfix import _screen, convert_weights, diff_weights, read_weights, save_weights, weight_files
+from keras_buildfix import _screen, convert_weights, diff_weights, read_weights, save_weights
 from keras_buildfix.cli import main
+from keras_buildfix.weight_files.writing import format_for
 
 
 @pytest.fixture
@@ -210,4 +211,4 @@ def test_what_rename_can_not_be_is_one_error(cnn):
     for wrong in ([("(", "x")], 3, ["abc"]):
         with pytest.raises(ValueError, match="rename is a mapping, a function, or pairs"):
             convert_weights(path, other, rename=wrong)
-    assert weight_files.format_for("weights") == "safetensors"
+    assert format_for("weights") == "safetensors"

@@ -9,8 +9,8 @@ import weight_zoo
 from conftest import INFO, KERAS
 
 from keras_buildfix import get_weights, load_weights, named_weights, read_weights, save_weights, set_weights
-from keras_buildfix._entries import Entry
-from keras_buildfix.formats import hdf5
+from keras_buildfix.weight_files.entry import Entry
+from keras_buildfix.weight_files.formats import hdf5
 
 layers = KERAS.layers
 #: Formats that have the names of layers on every Keras; those of Keras itself have them from 3.9 on.

@@ -17,10 +17,9 @@ import pytest
 from conftest import ENVIRONMENT, INFO, KERAS, sampled
 
 from keras_buildfix import convert_weights, get_weights, load_weights, read_weights, save_weights
-from keras_buildfix._entries import Entry
 from keras_buildfix._words import in_bytes
-from keras_buildfix.formats import _replacing
-from keras_buildfix.weight_files import write_weights
+from keras_buildfix.weight_files.entry import Entry
+from keras_buildfix.weight_files.writing import write_weights
 
 FORMS = {"w.safetensors": "safetensors", "w.npz": "npz", "w.h5": "h5", "w.weights.h5": "weights.h5"}
 NAMED = [name for name, form in FORMS.items() if form != "weights.h5"]

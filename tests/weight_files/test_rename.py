@@ -16,9 +16,10 @@ from keras_buildfix import (
     set_weights,
     transfer_weights,
 )
-from keras_buildfix._entries import Entry
 from keras_buildfix.cli import main
-from keras_buildfix.weight_files import renamed, write_weights
+from keras_buildfix.weight_files.entry import Entry
+from keras_buildfix.weight_files.renaming import renamed
+from keras_buildfix.weight_files.writing import write_weights
 
 NAMES = ("stem/kernel", "stem/bias", "head/kernel", "head/bias", "a-b>c(1)/kernel")
 

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from keras_buildfix._arrays import Array
-from keras_buildfix._entries import Entry, is_structural
-from keras_buildfix.formats._bytes import BadFileError, from_bits, is_plausible, read_at, to_bits
-from keras_buildfix.formats._hdf5_text import Texts
-from keras_buildfix.formats._model_config import layer_names
+from keras_buildfix.weight_files.entry import Entry, is_structural
+from keras_buildfix.weight_files.formats._bytes import BadFileError, from_bits, is_plausible, read_at, to_bits
+from keras_buildfix.weight_files.formats._hdf5_text import Texts
+from keras_buildfix.weight_files.formats._model_config import layer_names
 
 #: The filters that this module undoes: deflate, shuffle, and a checksum, which it does not check.
 _DEFLATE, _SHUFFLE, _CHECKSUM = 1, 2, 3

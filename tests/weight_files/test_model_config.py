@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from keras_buildfix.formats._model_config import layer_names
+from keras_buildfix.weight_files.formats._model_config import layer_names
 
 
 def model(*layers, cls="Functional", name="model"):

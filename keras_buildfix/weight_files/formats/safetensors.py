@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from typing import IO, Any
 
 from keras_buildfix._arrays import itemsize
-from keras_buildfix._entries import Entry
-from keras_buildfix.formats._bytes import BadFileError, are_lengths, read_at, shape_size, to_bits
+from keras_buildfix.weight_files.entry import Entry
+from keras_buildfix.weight_files.formats._bytes import BadFileError, are_lengths, read_at, shape_size, to_bits
 
 #: The longest header that we read; enough for about 100,000 weights. (The format's own limit is 100 MB.)
 _LONGEST_HEADER = 16 << 20

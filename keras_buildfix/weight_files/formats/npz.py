@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from typing import IO, Any
 
 from keras_buildfix._arrays import Array, empty_aligned
-from keras_buildfix._entries import Entry
-from keras_buildfix.formats._bytes import (
+from keras_buildfix.weight_files.entry import Entry
+from keras_buildfix.weight_files.formats._bytes import (
     BadFileError,
     are_lengths,
     from_bits,

@@ -8,7 +8,7 @@ import tempfile
 import zipfile
 from typing import IO
 
-from keras_buildfix.formats._bytes import BadFileError, is_plausible, start_of_member
+from keras_buildfix.weight_files.formats._bytes import BadFileError, is_plausible, start_of_member
 
 _WEIGHTS = "model.weights.h5"
 _CONFIG = "config.json"

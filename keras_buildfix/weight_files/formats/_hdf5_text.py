@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from typing import IO
 
-from keras_buildfix.formats._bytes import BadFileError
+from keras_buildfix.weight_files.formats._bytes import BadFileError
 
 #: The limit for all texts of one attribute together. Those of Keras have some kilobytes.
 _LONGEST = 64 << 20

@@ -8,7 +8,7 @@ import zipfile
 from typing import IO, Any
 
 from keras_buildfix._arrays import Array, empty_aligned, itemsize
-from keras_buildfix._entries import Entry
+from keras_buildfix.weight_files.entry import Entry
 
 #: An array may be this many times as large as its (compressed) bytes in the file, or have this many bytes.
 EXPANSION, SMALL = 200, 64 << 20
