@@ -91,7 +91,7 @@ if TYPE_CHECKING:
     from keras_buildfix.building.marks import mark_built as mark_built
     from keras_buildfix.building.skipped import SkippedBuild as SkippedBuild
     from keras_buildfix.building.skipped import skipped_builds as skipped_builds
-    from keras_buildfix.extra_weights import ExtraWeightsMixin as ExtraWeightsMixin
+    from keras_buildfix.extra_weights.mixin import ExtraWeightsMixin as ExtraWeightsMixin
     from keras_buildfix.freezing import freeze as freeze
     from keras_buildfix.freezing import freeze_up_to as freeze_up_to
     from keras_buildfix.freezing import frozen as frozen
@@ -139,7 +139,7 @@ if TYPE_CHECKING:
 _HOME = {
     "BadFileError": "weight_files.formats._bytes",
     "DeferredBuildMixin": "building.deferred",
-    "ExtraWeightsMixin": "extra_weights",
+    "ExtraWeightsMixin": "extra_weights.mixin",
     "FreezeReport": "trainable_report",
     "KerasInfo": "_keras.info",
     "LayerExplanation": "building.explain",

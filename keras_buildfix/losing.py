@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from keras_buildfix import _own_saving
 from keras_buildfix._keras.classes import belongs_to_keras, is_model, layer_base, layer_instance
 from keras_buildfix._keras.info import keras_info
 from keras_buildfix._keras.saving import keras_ending_is_legacy, saved_by_walk, saving_methods
 from keras_buildfix._keras.variables import is_variable, read_value, view_value
-from keras_buildfix.extra_weights import ExtraWeightsMixin
+from keras_buildfix.extra_weights.mixin import ExtraWeightsMixin
+from keras_buildfix.extra_weights.trial_saving import OwnSaving, loads_by_hand, own_saving, saves_by_hand
 from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
 from keras_buildfix.raw_variables import marks_left
 
@@ -130,7 +130,7 @@ def _lost(root: LayerNode, wanted_by: str) -> dict[int, _Loss]:
             continue
         saving = _saving(node, wanted_by)
         if saving is not None:
-            owner = _own_saving.saves_by_hand(node.layer)
+            owner = saves_by_hand(node.layer)
             unsaved = {} if saving.by_mixin else {id(variable): _unsaved(node, owner) for variable in saving.unsaved}
             unread = {id(variable): _unread(node) for variable in saving.unread}
             lost.update({**unread, **unsaved})
@@ -145,15 +145,15 @@ def _lost(root: LayerNode, wanted_by: str) -> dict[int, _Loss]:
     return {key: loss for key, loss in lost.items() if key not in saved}
 
 
-def _saving(node: LayerNode, wanted_by: str) -> _own_saving.OwnSaving | None:
+def _saving(node: LayerNode, wanted_by: str) -> OwnSaving | None:
     """How a layer saves and loads its own weights; None if it saves and loads all of them."""
-    layer, owner = node.layer, _own_saving.saves_by_hand(node.layer)
-    if _is_completed(layer) or (owner is None and _own_saving.loads_by_hand(layer) is None):
+    layer, owner = node.layer, saves_by_hand(node.layer)
+    if _is_completed(layer) or (owner is None and loads_by_hand(layer) is None):
         return None
     if not node.own and (owner is None or belongs_to_keras(owner)):
         return None
     try:
-        return _own_saving.own_saving(layer)
+        return own_saving(layer)
     except Exception as error:
         raise ValueError(
             f"{wanted_by} can't tell what layer {layer.name!r} ({type(layer).__name__}) saves: "
@@ -203,7 +203,7 @@ def _unsaved(node: LayerNode, owner: type | None) -> _Loss:
 
 
 def _unread(node: LayerNode) -> _Loss:
-    owner = _own_saving.loads_by_hand(node.layer)
+    owner = loads_by_hand(node.layer)
     name = owner.__name__ if owner else ""
     return _Loss(f"the built-in {name} does not load what it saves, for {_shown(node.layer)}", _mixin(node))
 

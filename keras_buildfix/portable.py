@@ -9,7 +9,7 @@ from keras_buildfix._keras.classes import check_listed_first, layer_base
 from keras_buildfix._keras.tracking import TRACKER, watch_when_locked
 from keras_buildfix.adding_weights import add_weight
 from keras_buildfix.building.deferred import DeferredBuildMixin
-from keras_buildfix.extra_weights import ExtraWeightsMixin
+from keras_buildfix.extra_weights.mixin import ExtraWeightsMixin
 from keras_buildfix.own_function import TFFunctionMixin
 from keras_buildfix.plain_shapes import give_plain_shapes
 from keras_buildfix.precision.calls import MixedPrecisionMixin

@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from keras_buildfix import _own_saving
 from keras_buildfix._keras.classes import belongs_to_keras, is_model, is_model_class, layer_base
 from keras_buildfix._keras.tracking import direct_sublayers
+from keras_buildfix.extra_weights.trial_saving import is_by_users_hand, saves_by_hand
 from keras_buildfix.layer_tree.tree import LayerNode, counted, kind_of, snake_case
 from keras_buildfix.structure_groups import Group, has_name_of_state, is_state, may_be_seed, parse
 from keras_buildfix.weight_files.entry import Entries, Entry, is_structural
@@ -119,7 +119,7 @@ class _Search:
 
     def weights(self, filed: Mapping[str, Entry], layer: Any) -> None:
         """Matches a layer's own weights: by its own code, by name, or by position."""
-        if filed and _own_saving.is_by_users_hand(layer):
+        if filed and is_by_users_hand(layer):
             self.match.own.append(OwnLoad(layer, self.nodes[id(layer)], dict(filed)))
             return
         own = [(name, variable) for name, variable in self.nodes[id(layer)].own if id(variable) not in self.given]
@@ -274,7 +274,7 @@ def _is_builtin_with_layers(layer: Any) -> bool:
 
 def writes_by_hand(layer: Any) -> type | None:
     """The class that gives a layer its own ``save_own_variables``; None if the layer has ``Layer``'s."""
-    return None if is_model(layer) else _own_saving.saves_by_hand(layer)
+    return None if is_model(layer) else saves_by_hand(layer)
 
 
 def _attribute(layer: Any, name: str) -> Any:

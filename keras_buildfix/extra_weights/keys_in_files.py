@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_buildfix._keras.tracking import own_weights
 from keras_buildfix._keras.variables import assign_value, shape_of
-from keras_buildfix._own_saving import OwnSaving
+from keras_buildfix.extra_weights.trial_saving import OwnSaving
 from keras_buildfix.layer_tree.tree import name_of, unique
 
 

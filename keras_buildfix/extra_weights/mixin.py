@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_buildfix import _own_saving
-from keras_buildfix._extra_entries import Found, extra_keys, in_plain_order
 from keras_buildfix._keras.built import wraps_build
 from keras_buildfix._keras.classes import check_listed_first
 from keras_buildfix._keras.saving import without_count_check
 from keras_buildfix._keras.tracking import track_again
 from keras_buildfix._keras.variables import read_value
+from keras_buildfix.extra_weights.keys_in_files import Found, extra_keys, in_plain_order
+from keras_buildfix.extra_weights.trial_saving import is_stand_in, loads_by_hand, note_stored, own_saving, saves_by_hand
 
 
 class ExtraWeightsMixin:
@@ -68,17 +68,17 @@ class ExtraWeightsMixin:
             store: Keras's mapping, which writes to the file.
         """
         above: Any = super()
-        if _own_saving.is_stand_in(self):
+        if is_stand_in(self):
             stored: dict[str, Any] = {}
             above.save_own_variables(stored)
-            _own_saving.note_stored(self, stored)
+            note_stored(self, stored)
             store.update(stored)
             return
         track_again(self)
         if _is_plain(self):
             above.save_own_variables(store)
             return
-        written = _own_saving.own_saving(self)
+        written = own_saving(self)
         saving = written.as_it_loads()
         values = {} if saving is written else dict(saving.stored)
         keys = extra_keys(self, saving)
@@ -99,14 +99,14 @@ class ExtraWeightsMixin:
             ValueError: If the file has no value for a weight, or one of another shape.
         """
         above: Any = super()
-        if _own_saving.is_stand_in(self):
+        if is_stand_in(self):
             above.load_own_variables(store)
             return
         track_again(self)
         if _is_plain(self):
             above.load_own_variables(in_plain_order(self, store))
             return
-        saving = _own_saving.own_saving(self).as_it_loads()
+        saving = own_saving(self).as_it_loads()
         if not saving.unsaved and not saving.unread:
             above.load_own_variables(in_plain_order(self, store) if saving.is_plain else store)
             return
@@ -119,4 +119,4 @@ class ExtraWeightsMixin:
 
 def _is_plain(layer: Any) -> bool:
     """Whether a layer saves and loads as ``Layer`` does: all of its weights, in their order."""
-    return _own_saving.saves_by_hand(layer) is None and _own_saving.loads_by_hand(layer) is None
+    return saves_by_hand(layer) is None and loads_by_hand(layer) is None
