@@ -98,10 +98,6 @@ if TYPE_CHECKING:
     from keras_buildfix.freezing import unfreeze as unfreeze
     from keras_buildfix.layer_shapes import get_input_shape as get_input_shape
     from keras_buildfix.layer_shapes import get_output_shape as get_output_shape
-    from keras_buildfix.layer_tree.tree import named_weights as named_weights
-    from keras_buildfix.losing import lost_weights as lost_weights
-    from keras_buildfix.marks import ResetReport as ResetReport
-    from keras_buildfix.marks import reset_built as reset_built
     from keras_buildfix.own_function import TFFunctionMixin as TFFunctionMixin
     from keras_buildfix.plain_shapes import Shape as Shape
     from keras_buildfix.portable import PortableLayerMixin as PortableLayerMixin
@@ -116,25 +112,29 @@ if TYPE_CHECKING:
     from keras_buildfix.precision.policies import get_dtype_policy as get_dtype_policy
     from keras_buildfix.precision.policies import set_dtype_policy as set_dtype_policy
     from keras_buildfix.raw_variables import raw_weight as raw_weight
-    from keras_buildfix.sharing import share_weights as share_weights
     from keras_buildfix.trainable_report import FreezeReport as FreezeReport
     from keras_buildfix.trainable_report import LayerTrainability as LayerTrainability
     from keras_buildfix.trainable_report import TrainableSummary as TrainableSummary
     from keras_buildfix.trainable_report import trainable_summary as trainable_summary
-    from keras_buildfix.weight_diff import WeightDiff as WeightDiff
-    from keras_buildfix.weight_diff import diff_weights as diff_weights
     from keras_buildfix.weight_files.converting import convert_weights as convert_weights
     from keras_buildfix.weight_files.formats._bytes import BadFileError as BadFileError
     from keras_buildfix.weight_files.reading import WeightFile as WeightFile
     from keras_buildfix.weight_files.reading import read_weights as read_weights
-    from keras_buildfix.weight_report import SaveReport as SaveReport
-    from keras_buildfix.weight_report import SkippedWeight as SkippedWeight
-    from keras_buildfix.weight_report import WeightReport as WeightReport
-    from keras_buildfix.weights import get_weights as get_weights
-    from keras_buildfix.weights import load_weights as load_weights
-    from keras_buildfix.weights import save_weights as save_weights
-    from keras_buildfix.weights import set_weights as set_weights
-    from keras_buildfix.weights import transfer_weights as transfer_weights
+    from keras_buildfix.weights.comparing import WeightDiff as WeightDiff
+    from keras_buildfix.weights.comparing import diff_weights as diff_weights
+    from keras_buildfix.weights.losing import lost_weights as lost_weights
+    from keras_buildfix.weights.reading import get_weights as get_weights
+    from keras_buildfix.weights.reading import named_weights as named_weights
+    from keras_buildfix.weights.rebuilding import ResetReport as ResetReport
+    from keras_buildfix.weights.rebuilding import reset_built as reset_built
+    from keras_buildfix.weights.report import SaveReport as SaveReport
+    from keras_buildfix.weights.report import SkippedWeight as SkippedWeight
+    from keras_buildfix.weights.report import WeightReport as WeightReport
+    from keras_buildfix.weights.saving import save_weights as save_weights
+    from keras_buildfix.weights.setting import load_weights as load_weights
+    from keras_buildfix.weights.setting import set_weights as set_weights
+    from keras_buildfix.weights.setting import transfer_weights as transfer_weights
+    from keras_buildfix.weights.sharing import share_weights as share_weights
 
 _HOME = {
     "BadFileError": "weight_files.formats._bytes",
@@ -146,22 +146,22 @@ _HOME = {
     "LayerTrainability": "trainable_report",
     "MixedPrecisionMixin": "precision.calls",
     "PortableLayerMixin": "portable",
-    "ResetReport": "marks",
-    "SaveReport": "weight_report",
+    "ResetReport": "weights.rebuilding",
+    "SaveReport": "weights.report",
     "Shape": "plain_shapes",
     "SkippedBuild": "building.skipped",
-    "SkippedWeight": "weight_report",
+    "SkippedWeight": "weights.report",
     "TFFunctionMixin": "own_function",
     "TrainableSummary": "trainable_report",
-    "WeightDiff": "weight_diff",
+    "WeightDiff": "weights.comparing",
     "WeightFile": "weight_files.reading",
-    "WeightReport": "weight_report",
+    "WeightReport": "weights.report",
     "affected_layers": "building.affected",
     "cast_inputs": "precision.casting",
     "compute_dtype": "precision.casting",
     "convert_weights": "weight_files.converting",
     "deferred_build": "building.deferred",
-    "diff_weights": "weight_diff",
+    "diff_weights": "weights.comparing",
     "dtype_policy_scope": "precision.policies",
     "explain_layer": "building.explain",
     "freeze": "freezing",
@@ -171,26 +171,26 @@ _HOME = {
     "get_dtype_policy": "precision.policies",
     "get_input_shape": "layer_shapes",
     "get_output_shape": "layer_shapes",
-    "get_weights": "weights",
+    "get_weights": "weights.reading",
     "install": "building.installing",
     "installed": "building.installing",
     "keras_info": "_keras.info",
-    "load_weights": "weights",
-    "lost_weights": "losing",
+    "load_weights": "weights.setting",
+    "lost_weights": "weights.losing",
     "mark_built": "building.marks",
     "mixed_precision_safe": "precision.calls",
-    "named_weights": "layer_tree.tree",
+    "named_weights": "weights.reading",
     "raw_weight": "raw_variables",
     "read_weights": "weight_files.reading",
-    "reset_built": "marks",
+    "reset_built": "weights.rebuilding",
     "safe_call": "precision.calls",
-    "save_weights": "weights",
+    "save_weights": "weights.saving",
     "set_dtype_policy": "precision.policies",
-    "set_weights": "weights",
-    "share_weights": "sharing",
+    "set_weights": "weights.setting",
+    "share_weights": "weights.sharing",
     "skipped_builds": "building.skipped",
     "trainable_summary": "trainable_report",
-    "transfer_weights": "weights",
+    "transfer_weights": "weights.setting",
     "unfreeze": "freezing",
     "uninstall": "building.installing",
     "variable_dtype": "precision.casting",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keras_buildfix._keras.built import wraps_build
-from keras_buildfix._keras.classes import belongs_to_keras, is_functional, is_model, layer_base, layer_instance
+from keras_buildfix._keras.classes import belongs_to_keras, is_functional, is_model, layer_base
 from keras_buildfix._keras.tracking import direct_sublayers, own_weights, tracks_again
 
 #: A name that Keras made up: the prefix that a wrapper added, the name itself, and the number after it.
@@ -25,37 +25,6 @@ _NAMES_SINCE_KERAS_3 = {
     "DepthwiseConv1D": {"depthwise_kernel": "kernel"},
     "DepthwiseConv2D": {"depthwise_kernel": "kernel"},
 }
-
-
-def named_weights(layer: Any) -> dict[str, Any]:
-    """Returns the weights of a layer or model by name. Each weight has one name, the same on every Keras.
-
-    A name consists of the names of the layers on the way to the weight, and its own:
-    ``encoder/block_1/dense/kernel``, ``bn/moving_mean``. Keras numbers the names that it makes up through the
-    whole process; here they are numbered among their siblings, in the order in which these were made: ``dense_7``
-    becomes ``dense`` if it is the first. The name of `layer` itself is not part of it, nor is ``:0``. A weight
-    that can be reached in several ways (a shared layer) has the name of the shortest.
-
-    Args:
-        layer: A layer or model. A layer that is not built yet has no weights, so it does not show.
-
-    Returns:
-        Name -> variable, in Keras's order (that of ``layer.weights`` when nothing is frozen). Random seeds,
-        metrics and the optimizer's state are not weights.
-
-    Raises:
-        TypeError: If `layer` is not a Keras layer.
-
-    Example:
-        >>> import keras
-        >>> from keras_buildfix import named_weights
-        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(2, name="top")])
-        >>> list(named_weights(model))
-        ['dense/kernel', 'dense/bias', 'top/kernel', 'top/bias']
-
-    Source: Keras 2 names a weight ``dense/kernel:0``; Keras 3 ``kernel``, with the path ``sequential/dense/kernel``.
-    """
-    return weight_tree(layer_instance(layer, "named_weights")).weights()
 
 
 @dataclass(eq=False)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_buildfix._arrays import Array, itemsize
-from keras_buildfix._keras.variables import dtype_of, shape_of, view_value
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +54,3 @@ Entries = Mapping[str, Entry]
 def is_structural(names: Collection[str]) -> bool:
     """Whether names are places in a model with positions, as in ``.weights.h5``: ``layers/dense_1/vars/0``."""
     return bool(names) and all("vars" in name.split("/")[:-1] for name in names)
-
-
-def entry_of(name: str, variable: Any) -> Entry:
-    """A weight as an ``Entry``, whose value is read only when it is needed."""
-    shape = tuple(int(size or 0) for size in shape_of(variable))
-    return Entry(name, shape, dtype_of(variable), lambda: view_value(variable), variable=variable, borrowed=True)

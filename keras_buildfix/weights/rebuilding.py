@@ -1,4 +1,4 @@
-"""``mark_built`` tells Keras that a layer is built; ``reset_built`` makes Keras build it again."""
+"""``reset_built``: makes Keras build a layer again, and keeps the values of its weights."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from keras_buildfix._keras.classes import layer_instance
 from keras_buildfix._keras.tracking import nested_layers, state_in_attributes, untrack
 from keras_buildfix.layer_tree.after_build import AfterBuild, is_to_build, waiting_for
 from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
-from keras_buildfix.weight_assigning import Assignment, assign_all
-from keras_buildfix.weight_files.entry import entry_of
-from keras_buildfix.weight_setting import Options, check, finalize
+from keras_buildfix.weights.assigning import Assignment, assign_all
+from keras_buildfix.weights.placing import Options, check, finalize
+from keras_buildfix.weights.sources import entry_of
 
 
 def reset_built(layer: Any, *, fresh: bool = False) -> ResetReport:

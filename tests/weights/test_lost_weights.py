@@ -14,7 +14,6 @@ from keras_buildfix import (
     ExtraWeightsMixin,
     get_weights,
     load_weights,
-    losing,
     lost_weights,
     named_weights,
     read_weights,
@@ -22,6 +21,7 @@ from keras_buildfix import (
     set_weights,
 )
 from keras_buildfix._keras.saving import keras_ending_is_legacy, saved_by_walk
+from keras_buildfix.weights import losing
 
 RELEASE = tuple(int(part) for part in INFO.version.split(".")[:2])
 LAYERS = KERAS.layers

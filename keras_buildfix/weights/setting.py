@@ -1,67 +1,29 @@
-"""Functions that get, set, transfer, load and save the weights of a layer or model, the same way on every Keras."""
+"""``set_weights``, ``load_weights`` and ``transfer_weights``: give weights their values, all or nothing."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from keras_buildfix._arrays import Array
-from keras_buildfix._keras.classes import describe, is_model, layer_base, layer_instance
+from keras_buildfix._keras.classes import layer_base, layer_instance
 from keras_buildfix._keras.info import keras_info
-from keras_buildfix._keras.variables import is_variable, read_value
 from keras_buildfix._keywords import answers
 from keras_buildfix._words import short
 from keras_buildfix.layer_tree.after_build import layers_to_build
-from keras_buildfix.layer_tree.selecting import Select, is_everything, part_of
-from keras_buildfix.layer_tree.tree import LayerNode, named_weights, weight_tree
-from keras_buildfix.losing import check_nothing_lost
-from keras_buildfix.marks import reset_built
-from keras_buildfix.waiting_weights import WaitingWeights, build_for, stop_waiting
-from keras_buildfix.weight_assigning import CASTINGS, Casting
-from keras_buildfix.weight_files.entry import Entry, entry_of, is_structural
-from keras_buildfix.weight_files.formats import hdf5
-from keras_buildfix.weight_files.formats._replacing import replacing
-from keras_buildfix.weight_files.reading import WeightFile, file_path, read_weights
+from keras_buildfix.layer_tree.selecting import Select
+from keras_buildfix.layer_tree.tree import weight_tree
+from keras_buildfix.weight_files.entry import is_structural
+from keras_buildfix.weight_files.reading import file_path, read_weights
 from keras_buildfix.weight_files.renaming import Rename, renamed
-from keras_buildfix.weight_files.writing import format_for, write_weights
-from keras_buildfix.weight_matching import trainable_first
-from keras_buildfix.weight_report import SaveReport, WeightReport
-from keras_buildfix.weight_setting import Options, Source, find, place, place_matched
-
-
-def get_weights(layer: Any, select: Select = "*", *, exclude: Select | None = None) -> dict[str, Array]:
-    """Returns the values of a layer's or model's weights, by the names that ``named_weights`` gives.
-
-    Args:
-        layer: A layer or model.
-        select: Which weights to get. A glob (``"encoder/*"``; ``*`` also matches ``/``) or a compiled regular
-            expression (a partial match is enough), compared with the names of layers and weights that
-            ``named_weights`` gives; a layer, with all layers inside it; a weight; a layer class; a function that
-            returns True for the layers you mean; or a sequence of those, such as ``model.trainable_weights``.
-        exclude: Which of the selected weights to leave out.
-
-    Returns:
-        Name -> a numpy array, which is a copy, in the weight's dtype (bfloat16 is that of ml_dtypes), in Keras's
-        order.
-
-    Raises:
-        TypeError: If `layer` is not a Keras layer, or `select` or `exclude` can't mean a layer or weight.
-        ValueError: If a part of `select` or `exclude` matches nothing, or no weights are left.
-
-    Example:
-        >>> import keras
-        >>> from keras_buildfix import get_weights
-        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1, name="head")])
-        >>> list(get_weights(model, exclude="head"))
-        ['dense/kernel', 'dense/bias']
-        >>> get_weights(model, "*/kernel")["head/kernel"].shape
-        (2, 1)
-    """
-    tree = weight_tree(layer_instance(layer, "get_weights"))
-    weights = _selected(tree, select, exclude, "get_weights")
-    return {name: read_value(variable) for name, variable in weights.items()}
+from keras_buildfix.weights.assigning import CASTINGS, Casting
+from keras_buildfix.weights.before_build import WaitingWeights, build_for, stop_waiting
+from keras_buildfix.weights.matching.finding import find
+from keras_buildfix.weights.placing import Options, place, place_matched
+from keras_buildfix.weights.reading import named_weights
+from keras_buildfix.weights.rebuilding import reset_built
+from keras_buildfix.weights.report import WeightReport
+from keras_buildfix.weights.sources import Source, entry_of, instead, source_of
 
 
 def set_weights(
@@ -122,7 +84,7 @@ def set_weights(
     """
     layer_instance(layer, "set_weights")
     options = _options(strict, skip_mismatch, casting, select, exclude)
-    return _set(layer, _renamed(_source(weights), rename), options, input_shape, "set_weights")
+    return _set(layer, _renamed(source_of(weights), rename), options, input_shape, "set_weights")
 
 
 def transfer_weights(
@@ -241,98 +203,9 @@ def load_weights(
     """
     layer_instance(layer, "load_weights")
     options = _options(strict, skip_mismatch, casting, select, exclude)
-    path = file_path(path, "load_weights", _instead(path))
+    path = file_path(path, "load_weights", instead(path))
     with read_weights(path) as file:
         return _set(layer, _renamed(Source.of(file), rename), options, input_shape, "load_weights")
-
-
-@answers(
-    save_format="the ending of path says the format.",
-    filepath="the file is the second argument, path.",
-    max_shard_size="weights are written to one file.",
-)
-def save_weights(
-    layer: Any,
-    path: str | os.PathLike[str],
-    *,
-    select: Select = "*",
-    exclude: Select | None = None,
-    overwrite: bool = True,
-) -> SaveReport:
-    """Saves the weights of a layer or model. An old file at `path` stays until the new one is complete.
-
-    Args:
-        layer: A layer or model that is built.
-        path: The file. Its ending says the format: ``.safetensors`` (also without an ending: safe, streamed, with
-            the names of ``named_weights``), ``.npz`` (the same names), ``.h5`` (legacy: plain Keras 2 and 3 read
-            it too); and, for models, ``.weights.h5`` and ``.keras``, which Keras itself writes. The file has all
-            weights of ``named_weights``.
-        select: Which weights to save, as in ``get_weights``. Only ``.safetensors`` and ``.npz`` can hold a selection.
-        exclude: Which of the selected weights to leave out.
-        overwrite: If False, a file that exists already is an error.
-
-    Returns:
-        A report of what was written; it prints as ``8 weights to x.safetensors, 1.2 MB``.
-
-    Raises:
-        TypeError: If `layer` is not a Keras layer.
-        ValueError: If `layer` has no weights, a part of `select` or `exclude` matches nothing, or the format is
-            unknown or can't hold the weights. Nothing has been written then. If Keras would leave weights out
-            (``lost_weights``), the error says which, why, and what to do.
-        FileExistsError: If there is a file at `path` and `overwrite` is False.
-        OSError: If the file can't be written.
-
-    Example:
-        >>> import keras, tempfile, os
-        >>> from keras_buildfix import read_weights, save_weights
-        >>> layer = keras.layers.Dense(2, use_bias=False)
-        >>> layer.build((None, 3))
-        >>> path = os.path.join(tempfile.mkdtemp(), "layer.safetensors")
-        >>> print(save_weights(layer, path))  # doctest: +ELLIPSIS
-        1 weight to /.../layer.safetensors, ... bytes
-        >>> with read_weights(path) as weights:
-        ...     print(weights.shapes)
-        {'kernel': (3, 2)}
-
-    Source: Keras 3 refuses ``save_weights("w.h5")``; Keras 2 writes a TensorFlow checkpoint for ``"w.npz"``.
-    """
-    layer_instance(layer, "save_weights")
-    path = file_path(path, "save_weights", "The first argument is the layer or model, the second the path.")
-    if not overwrite and os.path.lexists(path):
-        raise FileExistsError(f"save_weights: {path} is there already; nothing was written.")
-    form = format_for(path)
-    tree = weight_tree(layer)
-    everything = tree.weights()
-    if not everything:
-        raise ValueError(f"save_weights: {layer.name!r} has no weights; is it built?")
-    weights = _selected(tree, select, exclude, "save_weights")
-    if form not in ("safetensors", "npz") and len(weights) < len(everything):
-        raise ValueError(
-            f"save_weights: {path}: this format can't hold a selection of the weights; take .safetensors or .npz. "
-            "Nothing was written."
-        )
-    if form in ("weights.h5", "keras"):
-        if not is_model(layer):
-            raise ValueError(
-                f"save_weights: {path}: only a model can be saved as .{form}, and {layer.name!r} is a layer; take "
-                ".safetensors, .npz or .h5. Nothing was written."
-            )
-        check_nothing_lost(layer, path, form)
-        with replacing(path) as beside:
-            layer.save(beside) if form == "keras" else layer.save_weights(beside)
-    elif form == "h5":
-        _save_legacy(layer, path)
-    else:
-        write_weights(path, [entry_of(name, variable) for name, variable in weights.items()], form)
-    return SaveReport(path, form, tuple(weights), os.path.getsize(path))
-
-
-def _selected(tree: LayerNode, select: Select, exclude: Select | None, wanted_by: str) -> dict[str, Any]:
-    """The selected weights of a layer or model, by name."""
-    if is_everything(select, exclude):
-        return tree.weights()
-    part = part_of(tree, select, exclude, wanted_by)
-    return {name: variable for name, variable in tree.weights().items() if id(variable) in part.ids}
 
 
 def _set(layer: Any, source: Source, options: Options, input_shape: Any, wanted_by: str) -> WeightReport:
@@ -369,19 +242,12 @@ def _set_or_unbuild(layer: Any, source: Source, options: Options, wanted_by: str
         raise
 
 
-def _instead(values: Any) -> str:
-    """Which function to call for values that are not in a file."""
-    if layer_base(type(values)) is not None:
-        return "transfer_weights(source, target) takes the weights of a layer or model."
-    return "set_weights(layer, weights) takes a mapping or a sequence of values."
-
-
 def _no_layer(source: Any, target: Any) -> str:
     """Says why weights can't be transferred from `source`, and what to call."""
     if isinstance(source, (str, os.PathLike)):
         way_out = f"load_weights({target.name}, {os.fspath(source)!r}) loads a file."
         return f"transfer_weights takes the weights of a layer or model. {way_out}"
-    return f"transfer_weights takes the weights of a layer or model; got a {type(source).__name__}. {_instead(source)}"
+    return f"transfer_weights takes the weights of a layer or model; got a {type(source).__name__}. {instead(source)}"
 
 
 def _renamed(source: Source, rename: Rename | None) -> Source:
@@ -403,58 +269,3 @@ def _options(strict: bool, skip_mismatch: bool, casting: str, select: Select, ex
     if casting not in CASTINGS:
         raise ValueError(f"casting is {' or '.join(map(repr, CASTINGS))}, not {casting!r}.")
     return Options(strict, skip_mismatch, casting, select, exclude)
-
-
-def _source(weights: Any) -> Source:
-    """Makes a source of a mapping or sequence of values."""
-    if isinstance(weights, WeightFile):
-        return Source.of(weights)
-    if isinstance(weights, Mapping):
-        entries = {str(name): _of_value(str(name), value) for name, value in weights.items()}
-        return Source(entries, "structure" if is_structural(entries) else "names", True, "the mapping")
-    if isinstance(weights, (list, tuple)):
-        named = [(f"weight {at}", value) for at, value in enumerate(weights)]
-        return Source({name: _of_value(name, value) for name, value in named}, "positions", True, "the sequence")
-    expected = "set_weights expects a mapping of names to arrays, or a sequence of arrays"
-    if isinstance(weights, (str, os.PathLike)):
-        raise TypeError(f"{expected}; load_weights(layer, {os.fspath(weights)!r}) loads a file.")
-    if layer_base(type(weights)) is not None:
-        raise TypeError(f"{expected}; transfer_weights(source, target) takes the weights of {weights.name!r}.")
-    raise TypeError(f"{expected}; got {describe(weights)}.")
-
-
-def _of_value(name: str, value: Any) -> Entry:
-    import numpy as np
-
-    if is_variable(value):
-        return entry_of(name, value)
-    if hasattr(value, "detach"):  # a torch tensor, which numpy can't take while it has a gradient, or as bfloat16
-        value = value.detach().cpu()
-        value = value.float() if "bfloat16" in str(value.dtype) else value
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name}: {type(value).__name__} is not an array: {error}") from None
-    return Entry(name, tuple(array.shape), array.dtype.name, lambda: array, borrowed=True)
-
-
-def _save_legacy(layer: Any, path: str) -> None:
-    """Writes a legacy ``.h5``, layer by layer, trainable weights first, as plain Keras 2 and 3 expect it."""
-    tree, info = weight_tree(layer), keras_info(layer)
-    layers = list(layer.layers) if is_model(layer) else []
-    listed = {id(layer) for layer in layers}
-    # Plain Keras never writes what a model holds beside its listed layers (a tf.Module on Keras 2), so we add it.
-    layers += [node.layer for node in tree.children if id(node.layer) not in listed]
-    groups: dict[str, list[Entry]] = {}
-    for child in layers:
-        weights = trainable_first(weight_tree(child))
-        if weights and (child.name in groups or child.name == "top_level_model_weights"):
-            raise ValueError(
-                f"save_weights: {path}: {layer.name!r} ({info}) has more than one {child.name!r}, and a legacy .h5 "
-                "holds one of each name; nothing was written. Save as .safetensors or .npz."
-            )
-        if weights:
-            groups[child.name] = [entry_of(f"{child.name}/{name}:0", weight) for name, weight in weights.items()]
-    groups[""] = [entry_of(f"{name}:0", variable) for name, variable in tree.own]
-    with replacing(path) as beside:
-        hdf5.write_layers(beside, groups, info.version, info.backend)

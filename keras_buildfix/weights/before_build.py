@@ -11,10 +11,12 @@ from keras_buildfix._keras.classes import belongs_to_keras
 from keras_buildfix._words import nearest_names
 from keras_buildfix.layer_tree.after_build import AfterBuild, Refusal, is_to_build, layers_to_build, waiting_for
 from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
-from keras_buildfix.weight_assigning import Assignment, assign_all
 from keras_buildfix.weight_files.entry import Entry
-from keras_buildfix.weight_report import SkippedWeight, WeightReport
-from keras_buildfix.weight_setting import Options, Source, check, finalize, find, place_matched
+from keras_buildfix.weights.assigning import Assignment, assign_all
+from keras_buildfix.weights.matching.finding import find
+from keras_buildfix.weights.placing import Options, check, finalize, place_matched
+from keras_buildfix.weights.report import SkippedWeight, WeightReport
+from keras_buildfix.weights.sources import Source
 
 #: Built-ins whose input shape follows from a weight: the weight, which of its axes, and how many axes the input has.
 #: Measured by ``tests/test_weights.py`` on every Keras.

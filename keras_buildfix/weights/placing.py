@@ -1,4 +1,4 @@
-"""Sets a layer's weights from a source: finds each one's value, checks all, assigns all, reports."""
+"""Checks the values that were found for weights, and assigns them or says what is wrong."""
 
 from __future__ import annotations
 
@@ -12,36 +12,13 @@ from keras_buildfix._keras.info import keras_info
 from keras_buildfix._words import nearest_names, some_of
 from keras_buildfix.layer_tree.selecting import Part, Select, is_everything, part_of
 from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
-from keras_buildfix.own_loading import loaded_by_own_code
-from keras_buildfix.weight_assigning import Assignment, assign_all, check_values, why_not
-from keras_buildfix.weight_files.entry import Entries
-from keras_buildfix.weight_files.reading import WeightFile
-from keras_buildfix.weight_matching import Match, match_layer_groups, match_names
-from keras_buildfix.weight_report import SkippedWeight, WeightReport
-from keras_buildfix.weight_structure import match_structure, writes_by_hand
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where values come from: a file, a mapping, a sequence or another layer.
-
-    Attributes:
-        entries: The values by name, in the source's order.
-        layout: ``"names"``, ``"layers"``, ``"structure"`` or ``"positions"``.
-        canonical: Whether a name that Keras made up may be a canonical one.
-        described: What messages call the source: ``"the file w.h5"``.
-    """
-
-    entries: Entries
-    layout: str
-    canonical: bool
-    described: str
-
-    @classmethod
-    def of(cls, file: WeightFile) -> Source:
-        """Makes a source of a file. Names in files that Keras writes are not canonical."""
-        described = f"the file {file.path}" + (f" (written by Keras {file.writer})" if file.writer else "")
-        return cls(file.entries, file.layout, file.format in ("safetensors", "npz"), described)
+from keras_buildfix.weights.assigning import Assignment, assign_all, check_values, why_not
+from keras_buildfix.weights.matching.by_place import writes_by_hand
+from keras_buildfix.weights.matching.finding import _led_by_order, drop_by_order, find, in_order
+from keras_buildfix.weights.matching.match import Match
+from keras_buildfix.weights.own_loading import loaded_by_own_code
+from keras_buildfix.weights.report import SkippedWeight, WeightReport
+from keras_buildfix.weights.sources import Source
 
 
 @dataclass(frozen=True)
@@ -70,36 +47,6 @@ def place(tree: LayerNode, source: Source, options: Options, wanted_by: str) -> 
         return place_matched(tree, source, find(source, tree), options, wanted_by)
     part = part_of(tree, options.select, options.exclude, wanted_by, built=True)
     return place_matched(tree, source, find(source, tree, part), options, wanted_by, part)
-
-
-def find(source: Source, root: LayerNode, part: Part | None = None) -> Match:
-    """Finds the weight that each entry belongs to, among all weights or those of a part."""
-    match = _find(source, root, part)
-    if part is None:
-        return match
-    match.pairs = {key: pair for key, pair in match.pairs.items() if key in part.ids}
-    match.again = [(variable, entry) for variable, entry in match.again if id(variable) in part.ids]
-    match.own = [load for load in match.own if not part.ids.isdisjoint(load.ids)]
-    meant = {entry.name for _, entry in match.pairs.values()}
-    meant |= {entry.name for load in match.own for entry in load.filed.values()}
-    match.by_order = {name: layers for name, layers in match.by_order.items() if name in meant}
-    if part.ids <= {*match.pairs, *(key for load in match.own for key in load.ids)}:
-        match.ambiguous = {}  # these are about weights outside the part
-    if source.layout != "structure":  # a place does not say which layer it would be in
-        key_of = {entry.name: key for key, entry in source.entries.items()}
-        match.unexpected = [name for name in match.unexpected if part.holds(key_of[name])]
-    return match
-
-
-def _find(source: Source, root: LayerNode, part: Part | None) -> Match:
-    if source.layout == "positions":
-        return _by_position(source.entries, root, part)
-    if source.layout == "layers":
-        return match_layer_groups(source.entries, root)
-    if source.layout == "structure":
-        return match_structure(source.entries, root)
-    only = None if part is None else part.ids
-    return match_names(source.entries, root, canonical=source.canonical, only=only)
 
 
 def place_matched(
@@ -136,7 +83,7 @@ def place_matched(
     missing = [name for name, variable in weights.items() if id(variable) not in found]
     renamed = {entry.name: name for name, entry in source.entries.items() if name != entry.name}
     report = WeightReport(
-        assigned=_in_order([*(each.name for each in fitting), *map(by_id.__getitem__, own)], weights),
+        assigned=in_order([*(each.name for each in fitting), *map(by_id.__getitem__, own)], weights),
         missing=tuple(missing),
         unexpected=tuple(match.unexpected),
         skipped=tuple(skipped),
@@ -179,30 +126,6 @@ def _refuse(
         raise ValueError(text)
 
 
-def _in_order(names: Iterable[str], weights: Iterable[str]) -> tuple[str, ...]:
-    """Sorts names of weights in the order of the weights."""
-    given = set(names)
-    return tuple(name for name in weights if name in given)
-
-
-def _led_by_order(match: Match, by_id: Mapping[int, str]) -> dict[str, str]:
-    """Weights that only the order of layers matched to a value of a layer with another name -> the value's name."""
-    led = {by_id[key]: entry.name for key, (_, entry) in match.pairs.items() if entry.name in match.by_order}
-    for load in match.own:
-        names = [entry.name for entry in load.filed.values() if entry.name in match.by_order]
-        led |= {by_id[key]: ", ".join(names) for key in load.ids if names}
-    return led
-
-
-def drop_by_order(match: Match) -> None:
-    """Removes what was matched only by order: the entry becomes unexpected, and the weight missing."""
-    match.pairs = {key: pair for key, pair in match.pairs.items() if pair[1].name not in match.by_order}
-    names = match.by_order.keys()
-    match.own = [load for load in match.own if names.isdisjoint(entry.name for entry in load.filed.values())]
-    match.unexpected += match.by_order
-    match.by_order = {}
-
-
 def _advice(source: Source, match: Match, by_id: Mapping[int, str]) -> list[str]:
     """What the user can type to say that layers with different given names are the same."""
     if not match.by_order:
@@ -229,25 +152,6 @@ def check(assignments: Iterable[Assignment], options: Options) -> tuple[list[Ass
     too_large = check_values(fitting)
     names = {each.name for each in too_large}
     return [each for each in fitting if each.name not in names], skipped + too_large
-
-
-def _by_position(entries: Entries, root: LayerNode, part: Part | None) -> Match:
-    match, weights = Match(), root.weights()
-    if part is not None:
-        weights = {name: variable for name, variable in weights.items() if id(variable) in part.ids}
-    given = list(entries.values())
-    if len(given) != len(weights):
-        selected = "" if part is None else "selected "
-        shapes = ", ".join(f"{name} {tuple(v.shape)}" for name, v in list(weights.items())[:8])
-        raise ValueError(
-            f"{root.layer.name!r} ({keras_info(root.layer)}) has {len(weights)} {selected}weights, "
-            f"the sequence has {len(given)} values; they go by position: "
-            f"{shapes}{', ...' if len(weights) > 8 else ''}. "
-            "A mapping by name (see named_weights) may have fewer with strict=False."
-        )
-    for variable, entry in zip(weights.values(), given):
-        match.pair(variable, entry)
-    return match
 
 
 def _headline(layer: Any, source: Source, wanted_by: str, what: str) -> str:

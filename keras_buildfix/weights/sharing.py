@@ -11,9 +11,9 @@ from keras_buildfix._keras.variables import dtype_of, shape_of
 from keras_buildfix._words import nearest_names
 from keras_buildfix.layer_tree.after_build import AfterBuild, layers_to_build
 from keras_buildfix.layer_tree.tree import weight_tree
-from keras_buildfix.weight_files.entry import entry_of
 from keras_buildfix.weight_files.renaming import Rename, renamed
-from keras_buildfix.weight_report import SkippedWeight, WeightReport
+from keras_buildfix.weights.report import SkippedWeight, WeightReport
+from keras_buildfix.weights.sources import entry_of
 
 
 def share_weights(source: Any, target: Any, *, rename: Rename | None = None, strict: bool = True) -> WeightReport:

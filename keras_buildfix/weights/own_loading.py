@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from keras_buildfix._keras.classes import layer_base
 from keras_buildfix._keras.saving import saving_methods
 from keras_buildfix._keras.variables import restore_snapshot, take_snapshot
-from keras_buildfix.weight_matching import OwnLoad
+from keras_buildfix.weights.matching.match import OwnLoad
 
 
 @contextlib.contextmanager

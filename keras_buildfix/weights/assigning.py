@@ -22,7 +22,7 @@ from keras_buildfix._keras.variables import (
     take_snapshot,
 )
 from keras_buildfix.weight_files.entry import Entry
-from keras_buildfix.weight_report import SkippedWeight
+from keras_buildfix.weights.report import SkippedWeight
 
 #: Up to this size we keep the old values until all new ones are in place. Above it we rely on the checks before,
 #: because keeping them would take the memory twice. (On TensorFlow we keep values in memory anyway: that is free.)

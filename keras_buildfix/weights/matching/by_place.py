@@ -16,9 +16,10 @@ from keras_buildfix._keras.classes import belongs_to_keras, is_model, is_model_c
 from keras_buildfix._keras.tracking import direct_sublayers
 from keras_buildfix.extra_weights.trial_saving import is_by_users_hand, saves_by_hand
 from keras_buildfix.layer_tree.tree import LayerNode, counted, kind_of, snake_case
-from keras_buildfix.structure_groups import Group, has_name_of_state, is_state, may_be_seed, parse
 from keras_buildfix.weight_files.entry import Entries, Entry, is_structural
-from keras_buildfix.weight_matching import Match, OwnLoad, match_into, match_names, plain_name
+from keras_buildfix.weights.matching.by_name import match_names, plain_name
+from keras_buildfix.weights.matching.groups_in_files import Group, has_name_of_state, is_state, may_be_seed, parse
+from keras_buildfix.weights.matching.match import Match, OwnLoad, match_into
 
 #: Where Keras stores a model's layers: on 2.15 to nightly, and on 2.12 to 2.14.
 _LAYERS = ("layers", "_layer_checkpoint_dependencies")

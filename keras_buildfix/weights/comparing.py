@@ -9,11 +9,12 @@ from typing import Any, Optional
 
 from keras_buildfix._keras.classes import layer_base
 from keras_buildfix.layer_tree.tree import kind_of, weight_tree
-from keras_buildfix.structure_groups import without_state
-from keras_buildfix.weight_files.entry import Entries, Entry, entry_of, is_structural
+from keras_buildfix.weight_files.entry import Entries, Entry, is_structural
 from keras_buildfix.weight_files.reading import WeightFile, file_path, read_weights
-from keras_buildfix.weight_pairing import Pairing, paired
-from keras_buildfix.weight_setting import Source, drop_by_order, find
+from keras_buildfix.weights.matching.finding import drop_by_order, find
+from keras_buildfix.weights.matching.groups_in_files import without_state
+from keras_buildfix.weights.pairing import Pairing, paired
+from keras_buildfix.weights.sources import Source, entry_of
 
 Progress = Optional[Callable[[int, int], None]]
 
