@@ -92,10 +92,14 @@ if TYPE_CHECKING:
     from keras_buildfix.building.skipped import SkippedBuild as SkippedBuild
     from keras_buildfix.building.skipped import skipped_builds as skipped_builds
     from keras_buildfix.extra_weights.mixin import ExtraWeightsMixin as ExtraWeightsMixin
-    from keras_buildfix.freezing import freeze as freeze
-    from keras_buildfix.freezing import freeze_up_to as freeze_up_to
-    from keras_buildfix.freezing import frozen as frozen
-    from keras_buildfix.freezing import unfreeze as unfreeze
+    from keras_buildfix.freezing.freezing import freeze as freeze
+    from keras_buildfix.freezing.freezing import freeze_up_to as freeze_up_to
+    from keras_buildfix.freezing.freezing import frozen as frozen
+    from keras_buildfix.freezing.freezing import unfreeze as unfreeze
+    from keras_buildfix.freezing.summary import FreezeReport as FreezeReport
+    from keras_buildfix.freezing.summary import LayerTrainability as LayerTrainability
+    from keras_buildfix.freezing.summary import TrainableSummary as TrainableSummary
+    from keras_buildfix.freezing.summary import trainable_summary as trainable_summary
     from keras_buildfix.layer_shapes import get_input_shape as get_input_shape
     from keras_buildfix.layer_shapes import get_output_shape as get_output_shape
     from keras_buildfix.own_function import TFFunctionMixin as TFFunctionMixin
@@ -112,10 +116,6 @@ if TYPE_CHECKING:
     from keras_buildfix.precision.policies import get_dtype_policy as get_dtype_policy
     from keras_buildfix.precision.policies import set_dtype_policy as set_dtype_policy
     from keras_buildfix.raw_variables import raw_weight as raw_weight
-    from keras_buildfix.trainable_report import FreezeReport as FreezeReport
-    from keras_buildfix.trainable_report import LayerTrainability as LayerTrainability
-    from keras_buildfix.trainable_report import TrainableSummary as TrainableSummary
-    from keras_buildfix.trainable_report import trainable_summary as trainable_summary
     from keras_buildfix.weight_files.converting import convert_weights as convert_weights
     from keras_buildfix.weight_files.formats._bytes import BadFileError as BadFileError
     from keras_buildfix.weight_files.reading import WeightFile as WeightFile
@@ -140,10 +140,10 @@ _HOME = {
     "BadFileError": "weight_files.formats._bytes",
     "DeferredBuildMixin": "building.deferred",
     "ExtraWeightsMixin": "extra_weights.mixin",
-    "FreezeReport": "trainable_report",
+    "FreezeReport": "freezing.summary",
     "KerasInfo": "_keras.info",
     "LayerExplanation": "building.explain",
-    "LayerTrainability": "trainable_report",
+    "LayerTrainability": "freezing.summary",
     "MixedPrecisionMixin": "precision.calls",
     "PortableLayerMixin": "portable",
     "ResetReport": "weights.rebuilding",
@@ -152,7 +152,7 @@ _HOME = {
     "SkippedBuild": "building.skipped",
     "SkippedWeight": "weights.report",
     "TFFunctionMixin": "own_function",
-    "TrainableSummary": "trainable_report",
+    "TrainableSummary": "freezing.summary",
     "WeightDiff": "weights.comparing",
     "WeightFile": "weight_files.reading",
     "WeightReport": "weights.report",
@@ -164,9 +164,9 @@ _HOME = {
     "diff_weights": "weights.comparing",
     "dtype_policy_scope": "precision.policies",
     "explain_layer": "building.explain",
-    "freeze": "freezing",
-    "freeze_up_to": "freezing",
-    "frozen": "freezing",
+    "freeze": "freezing.freezing",
+    "freeze_up_to": "freezing.freezing",
+    "frozen": "freezing.freezing",
     "full_precision": "precision.in_float32",
     "get_dtype_policy": "precision.policies",
     "get_input_shape": "layer_shapes",
@@ -189,9 +189,9 @@ _HOME = {
     "set_weights": "weights.setting",
     "share_weights": "weights.sharing",
     "skipped_builds": "building.skipped",
-    "trainable_summary": "trainable_report",
+    "trainable_summary": "freezing.summary",
     "transfer_weights": "weights.setting",
-    "unfreeze": "freezing",
+    "unfreeze": "freezing.freezing",
     "uninstall": "building.installing",
     "variable_dtype": "precision.casting",
 }

@@ -29,8 +29,8 @@ from test_freezing import (
 )
 
 from keras_buildfix import freeze, frozen, named_weights, unfreeze
-from keras_buildfix.optimizer_state import slots_of
-from keras_buildfix.traced_steps import KEPT
+from keras_buildfix.freezing.optimizer_state import slots_of
+from keras_buildfix.freezing.traced_steps import KEPT
 
 layers = KERAS.layers
 traces = pytest.mark.skipif(INFO.backend not in ("tensorflow", "jax"), reason="only TensorFlow and JAX trace steps")

@@ -8,10 +8,10 @@ from typing import Any
 from keras_buildfix._keras import training
 from keras_buildfix._keras.classes import is_model, layer_base
 from keras_buildfix._keras.tracking import nested_layers
-from keras_buildfix.known_models import models_of
-from keras_buildfix.optimizer_owners import note_what_is_known, weights_for
-from keras_buildfix.optimizer_state import slots_of, train_only
-from keras_buildfix.traced_steps import FUNCTIONS, Flags, State, knows_flags, switch
+from keras_buildfix.freezing.known_models import models_of
+from keras_buildfix.freezing.optimizer_owners import note_what_is_known, weights_for
+from keras_buildfix.freezing.optimizer_state import slots_of, train_only
+from keras_buildfix.freezing.traced_steps import FUNCTIONS, Flags, State, knows_flags, switch
 
 
 def compiled_models_with(layers: Iterable[Any]) -> list[CompiledModel]:

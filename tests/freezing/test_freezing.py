@@ -8,7 +8,7 @@ import pytest
 from conftest import INFO, KERAS, THOROUGH
 
 from keras_buildfix import freeze, freeze_up_to, frozen, named_weights, trainable_summary, unfreeze
-from keras_buildfix.optimizer_state import innermost, slots_of
+from keras_buildfix.freezing.optimizer_state import innermost, slots_of
 from keras_buildfix.testing import building
 
 layers = KERAS.layers

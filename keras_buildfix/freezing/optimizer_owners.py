@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_buildfix._keras import training
+from keras_buildfix.freezing.optimizer_state import innermost
 from keras_buildfix.layer_tree.tree import weight_tree
-from keras_buildfix.optimizer_state import innermost
 
 #: An attribute of an optimizer: the weights that this package has seen it train, frozen now or not.
 _KNEW_IN = "_keras_buildfix_knew"

@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 from keras_buildfix._blocks import block
 from keras_buildfix._keras.classes import layer_instance
-from keras_buildfix.compiled_models import CompiledModel, compiled_models_with
+from keras_buildfix.freezing.compiled_models import CompiledModel, compiled_models_with
+from keras_buildfix.freezing.flags import Trainability
+from keras_buildfix.freezing.rules import Rule
+from keras_buildfix.freezing.summary import FreezeReport
+from keras_buildfix.freezing.waiting import WaitingFreeze, forget_refusals, stop_all, take_note, waiting_in
 from keras_buildfix.layer_tree.after_build import is_to_build, layers_to_build
 from keras_buildfix.layer_tree.selecting import Select, nothing_called
 from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
-from keras_buildfix.trainable_flags import Trainability
-from keras_buildfix.trainable_report import FreezeReport
-from keras_buildfix.waiting_freezes import Rule, WaitingFreeze, forget_refusals, stop_all, take_note, waiting_in
 
 Batchnorm = Literal["frozen", "train"]
 _KINDS = ("frozen", "train")
