@@ -100,11 +100,12 @@ if TYPE_CHECKING:
     from keras_buildfix.freezing.summary import LayerTrainability as LayerTrainability
     from keras_buildfix.freezing.summary import TrainableSummary as TrainableSummary
     from keras_buildfix.freezing.summary import trainable_summary as trainable_summary
-    from keras_buildfix.layer_shapes import get_input_shape as get_input_shape
-    from keras_buildfix.layer_shapes import get_output_shape as get_output_shape
-    from keras_buildfix.own_function import TFFunctionMixin as TFFunctionMixin
-    from keras_buildfix.plain_shapes import Shape as Shape
-    from keras_buildfix.portable import PortableLayerMixin as PortableLayerMixin
+    from keras_buildfix.portable.known_shapes import get_input_shape as get_input_shape
+    from keras_buildfix.portable.known_shapes import get_output_shape as get_output_shape
+    from keras_buildfix.portable.mixin import PortableLayerMixin as PortableLayerMixin
+    from keras_buildfix.portable.plain_shapes import Shape as Shape
+    from keras_buildfix.portable.raw_variables import raw_weight as raw_weight
+    from keras_buildfix.portable.tf_function import TFFunctionMixin as TFFunctionMixin
     from keras_buildfix.precision.calls import MixedPrecisionMixin as MixedPrecisionMixin
     from keras_buildfix.precision.calls import mixed_precision_safe as mixed_precision_safe
     from keras_buildfix.precision.calls import safe_call as safe_call
@@ -115,7 +116,6 @@ if TYPE_CHECKING:
     from keras_buildfix.precision.policies import dtype_policy_scope as dtype_policy_scope
     from keras_buildfix.precision.policies import get_dtype_policy as get_dtype_policy
     from keras_buildfix.precision.policies import set_dtype_policy as set_dtype_policy
-    from keras_buildfix.raw_variables import raw_weight as raw_weight
     from keras_buildfix.weight_files.converting import convert_weights as convert_weights
     from keras_buildfix.weight_files.formats._bytes import BadFileError as BadFileError
     from keras_buildfix.weight_files.reading import WeightFile as WeightFile
@@ -145,13 +145,13 @@ _HOME = {
     "LayerExplanation": "building.explain",
     "LayerTrainability": "freezing.summary",
     "MixedPrecisionMixin": "precision.calls",
-    "PortableLayerMixin": "portable",
+    "PortableLayerMixin": "portable.mixin",
     "ResetReport": "weights.rebuilding",
     "SaveReport": "weights.report",
-    "Shape": "plain_shapes",
+    "Shape": "portable.plain_shapes",
     "SkippedBuild": "building.skipped",
     "SkippedWeight": "weights.report",
-    "TFFunctionMixin": "own_function",
+    "TFFunctionMixin": "portable.tf_function",
     "TrainableSummary": "freezing.summary",
     "WeightDiff": "weights.comparing",
     "WeightFile": "weight_files.reading",
@@ -169,8 +169,8 @@ _HOME = {
     "frozen": "freezing.freezing",
     "full_precision": "precision.in_float32",
     "get_dtype_policy": "precision.policies",
-    "get_input_shape": "layer_shapes",
-    "get_output_shape": "layer_shapes",
+    "get_input_shape": "portable.known_shapes",
+    "get_output_shape": "portable.known_shapes",
     "get_weights": "weights.reading",
     "install": "building.installing",
     "installed": "building.installing",
@@ -180,7 +180,7 @@ _HOME = {
     "mark_built": "building.marks",
     "mixed_precision_safe": "precision.calls",
     "named_weights": "weights.reading",
-    "raw_weight": "raw_variables",
+    "raw_weight": "portable.raw_variables",
     "read_weights": "weight_files.reading",
     "reset_built": "weights.rebuilding",
     "safe_call": "precision.calls",

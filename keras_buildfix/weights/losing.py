@@ -17,7 +17,7 @@ from keras_buildfix._keras.variables import is_variable, read_value, view_value
 from keras_buildfix.extra_weights.mixin import ExtraWeightsMixin
 from keras_buildfix.extra_weights.trial_saving import OwnSaving, loads_by_hand, own_saving, saves_by_hand
 from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
-from keras_buildfix.raw_variables import marks_left
+from keras_buildfix.portable.raw_variables import marks_left
 
 
 def lost_weights(layer: Any) -> dict[str, Any]:

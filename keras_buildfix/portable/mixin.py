@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_buildfix import raw_variables
 from keras_buildfix._keras.classes import check_listed_first, layer_base
 from keras_buildfix._keras.tracking import TRACKER, watch_when_locked
-from keras_buildfix.adding_weights import add_weight
 from keras_buildfix.building.deferred import DeferredBuildMixin
 from keras_buildfix.extra_weights.mixin import ExtraWeightsMixin
-from keras_buildfix.own_function import TFFunctionMixin
-from keras_buildfix.plain_shapes import give_plain_shapes
+from keras_buildfix.portable.adding_weights import add_weight
+from keras_buildfix.portable.plain_shapes import give_plain_shapes
+from keras_buildfix.portable.raw_variables import (
+    keep_what_was_added,
+    kept,
+    leave_as_it_is,
+    refuse_when_locked,
+    release,
+    track_again,
+)
+from keras_buildfix.portable.signatures import HandsOver, fit_signatures
+from keras_buildfix.portable.tf_function import TFFunctionMixin
 from keras_buildfix.precision.calls import MixedPrecisionMixin
-from keras_buildfix.signatures import HandsOver, fit_signatures
 
 
 class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMixin, TFFunctionMixin, HandsOver):
@@ -80,7 +87,7 @@ class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMi
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:
         """Adds a weight, from the arguments of any Keras: see ``adding_weights.add_weight``."""
         variable = add_weight(self, super().add_weight, args, kwargs)  # type: ignore[misc]
-        raw_variables.leave_as_it_is(self, variable)
+        leave_as_it_is(self, variable)
         return variable
 
     def add_variable(self, *args: Any, **kwargs: Any) -> Any:
@@ -88,25 +95,25 @@ class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMi
         return self.add_weight(*args, **kwargs)
 
     def _keras_buildfix_track_again(self) -> None:
-        raw_variables.track_again(self)
+        track_again(self)
 
     @property
     def weights(self) -> list[Any]:
         """The layer's weights, including those that a ``tf.Module`` in it has made by now."""
-        raw_variables.track_again(self)
+        track_again(self)
         return super().weights  # type: ignore[misc, no-any-return]
 
     @property
     def variables(self) -> list[Any]:
         """The layer's weights and the seeds of random layers."""
-        raw_variables.track_again(self)
+        track_again(self)
         return super().variables  # type: ignore[misc, no-any-return]
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == TRACKER:
-            watch_when_locked(self, value, raw_variables.refuse_when_locked)
+            watch_when_locked(self, value, refuse_when_locked)
         elif name == "built" and value:
-            raw_variables.keep_what_was_added(self)
+            keep_what_was_added(self)
         before = vars(self).get(name)
-        super().__setattr__(name, raw_variables.kept(self, name, value))
-        raw_variables.release(self, before)
+        super().__setattr__(name, kept(self, name, value))
+        release(self, before)

@@ -12,7 +12,7 @@ from keras_buildfix._keras.autocasting import never_autocast
 from keras_buildfix._keras.built import wraps_build
 from keras_buildfix._keras.classes import layer_base, package_of
 from keras_buildfix._keras.info import keras_info
-from keras_buildfix.plain_shapes import plain_shapes
+from keras_buildfix.portable.plain_shapes import plain_shapes
 
 #: Keras 2: 2.12 to tf_keras 2.21.
 _NAME_FIRST = (

@@ -19,12 +19,18 @@ from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any
 
-from keras_buildfix import composites
 from keras_buildfix._keras.built import wraps_build
 from keras_buildfix._keras.classes import HANDS_OVER, belongs_to_keras, brings, has_base, is_model_class, layer_base
 from keras_buildfix._keras.defaults import is_default
 from keras_buildfix._keras.graphs import as_autograph_has_it, not_for_autograph
-from keras_buildfix.plain_shapes import passed_on, plain_shapes
+from keras_buildfix.portable.composites import (
+    build_config_handed_over,
+    build_from_config_handed_over,
+    default_build,
+    output_shape_handed_over,
+    reduced,
+)
+from keras_buildfix.portable.plain_shapes import passed_on, plain_shapes
 from keras_buildfix.precision.wrapping import home_of
 
 #: The order of the arguments of a built-in's ``call``, on Keras 2 and on Keras 3.
@@ -371,7 +377,7 @@ def _build_config_handed_over(layer: Any, owner: type, following: Any) -> Any:
     """The ``get_build_config`` of a layer, with every shape that its ``build`` needs when it is loaded."""
     shapes = vars(layer).get(_SHAPES)
     if not shapes:
-        return composites.build_config_handed_over(layer, owner, following)
+        return build_config_handed_over(layer, owner, following)
 
     @functools.wraps(following)
     def get_build_config() -> Any:
@@ -386,7 +392,7 @@ def _build_from_config_handed_over(layer: Any, owner: type, following: Any) -> A
     @functools.wraps(following)
     def build_from_config(config: Any) -> Any:
         if not config or _SHAPES not in config:
-            return composites.build_from_config_handed_over(layer, owner, following)(config)
+            return build_from_config_handed_over(layer, owner, following)(config)
         rest = {key: value for key, value in config.items() if key != _SHAPES}
         with _noted(_running.builds, layer, {key: plain_shapes(shape) for key, shape in config[_SHAPES].items()}):
             return following(rest)
@@ -590,7 +596,7 @@ def _meant(
 def build_handed_over(layer: Any, owner: type, following: Any) -> Any:
     """The ``super().build`` of a body: the built-in's, which gets the shapes that it names."""
     if is_default(following) and wraps_build(type(layer)):
-        return composites.default_build(layer, following)
+        return default_build(layer, following)
     after = _owner(type(layer), "build", owner)
     if after is None or not belongs_to_keras(after) or not inspect.ismethod(following):
         return following
@@ -639,9 +645,9 @@ class HandsOver:
 
     build: Any = HandedOver(build_handed_over)
     call: Any = HandedOver(call_handed_over)
-    compute_output_shape: Any = HandedOver(composites.output_shape_handed_over)
+    compute_output_shape: Any = HandedOver(output_shape_handed_over)
     get_build_config: Any = HandedOver(_build_config_handed_over)
     build_from_config: Any = HandedOver(_build_from_config_handed_over)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return composites.reduced(self, protocol, super().__reduce_ex__)
+        return reduced(self, protocol, super().__reduce_ex__)

@@ -26,7 +26,7 @@ from keras_buildfix import (
     set_weights,
     unfreeze,
 )
-from keras_buildfix.plain_shapes import Shape, plain_shapes
+from keras_buildfix.portable.plain_shapes import Shape, plain_shapes
 
 pytestmark = [pytest.mark.skipif(KERAS is None, reason="no Keras here")]
 if INFO is not None and INFO.backend == "numpy":  # it traces with whatever numbers the memory holds

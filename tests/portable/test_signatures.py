@@ -7,7 +7,7 @@ import pytest
 from conftest import INFO, KERAS
 
 from keras_buildfix import PortableLayerMixin
-from keras_buildfix.signatures import which
+from keras_buildfix.portable.signatures import which
 
 L = KERAS.layers
 K2 = INFO.generation == 2

@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_buildfix._keras.classes import is_functional, is_model, layer_instance, package_of
 from keras_buildfix._keras.graphs import inbound_nodes
-from keras_buildfix.plain_shapes import Shape, plain_shapes
+from keras_buildfix.portable.plain_shapes import Shape, plain_shapes
 
 
 def get_input_shape(layer: Any) -> Any:

@@ -12,8 +12,8 @@ from keras_buildfix._keras.built import wraps_build
 from keras_buildfix._keras.classes import is_model
 from keras_buildfix._keras.defaults import as_default, is_default
 from keras_buildfix._keras.tracking import direct_sublayers, nested_layers
-from keras_buildfix.layer_shapes import traced_output
-from keras_buildfix.plain_shapes import plain_shapes
+from keras_buildfix.portable.known_shapes import traced_output
+from keras_buildfix.portable.plain_shapes import plain_shapes
 
 #: The key in a layer's build config that has the build configs of the layers inside it.
 _INNER = "keras_buildfix_layers"
