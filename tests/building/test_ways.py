@@ -21,7 +21,7 @@ from keras_buildfix._keras.marking import (
     marks_through_helper,
     marks_unconditionally,
 )
-from keras_buildfix.testing.building import WAYS, ways_here
+from keras_buildfix.testing.ways import WAYS, ways_here
 
 #: What takes seconds, since it compiles or writes a graph: with one layer of each kind only.
 LONG = ("fitted", "exported", "tf_saved_model", "mirrored", "distributed")

@@ -9,7 +9,7 @@ from conftest import INFO, KERAS, THOROUGH
 
 from keras_buildfix import freeze, freeze_up_to, frozen, named_weights, trainable_summary, unfreeze
 from keras_buildfix.freezing.optimizer_state import innermost, slots_of
-from keras_buildfix.testing import building
+from keras_buildfix.testing.ways import mirrored_strategy
 
 layers = KERAS.layers
 K2 = INFO.generation == 2
@@ -480,7 +480,7 @@ def test_legacy_optimizers_follow():
 
 @pytest.mark.skipif(INFO.backend != "tensorflow", reason="strategies are TensorFlow's")
 def test_a_model_under_a_strategy_follows():
-    with building.mirrored_strategy().scope():
+    with mirrored_strategy().scope():
         model = compiled(a_model())
     steps(model)
     freeze(model, "a")

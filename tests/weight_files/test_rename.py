@@ -16,7 +16,7 @@ from keras_buildfix import (
     set_weights,
     transfer_weights,
 )
-from keras_buildfix.cli import main
+from keras_buildfix.cli.main import main
 from keras_buildfix.weight_files.entry import Entry
 from keras_buildfix.weight_files.renaming import renamed
 from keras_buildfix.weight_files.writing import write_weights

@@ -20,7 +20,7 @@ from keras_buildfix import (
     set_weights,
     transfer_weights,
 )
-from keras_buildfix.cli import main
+from keras_buildfix.cli.main import main
 
 #: What some Keras versions can't write, of some models: tests/test_weight_files.py has which.
 NOT_ALWAYS = (".h5", ".w.h5", ".keras")

@@ -12,7 +12,7 @@ from weight_zoo import value_for
 
 import keras_buildfix
 from keras_buildfix import get_weights, named_weights, set_weights, transfer_weights
-from keras_buildfix.testing import building
+from keras_buildfix.testing.ways import mirrored_strategy
 
 L = KERAS.layers
 TRAINS = INFO.backend not in ("numpy", "openvino")
@@ -336,7 +336,7 @@ def test_layers_that_compute_from_their_weights_do_so():
 @pytest.mark.skipif(not TRAINS or INFO.backend == "torch", reason="a distribution on two CPU devices: TensorFlow, JAX")
 def test_weights_of_a_distributed_model_are_set_on_every_device():
     if INFO.backend == "tensorflow":
-        scope = building.mirrored_strategy().scope
+        scope = mirrored_strategy().scope
     else:
         scope = KERAS.distribution.DataParallel().scope
     plain = stack("one", "two")
@@ -353,7 +353,7 @@ def test_weights_of_a_distributed_model_are_set_on_every_device():
     if INFO.backend == "tensorflow":
         for weight in model.weights:
             kept = weight.value if INFO.generation == 3 else weight
-            for one in building.mirrored_strategy().experimental_local_results(kept):
+            for one in mirrored_strategy().experimental_local_results(kept):
                 assert not np.any(one.numpy())
 
 

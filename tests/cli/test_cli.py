@@ -14,10 +14,10 @@ import pytest
 from conftest import INFO
 
 import keras_buildfix
-from keras_buildfix import KerasInfo, affected_layers, cli
+from keras_buildfix import KerasInfo, affected_layers
 from keras_buildfix._keras import info
 from keras_buildfix.building.affected import Symptom
-from keras_buildfix.cli import main
+from keras_buildfix.cli.main import _parser, main
 
 LAYER = f"""
 from {INFO.package} import layers
@@ -230,7 +230,7 @@ def test_alone_it_prints_its_help(capsys):
 
 
 def test_every_command_has_a_description_an_example_that_parses_and_exit_codes():
-    parser = cli._parser()
+    parser = _parser()
     commands = [each for each in parser.walk() if each is not parser]
     assert len(commands) == 9
     assert parser.commands["affected"].options["--symptom"] == typing.get_args(Symptom)

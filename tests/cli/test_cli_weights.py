@@ -11,8 +11,10 @@ import pytest
 import weight_zoo
 from conftest import KERAS
 
-from keras_buildfix import _screen, convert_weights, diff_weights, read_weights, save_weights
-from keras_buildfix.cli import main
+from keras_buildfix import convert_weights, diff_weights, read_weights, save_weights
+from keras_buildfix.cli import screen as _screen
+from keras_buildfix.cli.main import main
+from keras_buildfix.cli.screen import progress
 from keras_buildfix.weight_files.writing import format_for
 
 
@@ -183,7 +185,7 @@ def test_a_bar_is_drawn_on_a_terminal_for_what_takes_long(terminal, cnn, monkeyp
     assert "writing" in error
     assert "100%" in error
     assert (f"writing [{'#' * 40}] 100%\n" in error) == (terminal == "plain")
-    with _screen.progress("halfway") as step:
+    with progress("halfway") as step:
         step(1, 2)
     assert capsys.readouterr().err.rstrip(" ")[-1] in "\nhK"  # the line of the bar has ended, or is gone
 

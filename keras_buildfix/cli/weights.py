@@ -6,8 +6,8 @@ import argparse
 from typing import Any
 
 import keras_buildfix
-from keras_buildfix._commands import Parser, add_command, add_json
-from keras_buildfix._screen import print_json, print_table, progress
+from keras_buildfix.cli.commands import Parser, add_command, add_json
+from keras_buildfix.cli.screen import print_json, print_table, progress
 
 _FILE = "a .safetensors, .npz, .h5, .weights.h5 or .keras"
 
