@@ -14,7 +14,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
 from keras_buildfix import keras_info
-from keras_buildfix.testing import building
+from keras_buildfix.testing.ways import Case
 
 ENVIRONMENT = os.environ.get("KERAS_BUILDFIX_ENV", "")
 #: Where run_tests.py reads how far the tests are. Processes that tests start must not write there.
@@ -113,6 +113,6 @@ def case(keras, tmp_path):
     """Makes a case for the ways of building."""
 
     def make_case(make, shape):
-        return building.Case(keras, make, shape, tmp_path)
+        return Case(keras, make, shape, tmp_path)
 
     return make_case

@@ -11,7 +11,8 @@ import pytest
 from conftest import INFO, KERAS
 
 import keras_buildfix
-from keras_buildfix import affected_layers, cli
+from keras_buildfix import affected_layers
+from keras_buildfix.cli.main import _parser
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Pages whose Python is run, with lines that it prints. docs/by_error_message.md has tests of its own.
@@ -74,7 +75,7 @@ def test_commands_are_there(page):
     shell = "\n".join(blocks("sh", page))
     inline = re.findall(r"`keras-buildfix ([^`]*)`", (ROOT / page).read_text("utf-8"))
     for words in [*re.findall(r"^keras-buildfix (.*?)(?: +#.*)?$", shell, re.MULTILINE), *inline]:
-        assert cli._parser().parse_args(shlex.split(words)).command
+        assert _parser().parse_args(shlex.split(words)).command
     for file in re.findall(r"python (\S+\.py)", shell):
         assert file == "script.py" or (ROOT / file).exists(), file
 

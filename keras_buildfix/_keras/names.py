@@ -188,7 +188,8 @@ SUBJECTS: dict[str, tuple[Name, ...]] = {
             "_layer_checkpoint_dependencies",
             FUNCTIONAL,
             "2.12-2.21",
-            "formats._model_config: _CONTAINERS; weight_diff: _kinds; weight_structure: _LAYERS",
+            "weight_files.formats._model_config: _CONTAINERS; weights.comparing: _kinds; "
+            "weights.matching.by_place: _LAYERS",
         ),
     ),
     "Training": (

@@ -1,0 +1,1 @@
+"""The commands of ``keras-buildfix``, one file a group."""

@@ -1,0 +1,1 @@
+"""``PortableLayerMixin``: layers written once, with any Keras's signatures."""

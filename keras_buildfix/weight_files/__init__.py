@@ -1,0 +1,1 @@
+"""Files of weights: reads and writes each format. Knows no Keras."""
