@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,26 +69,31 @@ class _Own:
         self.bases: dict[str, list[str]] = {}
         self.names: set[str] = set()
         for tree in trees.values():
-            self.names.update(_defined(tree))
-            for node in ast.walk(tree):
-                if isinstance(node, ast.ClassDef):
-                    self.of_class.setdefault(node.name, set()).update(_defined(node))
-                    self.bases[node.name] = [base.id for base in node.bases if isinstance(base, ast.Name)]
+            self._collect(tree, [self.names])
+
+    def _collect(self, scope: ast.AST, into: list[set[str]]) -> None:
+        """Notes the names that a module or class defines, with the attributes that its methods set on ``self``."""
+        for node in ast.iter_child_nodes(scope):
+            name, inside = "", into
+            if isinstance(node, ast.ClassDef):
+                name = node.name
+                inside = [*into, self.of_class.setdefault(name, set())]
+                self.bases[name] = [base.id for base in node.bases if isinstance(base, ast.Name)]
+            elif isinstance(node, ast.FunctionDef):
+                name = node.name
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                name = node.id
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and _is_self(node.value):
+                name = node.attr
+            if name:
+                for names in into:
+                    names.add(name)
+            if not isinstance(node, ast.expr) or isinstance(node, (ast.Tuple, ast.List)):  # targets, not values
+                self._collect(node, inside)
 
     def defines(self, cls: str, name: str) -> bool:
         """Whether a class of the package, or a base of it, defines a name."""
         return name in self.of_class.get(cls, ()) or any(self.defines(base, name) for base in self.bases.get(cls, ()))
-
-
-def _defined(scope: ast.AST) -> Iterator[str]:
-    """The names that a module or class defines, with the attributes that its methods set on ``self``."""
-    for node in ast.walk(scope):
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            yield node.name
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and _is_self(node.value):
-            yield node.attr
 
 
 def _is_self(node: ast.AST) -> bool:

@@ -3,12 +3,16 @@
 import functools
 import sys
 
+import numpy as np
 import private_names
 import private_uses
 import pytest
 from conftest import INFO, KERAS
 
 from keras_buildfix._keras import names
+from keras_buildfix._keras.built import build_has_run, is_locked
+from keras_buildfix._keras.defaults import has_default_build, is_default
+from keras_buildfix._keras.tracking import direct_sublayers, nested_layers, state_in_attributes
 
 L = KERAS.layers
 RELEASE = tuple(int(part) for part in INFO.version.split(".")[:2])
@@ -121,6 +125,53 @@ def test_each_private_name_is_where_its_row_says_and_nowhere_else():
         if is_there(name, holder) is not any(says)
     }
     assert not wrong, f"on {INFO}: correct the releases in _keras/names.py, and what uses these"
+
+
+def test_what_keras_keeps_for_a_layer_means_what_it_is_taken_for():
+    layer, of_3 = L.Dense(2), INFO.generation == 3
+    assert not build_has_run(layer)
+    assert not is_locked(layer)
+    layer.build((None, 3))
+    assert build_has_run(layer)
+    assert is_locked(layer) is of_3
+    kind = "variables" if of_3 else "weights"
+    assert getattr(layer, f"_trainable_{kind}") == layer.weights
+    assert getattr(layer, f"_non_trainable_{kind}") == []
+    assert len(state_in_attributes(layer)) == (2 if of_3 else 0)
+    if of_3:
+        assert {"trainable_variables", "non_trainable_variables", "layers"} <= set(layer._tracker.config)
+        assert {"trainable_variables", "non_trainable_variables"} <= set(layer._tracker.stored_ids)
+    model = KERAS.Sequential([layer])
+    assert layer in nested_layers(model)
+    assert direct_sublayers(model) == [layer]
+    assert has_default_build(L.Dropout(0.5)) or (3, 0) <= RELEASE <= (3, 2)
+    assert not has_default_build(layer)
+    assert is_default(L.Layer().build)
+    assert is_default(L.Layer().compute_output_shape) is of_3
+    assert not is_default(layer.compute_output_shape)
+
+
+@pytest.mark.skipif(INFO.backend == "numpy", reason="the numpy backend can't train")
+def test_what_keras_keeps_while_it_trains_means_what_it_is_taken_for():
+    model = KERAS.Sequential([KERAS.Input((2,)), L.Dense(1)])
+    optimizer = KERAS.optimizers.get("adam")
+    model.compile(optimizer, "mse", **({"jit_compile": False} if INFO.backend == "tensorflow" else {}))
+    model.train_on_batch(np.ones((1, 2)), np.ones((1, 1)))
+    places = {optimizer._var_key(variable): at for at, variable in enumerate(model.weights)}
+    if INFO.generation == 2:
+        assert model._compiled_trainable_state == model._get_trainable_state()
+        assert optimizer._built is True
+        assert optimizer._index_dict == places
+        assert model.train_tf_function is model.train_function
+    else:
+        assert optimizer._trainable_variables == model.weights
+        assert optimizer._trainable_variables_indices == places
+        accepts, own = optimizer._tracker.config["variables"]
+        assert accepts(optimizer.iterations)
+        assert list(own) == optimizer.variables
+        assert optimizer._tracker.stored_ids["variables"] == {id(variable) for variable in own}
+    assert list(optimizer._variables)[-4:] == [*sum(zip(optimizer._momentums, optimizer._velocities), ())]
+    assert model.layers[-1]._trainable is True
 
 
 @functools.cache
