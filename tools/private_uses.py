@@ -3,6 +3,7 @@
 A name is private if it begins with one underscore, or if a row of `keras_buildfix/_keras/names.py` lists it. It is
 touched by ``thing._name``, and by a string: ``getattr(thing, "_name")``, ``vars(thing)["_name"]``, or a constant that
 a row lists. What the package defines itself is its own: the names in its classes and modules are read from the source.
+So a new private name of Keras is not noticed while the package has a function or attribute of the same name.
 """
 
 from __future__ import annotations
@@ -206,7 +207,8 @@ class _Reader(ast.NodeVisitor):
             return
         classes = [scope.name for scope in self._scope if isinstance(scope, ast.ClassDef)]
         if of_self and any(self.own.defines(cls, name) for cls in classes):
-            return
+            if name not in self.listed or not any("Mixin" in cls for cls in classes):  # a mixin's `self` is a layer
+                return
         if name in self.own.names and name not in self.listed:
             return
         line = getattr(node, "lineno", 0)

@@ -211,6 +211,7 @@ def test_each_private_name_has_a_row_with_all_its_users():
         "del layer._new_name",
         "self._new_name",
         "super()._new_name()",
+        "self._tracker = 1",
         "getattr(layer, '_new_name', None)",
         "hasattr(layer, '_new_name')",
         "setattr(layer, '_new_name', 1)",
