@@ -1,4 +1,4 @@
-"""Deferred build: a subclass"s ``build`` runs, once, before first use; which builds are skipped, and who skips them."""
+"""Deferred build: a subclass's ``build`` runs, once, before first use; which builds are skipped, and who skips them."""
 
 #: What other parts of the package may use, by file.
 SHARED = {

@@ -1,4 +1,4 @@
-"""Weights that a built-in layer"s own saving leaves out: ``ExtraWeightsMixin`` saves and loads them."""
+"""Weights that a built-in layer's own saving leaves out: ``ExtraWeightsMixin`` saves and loads them."""
 
 #: What other parts of the package may use, by file.
 SHARED = {

@@ -1,4 +1,4 @@
-"""``PortableLayerMixin``: layers written once, with any Keras"s signatures."""
+"""``PortableLayerMixin``: layers written once, with any Keras's signatures."""
 
 #: What other parts of the package may use, by file.
 SHARED = {
