@@ -140,6 +140,25 @@ def test_imports_go_one_way():
             assert not imported.startswith("!"), f"{module} imports Keras"
 
 
+def lines_of_code(function, lines):
+    """How many lines of a function are code: without its signature, docstring, comments and blank lines."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    code = [line.strip() for line in lines[body[0].lineno - 1 : function.end_lineno]] if body else []
+    return sum(bool(line) and not line.startswith("#") for line in code)
+
+
+@pytest.mark.at_length  # reads the source: the same on every environment, but for Python
+def test_no_function_is_longer_than_50_lines():
+    counted = []
+    for file in PACKAGE.rglob("*.py"):
+        source = file.read_text("utf-8")
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                counted.append((lines_of_code(node, source.splitlines()), f"{node.name} in {file.name}"))
+    assert len(counted) > 900
+    assert [each for each in counted if each[0] > 50] == []
+
+
 @pytest.mark.at_length  # reads the source: the same on every environment, but for Python
 def test_private_names_of_keras_stand_in_one_room():
     private = {"_tracker", "_lock_state", "_post_build", "_flatten_layers", "_build_shapes_dict", "_build_at_init"}
