@@ -17,7 +17,7 @@ from keras_buildfix._keras.function_code import MARKS_BUILT, function_code, stor
 from keras_buildfix._keras.info import keras_info
 from keras_buildfix.building.affected import affected_layers, release_spans
 from keras_buildfix.building.deferred import is_fixed, repairs, was_deferred
-from keras_buildfix.building.finding import import_class
+from keras_buildfix.building.importing import import_class
 from keras_buildfix.building.skipped import (
     consequence,
     is_fixed_elsewhere,
