@@ -5,7 +5,7 @@
     python run_tests.py full       the same, each environment with every combination: before a release
     python run_tests.py NAME ...   these environments; --list shows their names
 
-Arguments after -- go to pytest: python run_tests.py keras3.6-jax -- tests/test_build.py -k mixin
+Arguments after -- go to pytest: python run_tests.py keras3.6-jax -- tests/building/test_build.py -k mixin
 
 With ``all``, combinations that several environments share are spread over these (tests/bands.py). With
 ``full`` each environment runs them all, and then reads the weight files that all environments wrote;
@@ -39,7 +39,7 @@ REPORTS = ROOT / ".tox" / "reports"
 FILES = ROOT / ".tox" / "weight_files"
 TOOLS = ["tox>=4.29", "tox-uv>=1.20"]
 #: Reads what all environments wrote, after all of them have ended.
-SECOND_PASS = "tests/test_weight_files.py::test_it_is_read_whoever_wrote_it"
+SECOND_PASS = "tests/weights/test_weight_files.py::test_it_is_read_whoever_wrote_it"
 #: The environments that use the source in this folder, not the wheel.
 ON_SOURCE = ("lint", "types")
 #: With ``full``, Keras's own tests run in these environments too; each with the one whose Keras has the tests.

@@ -123,7 +123,7 @@ def main() -> None:
         seconds, modules = importing(statement)
         row(f"{statement} (ms)", "-", f"{(seconds - empty) * 1e3:.2f}", f"{modules} mod.", "< 15 ms")
     code = (
-        f"import time; import {INFO.package}; from keras_buildfix.installing import install, uninstall\n"
+        f"import time; import {INFO.package}; from keras_buildfix.building.installing import install, uninstall\n"
         "start = time.perf_counter(); install(); first = time.perf_counter() - start\n"
         "uninstall(); start = time.perf_counter(); install(); print(first, time.perf_counter() - start)"
     )

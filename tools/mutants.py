@@ -39,7 +39,7 @@ class Mutant(NamedTuple):
 MUTANTS = [
     Mutant(
         "no walk through a constructor's helpers",
-        "_keras.py",
+        "_keras/marking.py",
         "helpers = frozenset(_called_code_that_marks(builtin, init.__code__, set()))",
         "helpers = frozenset()",
         "newest-jax",
@@ -47,58 +47,63 @@ MUTANTS = [
     ),
     Mutant(
         "`_lock_state` stays Keras's",
-        "build.py",
-        "found.update(_private.lock_for_others(cls))",
+        "building/deferred.py",
+        "found.update(lock_for_others(cls))",
         "pass",
         "newest-jax",
         "test_build test_ways",
     ),
     Mutant(
         "`install()` fixes nothing",
-        "installing.py",
-        'if _keras.marking_code(cls) is not None or "build" in vars(cls):',
+        "building/installing.py",
+        'if marking_code(cls) is not None or "build" in vars(cls):',
         "if False:",
         "keras3.9-jax",
         "test_ways",
     ),
     Mutant(
         "the decorator fixes nothing",
-        "build.py",
+        "building/deferred.py",
         "    _fix(cls)\n    return cls",
         "    return cls",
         "keras3.9-jax",
         "test_ways",
     ),
     Mutant(
-        "the mixin fixes nothing", "build.py", " " * 12 + "_fix(cls)", " " * 12 + "pass", "keras3.9-jax", "test_ways"
+        "the mixin fixes nothing",
+        "building/deferred.py",
+        " " * 12 + "_fix(cls)",
+        " " * 12 + "pass",
+        "keras3.9-jax",
+        "test_ways",
     ),
     Mutant(
         "a built-in's mark is let through",
-        "build.py",
-        "_keras.is_marked_by_builtin(layer, sys._getframe(1))",
+        "building/deferred.py",
+        "is_marked_by_builtin(layer, sys._getframe(1))",
         "False",
         "keras3.9-jax",
         "test_ways",
     ),
     Mutant(
         "every mark is ignored, a user's too: built twice",
-        "build.py",
-        "_keras.is_marked_by_builtin(layer, sys._getframe(1))",
+        "building/deferred.py",
+        "is_marked_by_builtin(layer, sys._getframe(1))",
         "True",
         "keras3.9-jax",
         "test_ways",
     ),
     Mutant(
         "Keras 2 may build twice",
-        "build.py",
-        "if brings_build and _keras.leaves_unbuilt(cls):",
+        "building/deferred.py",
+        "if brings_build and leaves_unbuilt(cls):",
         "if False:",
         "keras2.15-tensorflow",
         "test_ways",
     ),
     Mutant(
         "arrays in .safetensors may overlap",
-        "formats/safetensors.py",
+        "weight_files/formats/safetensors.py",
         "if begin != at:",
         "if False:",
         "keras3.9-jax",
@@ -107,7 +112,7 @@ MUTANTS = [
     ),
     Mutant(
         "a checksum in .npz is not compared",
-        "formats/npz.py",
+        "weight_files/formats/npz.py",
         "if found != info.CRC:",
         "if False:",
         "newest-numpy",
@@ -116,7 +121,7 @@ MUTANTS = [
     ),
     Mutant(
         "members of .npz may lie outside",
-        "formats/npz.py",
+        "weight_files/formats/npz.py",
         'if ".." in parts or name.startswith("/") or not',
         "if not",
         "newest-numpy",
@@ -125,7 +130,7 @@ MUTANTS = [
     ),
     Mutant(
         "an array of .h5 may have no data",
-        "formats/hdf5.py",
+        "weight_files/formats/hdf5.py",
         'raise BadFileError(f"{path!r:.120} has no data.")',
         "pass",
         "newest-numpy",
@@ -134,7 +139,7 @@ MUTANTS = [
     ),
     Mutant(
         "a file is written in place",
-        "formats/_replacing.py",
+        "weight_files/formats/_replacing.py",
         "written = os.path.join(folder, name)",
         "written = target",
         "newest-numpy",
@@ -142,7 +147,7 @@ MUTANTS = [
     ),
     Mutant(
         "order comes before names",
-        "weight_setting.py",
+        "weights/matching/finding.py",
         "return match_names(source.entries, root, canonical=source.canonical, only=only)",
         "return _by_position(source.entries, root, None)",
         "keras3.9-jax",
@@ -150,7 +155,7 @@ MUTANTS = [
     ),
     Mutant(
         "made-up names count in the order of the model",
-        "weight_names.py",
+        "layer_tree/tree.py",
         "for at in sorted(places, key=lambda at: split[at][1] or 0):",
         "for at in places:",
         "keras3.9-jax",
@@ -158,7 +163,7 @@ MUTANTS = [
     ),
     Mutant(
         "freezing sets the flag only",
-        "freezing.py",
+        "freezing/freezing.py",
         "each.follow(changed)",
         "pass",
         "keras3.9-jax",
@@ -166,7 +171,7 @@ MUTANTS = [
     ),
     Mutant(
         "freezing leaves single weights alone",
-        "trainable_flags.py",
+        "freezing/flags.py",
         " " * 12 + "self._put_weights(node)",
         " " * 12 + "pass",
         "keras3.9-jax",
@@ -174,7 +179,7 @@ MUTANTS = [
     ),
     Mutant(
         "names in a file of places are not followed",
-        "structure_groups.py",
+        "weights/matching/groups_in_files.py",
         "group.given_name = layer_name if kind_of(layer_name) != kind_of(place) else None",
         "group.given_name = None",
         "keras3.9-jax",
@@ -182,7 +187,7 @@ MUTANTS = [
     ),
     Mutant(
         "layers of a model in a model go unseen in a legacy file",
-        "weight_matching.py",
+        "weights/matching/by_name.py",
         "if unpaired and not self.canonical:",
         "if False:",
         "keras3.9-jax",
@@ -190,7 +195,7 @@ MUTANTS = [
     ),
     Mutant(
         "strict takes what only order led to",
-        "weight_setting.py",
+        "weights/placing.py",
         "    if options.strict:\n        drop_by_order(match)",
         "    pass",
         "keras3.9-jax",
@@ -198,7 +203,7 @@ MUTANTS = [
     ),
     Mutant(
         "metrics in a file are weights",
-        "weight_structure.py",
+        "weights/matching/by_place.py",
         'elif not (_is_no_weight(inner) or hasattr(value, "variables")):',
         "else:",
         "keras2.15-tensorflow",
@@ -206,7 +211,7 @@ MUTANTS = [
     ),
     Mutant(
         "a layer whose own code fails keeps what it set",
-        "own_loading.py",
+        "weights/own_loading.py",
         "for variable, value in self.values:",
         "for variable, value in ():",
         "keras3.9-jax",
@@ -214,7 +219,7 @@ MUTANTS = [
     ),
     Mutant(
         "Keras may leave weights out of a file",
-        "weights.py",
+        "weights/saving.py",
         "check_nothing_lost(layer, path, form)",
         "pass",
         "keras3.9-jax",
@@ -242,6 +247,12 @@ def band_of(mutant: Mutant) -> list[str]:
     return [mutant.environment, *(name for name in mates if name != mutant.environment)]
 
 
+def test_files(root: Path, mutant: Mutant) -> list[Path]:
+    """The files of a mutant's tests."""
+    files = {file.stem: file for file in (root / "tests").rglob("test_*.py") if file.parent.name != "downstream"}
+    return [files[name] for name in mutant.tests.split()]
+
+
 def killer(mutant: Mutant, folder: Path, envs: Path, turn: str) -> str:
     """The first test that fails in an environment's turn, or with every combination if `turn` is empty; or ""."""
     name = turn or mutant.environment
@@ -259,7 +270,7 @@ def killer(mutant: Mutant, folder: Path, envs: Path, turn: str) -> str:
         "CUDA_VISIBLE_DEVICES": "-1",
         "PYTHONHASHSEED": "0",
     }
-    files = [f"tests/{name}.py" for name in mutant.tests.split()]
+    files = [str(file.relative_to(ROOT)) for file in test_files(ROOT, mutant)]
     command = [str(envs / name / "bin" / "python"), "-m", "pytest", "-q", "-x", "--tb=no", *files]
     command += ["-k", mutant.only] if mutant.only else []
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)

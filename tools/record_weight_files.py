@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-WRITES = "tests/test_weight_files.py::test_it_is_written_in_every_format"
+WRITES = "tests/weights/test_weight_files.py::test_it_is_written_in_every_format"
 
 
 def main(wanted: list[str]) -> int:

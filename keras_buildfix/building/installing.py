@@ -7,6 +7,7 @@ it, also those defined before the call. An import hook fixes a Keras that is imp
 
 from __future__ import annotations
 
+import importlib.abc
 import importlib.machinery
 import sys
 import threading

@@ -12,8 +12,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import keras_buildfix
-from keras_buildfix._keras.info import KerasInfo, configured_backend, installed_backends, keras_info, missing_backend
-from keras_buildfix.building.skipped import ModuleSearch, search_modules
 from keras_buildfix.cli.commands import SHELLS, Parser, PrintCompletion, add_command, add_json
 from keras_buildfix.cli.screen import complain, counted, print_json, print_table, progress
 from keras_buildfix.cli.weights import add_weights
@@ -113,6 +111,8 @@ def _without_ours(trace: TracebackType | None) -> TracebackType | None:
 
 def _hint_at_backend(error: BaseException) -> None:
     """Says which backend to set if a program failed because the configured one is not installed."""
+    from keras_buildfix._keras.info import configured_backend, installed_backends
+
     backend, others = configured_backend()[0], installed_backends()
     if isinstance(error, ModuleNotFoundError) and error.name == backend and others:
         complain(f"Keras is set to {backend}, which is not installed; {others[0]} is: set KERAS_BACKEND={others[0]}")
@@ -122,6 +122,8 @@ def _hint_at_backend(error: BaseException) -> None:
 
 
 def _info(args: argparse.Namespace) -> int:
+    from keras_buildfix._keras.info import configured_backend, installed_backends, missing_backend
+
     info = keras_buildfix.keras_info()
     wrong, backends = missing_backend(info), installed_backends()
     broken = keras_buildfix.affected_layers(info.version)
@@ -145,6 +147,8 @@ def _info(args: argparse.Namespace) -> int:
 
 def _ready() -> KerasInfo:
     """The Keras that will be imported. If its backend is not installed, this sets another one that is."""
+    from keras_buildfix._keras.info import installed_backends, keras_info, missing_backend
+
     info = keras_info()
     wrong, others = missing_backend(info), installed_backends()
     if not wrong:
@@ -192,6 +196,8 @@ def _skipped(args: argparse.Namespace) -> int:
 
 
 def _search(name: str, keras: str | None) -> ModuleSearch:
+    from keras_buildfix.building.skipped import search_modules
+
     # stdout is for findings: what modules print during their import goes to stderr.
     with contextlib.redirect_stdout(sys.stderr), progress(f"importing {name}") as step:
         return search_modules(name, keras, step)

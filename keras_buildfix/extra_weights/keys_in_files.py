@@ -94,6 +94,7 @@ class Found:
 
     @property
     def missing(self) -> list[Any]:
+        """The extra weights that the file does not have."""
         return [variable for variable in self.ours if self.key_of.get(id(variable)) not in self.keys_there]
 
     def _key_of(self) -> dict[int, str]:

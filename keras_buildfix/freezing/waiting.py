@@ -1,4 +1,4 @@
-"""The rules behind ``freeze`` and ``unfreeze``, and how they wait for layers that are not built yet."""
+"""How ``freeze`` and ``unfreeze`` wait for layers that are not built yet."""
 
 from __future__ import annotations
 

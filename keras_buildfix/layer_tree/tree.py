@@ -1,4 +1,4 @@
-"""``named_weights`` gives each weight one name, which is the same on every Keras and backend, however it was built."""
+"""The tree of layers inside a layer, and the name of each weight: the same on every Keras, however it was built."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def plain_shapes(shapes: Any) -> Any:
         The same structure. A ``TensorShape`` of unknown rank is None.
 
     Example:
-        >>> from keras_buildfix.plain_shapes import plain_shapes
+        >>> from keras_buildfix.portable.plain_shapes import plain_shapes
         >>> plain_shapes({"a": [None, 3], "b": [(2, 4), [None]]})
         {'a': (None, 3), 'b': [(2, 4), (None,)]}
     """

@@ -93,7 +93,7 @@ def which(wanted: Iterable[str], required: Iterable[str], given: Iterable[str]) 
     """Maps each wanted argument to a given one: by name; else the first one, and required ones, by position.
 
     Example:
-        >>> from keras_buildfix.signatures import which
+        >>> from keras_buildfix.portable.signatures import which
         >>> which(["query", "value", "key"], ["query", "value"], ["x", "context", "training"])
         {'query': 'x', 'value': 'context'}
     """

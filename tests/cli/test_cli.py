@@ -294,7 +294,7 @@ def test_ctrl_c_is_one_word(monkeypatch, capsys):
 @pytest.mark.at_length
 def test_a_closed_pipe_is_silence():
     """With output that fits into a buffer, which is written as Python ends, and with more."""
-    code = "import sys; from keras_buildfix.cli import main; sys.exit(main(['affected', '3.9']))"
+    code = "import sys; from keras_buildfix.cli.main import main; sys.exit(main(['affected', '3.9']))"
     for lines in (0, 1):
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with subprocess.Popen([sys.executable, "-c", code], text=True, **pipes) as process:
@@ -309,7 +309,7 @@ def test_a_closed_pipe_is_silence():
 def test_version_and_help_import_nothing_heavy():
     """Which takes 50 ms; with a Keras it would be 2 to 20 seconds, with these about 100 ms."""
     code = (
-        "import sys; from keras_buildfix.cli import main\n"
+        "import sys; from keras_buildfix.cli.main import main\n"
         "for word in ('--version', '--help'):\n"
         "    try: main([word])\n"
         "    except SystemExit: pass\n"

@@ -134,7 +134,7 @@ def test_the_commands_import_no_keras(cnn, tmp_path):
     _, path, _ = cnn
     kerases = ("keras", "tf_keras", "tensorflow", "jax", "torch")
     code = (
-        "import sys; from keras_buildfix.cli import main;"
+        "import sys; from keras_buildfix.cli.main import main;"
         f"main(['weights', 'show', {path!r}]); main(['weights', 'convert', {path!r}, {str(tmp_path / 'to.h5')!r}]);"
         f"main(['weights', 'show', {str(tmp_path / 'to.h5')!r}]); main(['weights', 'diff', {path!r}, {path!r}]);"
         f"print(*(name for name in sys.modules if name.split('.')[0] in {kerases}))"

@@ -10,7 +10,7 @@ from conftest import INFO, KERAS
 
 from keras_buildfix import named_weights
 
-EXPECTED = json.loads((Path(__file__).parent / "data" / "weight_names.json").read_text("utf-8"))
+EXPECTED = json.loads((Path(__file__).resolve().parents[1] / "data" / "weight_names.json").read_text("utf-8"))
 L = KERAS.layers
 
 #: Every built-in with weights: how to make it, and the shapes of its inputs.

@@ -72,7 +72,7 @@ def test_a_disk_that_is_full_leaves_the_old_file(name, step, tmp_path, monkeypat
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(f"{_replacing.__name__}.{step}", full)
+    monkeypatch.setattr(f"keras_buildfix.weight_files.formats._replacing.{step}", full)
     with pytest.raises(OSError, match="No space left"):
         write_weights(str(path), entries(2.0), FORMS[name])
     assert path.read_bytes() == before
@@ -82,8 +82,8 @@ def test_a_disk_that_is_full_leaves_the_old_file(name, step, tmp_path, monkeypat
 LIMITED = """
 import resource, sys
 import numpy as np
-from keras_buildfix._entries import Entry
-from keras_buildfix.weight_files import write_weights
+from keras_buildfix.weight_files.entry import Entry
+from keras_buildfix.weight_files.writing import write_weights
 resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))
 array = np.ones((300, 100), "float32")
 try:
@@ -116,8 +116,8 @@ KILLS = """
 import os, random, shutil, signal, sys, time
 import h5py, numpy as np
 from keras_buildfix import read_weights
-from keras_buildfix._entries import Entry
-from keras_buildfix.weight_files import write_weights
+from keras_buildfix.weight_files.entry import Entry
+from keras_buildfix.weight_files.writing import write_weights
 
 path, form, kills = sys.argv[1], sys.argv[2], int(sys.argv[3])
 folder, size = os.path.dirname(path), 5 << 20

@@ -424,7 +424,7 @@ def test_the_command_in_the_documents_works(tmp_path, monkeypatch, capsys):
     model, _ = weight_zoo.make(KERAS, "cnn")
     assert write(model, "old.keras", ".keras")
     save_weights(model, "new.safetensors")
-    page = (Path(__file__).resolve().parents[1] / "docs" / "weights.md").read_text("utf-8")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "weights.md").read_text("utf-8")
     (line,) = re.findall(r"^keras-buildfix (weights diff .*)$", page, re.MULTILINE)
     assert main(line.split()) == 0
     assert capsys.readouterr().out.startswith(f"0 different, {len(model.weights)} equal\n")

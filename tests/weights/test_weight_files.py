@@ -27,7 +27,7 @@ from keras_buildfix import BadFileError, load_weights, lost_weights, named_weigh
 FILES = Path(os.environ.get("KERAS_BUILDFIX_FILES") or tempfile.mkdtemp())
 OWN = FILES / (ENVIRONMENT or "here")
 ZOO = sorted(weight_zoo.models(KERAS))
-NAMES = json.loads((Path(__file__).parent / "data" / "weight_names.json").read_text("utf-8"))["zoo"]
+NAMES = json.loads((Path(__file__).resolve().parents[1] / "data" / "weight_names.json").read_text("utf-8"))["zoo"]
 
 #: What Keras's own writers can't do, as the file or its absence says.
 NO_SUBCLASSED_MODEL = "Saving the model to HDF5 format requires the model to be a Functional model"

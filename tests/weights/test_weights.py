@@ -335,10 +335,8 @@ def test_layers_that_compute_from_their_weights_do_so():
 
 @pytest.mark.skipif(not TRAINS or INFO.backend == "torch", reason="a distribution on two CPU devices: TensorFlow, JAX")
 def test_weights_of_a_distributed_model_are_set_on_every_device():
-    if INFO.backend == "tensorflow":
-        scope = mirrored_strategy().scope
-    else:
-        scope = KERAS.distribution.DataParallel().scope
+    on_tensorflow = INFO.backend == "tensorflow"
+    scope = mirrored_strategy().scope if on_tensorflow else KERAS.distribution.DataParallel().scope
     plain = stack("one", "two")
     with scope():
         model = stack("one", "two")
