@@ -206,7 +206,7 @@ def _node(layer: Any, path: tuple[str, ...], taken: dict[str, int] | None = None
     for variables in own_weights(layer):
         names = [known.get(id(variable)) or name_of(layer, variable) for variable in variables]
         own.append([(unique(name, taken), variable) for name, variable in zip(names, variables)])
-    return LayerNode(layer, path, _made_up(layer)[1] is not None, *own)
+    return LayerNode(layer, path, _made_up(layer)[1] is not None, own[0], own[1])
 
 
 def _names_in_layers(module: Any) -> dict[int, str]:
