@@ -12,7 +12,10 @@ from weight_zoo import value_for
 
 import keras_buildfix
 from keras_buildfix import get_weights, named_weights, set_weights, transfer_weights
+from keras_buildfix._arrays import empty_aligned
 from keras_buildfix.testing.ways import mirrored_strategy
+from keras_buildfix.weight_files.entry import Entry
+from keras_buildfix.weights.assigning import Assignment, assign_all
 
 L = KERAS.layers
 TRAINS = INFO.backend not in ("numpy", "openvino")
@@ -238,6 +241,55 @@ def test_a_failure_while_assigning_gives_the_old_values_back(monkeypatch):
     monkeypatch.undo()
     assert len(calls) > 2
     assert values(model) == before
+
+
+def test_a_value_that_cannot_be_read_gives_the_old_values_back():
+    model = stack("one", "two")
+    before = values(model)
+
+    def fail():
+        raise OSError("the disk is gone")
+
+    changes = [
+        Assignment(name, variable, Entry(name, tuple(variable.shape), "float32", fail if at == 2 else lambda v=new: v))
+        for at, (name, variable, new) in enumerate(
+            (name, variable, random_values(model)[name]) for name, variable in named_weights(model).items()
+        )
+    ]
+    with pytest.raises(OSError, match="the disk is gone"):
+        assign_all(changes)
+    assert values(model) == before
+
+
+def add_one(variable):
+    ones = np.ones(variable.shape, "float32")
+    if hasattr(variable, "assign_add"):
+        variable.assign_add(ones)  # in place, where the backend can
+    else:  # 3.0 and 3.1
+        variable.assign(variable + ones)
+
+
+@pytest.mark.parametrize("size", [4, 600], ids=["small", "large"])
+def test_a_weight_shares_no_memory_with_the_array_or_weight_that_gave_its_value(size):
+    target, source = L.Dense(size, use_bias=False, name="target"), L.Dense(size, use_bias=False, name="source")
+    for layer in (target, source):
+        layer.build((None, size))
+    given = empty_aligned((size, size), np.dtype("float32"))  # backends may take such memory over
+    given[...] = 1.0
+    set_weights(target, [given])
+    given += 1.0
+    assert set(get_weights(target)["kernel"].flat) == {1.0}
+    add_one(target.kernel)
+    add_one(target.kernel)
+    assert set(given.flat) == {2.0}
+    assert set(get_weights(target)["kernel"].flat) == {3.0}
+
+    transfer_weights(target, source)
+    add_one(source.kernel)
+    read = get_weights(target)["kernel"]
+    target.kernel.assign(np.zeros((size, size), "float32"))
+    assert set(read.flat) == {3.0}
+    assert set(get_weights(source)["kernel"].flat) == {4.0}
 
 
 @pytest.mark.parametrize(
