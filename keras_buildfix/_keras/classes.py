@@ -5,6 +5,7 @@ Nothing here imports Keras: each class leads to its own.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import sys
@@ -21,6 +22,7 @@ _VENDORED = "tensorflow.python.keras"
 # --- Whose class is it -------------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=4096)
 def package_of(module_name: str) -> str | None:
     """The Keras package of a module: ``keras``, ``tf_keras``, TensorFlow's copy, or None."""
     root = module_name.partition(".")[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from keras_buildfix._keras.built import LOCK
 from keras_buildfix._keras.classes import (
     belongs_to_keras,
     build_owner,
@@ -29,7 +30,7 @@ from keras_buildfix.building.skipped import (
 #: Each attribute that ``deferred_build`` may add to a class, and what it does.
 _WHY = {
     "built": "ignores the mark that the built-in sets in its __init__, so that Keras still calls build()",
-    "_lock_state": "lets the class make weights and layers in its __init__, after the built-in's __init__",
+    LOCK: "lets the class make weights and layers in its __init__, after the built-in's __init__",
     "build": "marks the layer as built once build() has run, so that it does not run twice",
 }
 
