@@ -23,7 +23,7 @@ MODULES = sorted(m.name for m in pkgutil.walk_packages([str(PACKAGE)], "keras_bu
 #: What `from keras_buildfix import` gives to everybody.
 PUBLIC = "the public names"
 #: The parts that use nothing of the package.
-SMALL = {"_arrays", "_blocks", "_keywords", "_words"}
+SMALL = {"_arrays", "_blocks", "_keywords", "_structures", "_words"}
 #: Which part of the package, a folder or a file, may use which others.
 MAY_USE = {
     **{part: set() for part in SMALL},

@@ -36,6 +36,12 @@ def belongs_to_keras(cls: type) -> bool:
     return package_of(getattr(cls, "__module__", None) or "") is not None
 
 
+def keras_of(cls: type) -> Any:
+    """The Keras module that defines a class or the nearest of its bases that is Keras's."""
+    packages = (package_of(base.__module__) for base in cls.__mro__)
+    return sys.modules[next(filter(None, packages))]
+
+
 #: An attribute of a function that replaces a method and only calls the next class's method.
 HANDS_OVER = "_keras_buildfix_hands_over"
 
@@ -101,6 +107,11 @@ def is_sequential(layer: object) -> bool:
 def has_base(cls: type, name: str) -> bool:
     """Whether a class has a base of this name that Keras defines."""
     return any(base.__name__ == name and belongs_to_keras(base) for base in cls.__mro__)
+
+
+def describe_layer(layer: Any) -> str:
+    """A layer by its name and class, in words for a message."""
+    return f"the layer {getattr(layer, 'name', '')!r} ({type(layer).__name__})"
 
 
 def describe(thing: object) -> str:

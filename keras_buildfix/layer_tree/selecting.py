@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Union
 
-from keras_buildfix._keras.classes import describe, layer_base, layer_class
+from keras_buildfix._keras.classes import describe, describe_layer, layer_base, layer_class
 from keras_buildfix._keras.info import keras_info
 from keras_buildfix._words import nearest_names
 from keras_buildfix.layer_tree.after_build import is_to_build
@@ -189,8 +189,8 @@ def _answer(function: Callable[[Any], Any], wanted_by: str, layer: Any) -> bool:
         return bool(function(layer))
     except Exception as error:
         raise ValueError(
-            f"{wanted_by}: {getattr(function, '__qualname__', function)} raises {type(error).__name__} for the layer "
-            f"{layer.name!r} ({type(layer).__name__}): {error}. It must work for every layer. Nothing was changed."
+            f"{wanted_by}: {getattr(function, '__qualname__', function)} raises {type(error).__name__} for "
+            f"{describe_layer(layer)}: {error}. It must work for every layer. Nothing was changed."
         ) from error
 
 

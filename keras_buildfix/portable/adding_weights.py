@@ -10,7 +10,7 @@ from typing import Any
 from keras_buildfix._arrays import dtype_name
 from keras_buildfix._keras.autocasting import never_autocast
 from keras_buildfix._keras.built import wraps_build
-from keras_buildfix._keras.classes import layer_base, package_of
+from keras_buildfix._keras.classes import describe_layer, keras_of, layer_base
 from keras_buildfix._keras.info import keras_info
 from keras_buildfix.portable.plain_shapes import plain_shapes
 
@@ -125,7 +125,7 @@ def can_hold(layer: Any, raw: Any) -> bool:
     if not getattr(raw.shape, "is_fully_defined", lambda: True)():
         return False
     try:
-        _keras_of(layer).backend.standardize_dtype(dtype_name(raw.dtype))
+        keras_of(type(layer)).backend.standardize_dtype(dtype_name(raw.dtype))
     except ValueError:
         return False
     return True
@@ -153,7 +153,7 @@ def _by_name(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[
     given = dict(kwargs)
     if len(args) > len(order):
         raise TypeError(
-            f"add_weight() of the layer {layer.name!r} ({type(layer).__name__}) takes at most {len(order)} positional "
+            f"add_weight() of {describe_layer(layer)} takes at most {len(order)} positional "
             f"arguments in this order ({', '.join(order)}); got {len(args)}. Pass them by keyword."
         )
     for name, value in zip(order, args):
@@ -218,7 +218,7 @@ def _is_dtype(layer: Any, value: Any) -> bool:
     try:
         name = dtype_name(value)
         if wraps_build(type(layer)):
-            _keras_of(layer).backend.standardize_dtype(name)
+            keras_of(type(layer)).backend.standardize_dtype(name)
         else:
             sys.modules["tensorflow"].as_dtype(name)
     except (TypeError, ValueError, AttributeError):
@@ -230,7 +230,7 @@ def _is_initializer(layer: Any, value: Any) -> bool:
     if not isinstance(value, str):
         return not isinstance(value, (bool, int, float, tuple, list))
     try:
-        return _keras_of(layer).initializers.get(value) is not None
+        return keras_of(type(layer)).initializers.get(value) is not None
     except (TypeError, ValueError):
         return False
 
@@ -306,7 +306,7 @@ def _takes_dtype(function: Callable[..., Any]) -> bool:
 
 
 def _tensor(layer: Any, value: Any, dtype: str | None) -> Any:
-    ops = getattr(_keras_of(layer), "ops", None) if wraps_build(type(layer)) else None
+    ops = getattr(keras_of(type(layer)), "ops", None) if wraps_build(type(layer)) else None
     if ops is not None:
         return ops.convert_to_tensor(value, dtype=dtype)
     tensorflow: Any = sys.modules["tensorflow"]
@@ -316,15 +316,9 @@ def _tensor(layer: Any, value: Any, dtype: str | None) -> Any:
 
 def as_instance(layer: Any, keyword: str, function: Callable[..., Any]) -> Any:
     """Wraps a plain function as a regularizer or constraint: 3.1 to 3.14 take only instances."""
-    keras = _keras_of(layer)
+    keras = keras_of(type(layer))
     base = keras.regularizers.Regularizer if keyword == "regularizer" else keras.constraints.Constraint
     return type("Function", (base,), {"__call__": lambda self, value: function(value)})()
-
-
-def _keras_of(layer: Any) -> Any:
-    """The Keras package of a layer."""
-    base: Any = layer_base(type(layer))
-    return sys.modules[str(package_of(base.__module__))]
 
 
 def _said(value: Any) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from keras_buildfix._keras.classes import is_functional, is_model, layer_instance, package_of
+from keras_buildfix._keras.classes import describe_layer, is_functional, is_model, keras_of, layer_instance
 from keras_buildfix._keras.graphs import inbound_nodes
+from keras_buildfix._structures import map_structure
 from keras_buildfix.portable.plain_shapes import Shape, plain_shapes
 
 
@@ -89,7 +89,7 @@ def get_output_shape(layer: Any) -> Any:
         return plain_shapes(_computed_output(layer, shapes))
     except Exception as error:
         raise ValueError(
-            f"The output shape of {_named(layer)} is not known: it was built for {shapes}, but its "
+            f"The output shape of {describe_layer(layer)} is not known: it was built for {shapes}, but its "
             f"output can't be computed ({type(error).__name__}: {error}). "
             "Give it a compute_output_shape, or call it on a keras.Input."
         ) from error
@@ -113,7 +113,7 @@ def traced_output(layer: Any, shapes: Sequence[Any], named: Mapping[str, Any]) -
         shapes: Shapes of positional inputs, as ``plain_shapes`` makes them.
         named: Shapes of further inputs, by the name of the argument of ``call``, with or without ``_shape`` after it.
     """
-    keras = sys.modules[next(filter(None, (package_of(base.__module__) for base in type(layer).__mro__)))]
+    keras = keras_of(type(layer))
     inputs = [_symbolic(keras, shape, layer.compute_dtype) for shape in shapes]
     by_name = {
         name[: -len("_shape")] if name.endswith("_shape") else name: _symbolic(keras, shape, layer.compute_dtype)
@@ -124,13 +124,11 @@ def traced_output(layer: Any, shapes: Sequence[Any], named: Mapping[str, Any]) -
 
 def _symbolic(keras: Any, shapes: Any, dtype: str) -> Any:
     """Symbolic tensors of these shapes, in the same lists, tuples and dicts."""
-    if isinstance(shapes, Shape):
-        return keras.KerasTensor(shapes, dtype=dtype)
-    if isinstance(shapes, dict):
-        return {key: _symbolic(keras, value, dtype) for key, value in shapes.items()}
-    if isinstance(shapes, (list, tuple)):
-        return type(shapes)(_symbolic(keras, value, dtype) for value in shapes)
-    return shapes
+
+    def symbolic(shape: Any) -> Any:
+        return keras.KerasTensor(shape, dtype=dtype) if isinstance(shape, Shape) else shape
+
+    return map_structure(symbolic, shapes, lambda value: isinstance(value, Shape))
 
 
 def _of_model(layer: Any, which: str) -> Any:
@@ -155,8 +153,8 @@ def _agreed(layer: Any, which: str, shapes_of: Callable[[Any], Any]) -> Any:
     for other in found[1:]:
         if other != found[0]:
             raise ValueError(
-                f"{_named(layer)} has multiple inbound nodes with different {which} shapes: {found}. It was called "
-                f"{len(nodes)} times, so there is no one {which} shape: read the shape of the tensor you mean."
+                f"{describe_layer(layer)} has multiple inbound nodes with different {which} shapes: {found}. It was "
+                f"called {len(nodes)} times, so there is no one {which} shape: read the shape of the tensor you mean."
             )
     return found[0] if found else None
 
@@ -183,7 +181,9 @@ def _built_for(layer: Any, which: str) -> dict[str, Any]:
         way_out = "Call it on a keras.Input first" if layer.built else "Call it on a keras.Input or on data first"
         if which == "output":
             way_out += ", or ask layer.compute_output_shape(...) of a known input"
-        raise ValueError(f"The {which} shape of {_named(layer)} is not known: {_why_unknown(layer)}. {way_out}.")
+        raise ValueError(
+            f"The {which} shape of {describe_layer(layer)} is not known: {_why_unknown(layer)}. {way_out}."
+        )
     return shapes
 
 
@@ -197,19 +197,8 @@ def _why_unknown(layer: Any) -> str:
 
 
 def _shapes(tensors: Any) -> Any:
-    if isinstance(tensors, dict):
-        return {key: _shapes(value) for key, value in tensors.items()}
-    if isinstance(tensors, (list, tuple)):
-        inner = [_shapes(value) for value in tensors]
-        if isinstance(tensors, tuple):
-            return type(tensors)(*inner) if hasattr(tensors, "_fields") else tuple(inner)
-        return inner
-    return plain_shapes(tensors.shape) if hasattr(tensors, "shape") else tensors
+    return map_structure(lambda one: plain_shapes(one.shape) if hasattr(one, "shape") else one, tensors)
 
 
 def _alone(things: Any) -> Any:
     return things[0] if isinstance(things, list) and len(things) == 1 else things
-
-
-def _named(layer: Any) -> str:
-    return f"the layer {layer.name!r} ({type(layer).__name__})"

@@ -11,6 +11,7 @@ from keras_buildfix._keras.built import wraps_build
 from keras_buildfix._keras.classes import brings, is_users
 from keras_buildfix._keras.function_code import WRAPS
 from keras_buildfix._keras.graphs import outside_scratch_graphs
+from keras_buildfix._structures import map_structure
 
 #: An attribute of methods that get plain shapes already.
 _TAKES_PLAIN = "_keras_buildfix_plain_shapes"
@@ -79,18 +80,19 @@ def plain_shapes(shapes: Any) -> Any:
         >>> plain_shapes({"a": [None, 3], "b": [(2, 4), [None]]})
         {'a': (None, 3), 'b': [(2, 4), (None,)]}
     """
-    if isinstance(shapes, dict):
-        return {key: plain_shapes(value) for key, value in shapes.items()}
-    if hasattr(shapes, "as_list") and not isinstance(shapes, Shape):  # TensorShape
-        return None if shapes.rank is None else Shape(shapes.as_list())
-    if not isinstance(shapes, (tuple, list)):
-        return shapes
-    if all(_is_size(size) for size in shapes):
-        return Shape(size if size is None else int(size) for size in shapes)
-    inner = [plain_shapes(value) for value in shapes]
-    if isinstance(shapes, tuple):
-        return type(shapes)(*inner) if hasattr(shapes, "_fields") else tuple(inner)
-    return inner
+    return map_structure(_plain_shape, shapes, _is_shape)
+
+
+def _is_shape(value: Any) -> bool:
+    return not isinstance(value, dict) and all(_is_size(size) for size in value)
+
+
+def _plain_shape(shape: Any) -> Any:
+    if hasattr(shape, "as_list") and not isinstance(shape, Shape):  # TensorShape
+        return None if shape.rank is None else Shape(shape.as_list())
+    if isinstance(shape, (tuple, list)):
+        return Shape(size if size is None else int(size) for size in shape)
+    return shape
 
 
 def give_plain_shapes(cls: type, names: Iterable[str] = ("build", "compute_output_shape")) -> None:

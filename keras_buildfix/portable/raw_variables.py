@@ -11,7 +11,7 @@ from typing import Any
 
 from keras_buildfix._arrays import dtype_name
 from keras_buildfix._keras.built import is_locked, unlocked, wraps_build
-from keras_buildfix._keras.classes import belongs_to_keras, describe, layer_base
+from keras_buildfix._keras.classes import belongs_to_keras, describe, describe_layer, layer_base
 from keras_buildfix._keras.info import keras_info
 from keras_buildfix._keras.tracking import (
     TRACKER,
@@ -272,8 +272,8 @@ def _one(layer: Any, attribute: str, value: Any) -> Any:
     if kind != keras_info(base).backend:
         what = "tf.Variable" if kind == "tensorflow" else "torch.nn.Parameter"
         raise TypeError(
-            f"The attribute {attribute!r} of {_named(layer)} is a {what}, which {keras_info(base)} can't train. "
-            f"Use `raw_weight(array)` of keras_buildfix, which works on every backend, or `add_weight`."
+            f"The attribute {attribute!r} of {describe_layer(layer)} is a {what}, which {keras_info(base)} can't "
+            f"train. Use `raw_weight(array)` of keras_buildfix, which works on every backend, or `add_weight`."
         )
     stands_for = vars(value).setdefault(_STANDS_FOR, {})
     if base not in stands_for:
@@ -522,15 +522,11 @@ def _tidy(attribute: str) -> str:
     return attribute.strip("_").replace("/", "_") or "weight"
 
 
-def _named(layer: Any) -> str:
-    return f"the layer {getattr(layer, 'name', '')!r} ({type(layer).__name__})"
-
-
 def _no_weight(layer: Any, attribute: str, raw: Any) -> str:
     return (
-        f"The attribute {attribute!r} of {_named(layer)} is a trainable variable of the shape {raw.shape} and dtype "
-        f"{dtype_name(raw.dtype)}, which {keras_info(layer)} can't have as a weight. Give it a known shape and a real "
-        "dtype, or make it with trainable=False: then it is neither tracked nor saved."
+        f"The attribute {attribute!r} of {describe_layer(layer)} is a trainable variable of the shape {raw.shape} and "
+        f"dtype {dtype_name(raw.dtype)}, which {keras_info(layer)} can't have as a weight. Give it a known shape and a "
+        "real dtype, or make it with trainable=False: then it is neither tracked nor saved."
     )
 
 
@@ -540,7 +536,7 @@ def _locked(layer: Any, place: str, what: Any) -> str:
         shape = tuple((what.value if isinstance(what, MarkedWeight) else what).shape)
         new = f"a new weight, a {type(what).__name__} of the shape {shape},"
     return (
-        f"{place} of {_named(layer)} got {new} after the layer was built; {keras_info(layer)} tracks no new "
+        f"{place} of {describe_layer(layer)} got {new} after the layer was built; {keras_info(layer)} tracks no new "
         "weights then. Make it in __init__ or build (after reset_built(layer) the layer is built again), and change "
         "its value by `.assign(...)`."
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_buildfix._keras.autocasting import with_mask
-from keras_buildfix._keras.classes import belongs_to_keras, package_of
+from keras_buildfix._keras.classes import belongs_to_keras, keras_of
 
 #: The dtypes that are cast, and those that full precision raises. Float8 is for storing, not for computing.
 FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
@@ -50,7 +50,7 @@ def first_dtype(structure: Any, which: frozenset[str] = FLOATS) -> str | None:
 
 def as_tensor(array: Any, dtype: str | None, base: type) -> Any:
     """A NumPy array as a tensor of the Keras that `base` belongs to."""
-    keras = _keras_of(base)
+    keras = keras_of(base)
     if hasattr(keras, "ops"):
         return keras.ops.convert_to_tensor(array, dtype=dtype)
     tf = sys.modules["tensorflow"]
@@ -172,7 +172,7 @@ def _cast_of_keras(value: Any, dtype: str, base: Any, which: frozenset[str]) -> 
     name = dtype_of_tensor(value)
     if name == dtype or name not in which:
         return value
-    keras = _keras_of(type(value))
+    keras = keras_of(type(value))
     caster = keras.ops if hasattr(keras, "ops") else sys.modules["tensorflow"]
     return with_mask(caster.cast(value, dtype), value)
 
@@ -212,7 +212,7 @@ def _cast_array(value: Any, dtype: str, base: Any, which: frozenset[str]) -> Any
         return value
     if base is None:
         return value if name == dtype else value.astype(_numpy_dtype(dtype))
-    keras = _keras_of(base)
+    keras = keras_of(base)
     if name == dtype and hasattr(keras, "ops") and keras.backend.backend() == "numpy":
         return value  # arrays are the tensors there
     return as_tensor(value, dtype, base)
@@ -225,12 +225,6 @@ def _numpy_dtype(name: str) -> Any:
 
         return ml_dtypes.bfloat16
     return name
-
-
-def _keras_of(cls: type) -> Any:
-    """The Keras module that defines a class or one of its bases."""
-    packages = (package_of(base.__module__) for base in cls.__mro__)
-    return sys.modules[next(filter(None, packages))]
 
 
 #: For each package with tensors: how to cast them, and how to recognize them.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from keras_buildfix._keras.classes import belongs_to_keras, is_model, layer_base, layer_instance
+from keras_buildfix._keras.classes import belongs_to_keras, describe_layer, is_model, layer_base, layer_instance
 from keras_buildfix._keras.info import keras_info
 from keras_buildfix._keras.saving import keras_ending_is_legacy, saved_by_walk, saving_methods
 from keras_buildfix._keras.tracking import LAYERS, attributes
@@ -157,7 +157,7 @@ def _saving(node: LayerNode, wanted_by: str) -> OwnSaving | None:
         return own_saving(layer)
     except Exception as error:
         raise ValueError(
-            f"{wanted_by} can't tell what layer {layer.name!r} ({type(layer).__name__}) saves: "
+            f"{wanted_by} can't tell what {describe_layer(layer)} saves: "
             f"save_own_variables of {owner.__name__ if owner else 'Layer'} raises "
             f"{type(error).__name__}: {error}"
         ) from error

@@ -9,6 +9,7 @@ from typing import Any
 from keras_buildfix._keras.built import build_has_run, forget_build, unlock_state
 from keras_buildfix._keras.classes import layer_instance
 from keras_buildfix._keras.tracking import nested_layers, state_in_attributes, untrack
+from keras_buildfix._structures import map_structure
 from keras_buildfix.layer_tree.after_build import AfterBuild, is_to_build, waiting_for
 from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
 from keras_buildfix.weights.assigning import Assignment, assign_all
@@ -144,10 +145,10 @@ class _Rebuild:
 
 def _without_sizes(spec: Any) -> Any:
     """An ``InputSpec``, or a list or dict of them, without the sizes of axes: those came from the earlier build."""
-    if isinstance(spec, dict):
-        return {key: _without_sizes(value) for key, value in spec.items()}
-    if isinstance(spec, (list, tuple)):
-        return type(spec)(_without_sizes(value) for value in spec)
-    if not getattr(spec, "axes", None) and getattr(spec, "shape", None) is None:
-        return spec
-    return type(spec)(dtype=spec.dtype, ndim=spec.ndim, max_ndim=spec.max_ndim, min_ndim=spec.min_ndim)
+
+    def without_sizes(one: Any) -> Any:
+        if not getattr(one, "axes", None) and getattr(one, "shape", None) is None:
+            return one
+        return type(one)(dtype=one.dtype, ndim=one.ndim, max_ndim=one.max_ndim, min_ndim=one.min_ndim)
+
+    return map_structure(without_sizes, spec)
