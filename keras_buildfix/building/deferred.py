@@ -15,6 +15,7 @@ import inspect
 import sys
 import weakref
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, TypeVar, overload
 
 from keras_buildfix._keras.built import lock_for_others
@@ -26,9 +27,9 @@ from keras_buildfix._keras.classes import (
     layer_class,
     users_bases,
 )
+from keras_buildfix._keras.frames import is_run_by_keras_constructor, setting_frame
 from keras_buildfix._keras.function_code import MARKS_BUILT
 from keras_buildfix._keras.marking import (
-    is_marked_by_builtin,
     leaves_unbuilt,
     marking_builtins,
     marks_through_helper,
@@ -129,12 +130,22 @@ class DeferredBuilt:
 
     def __set__(self, layer: Any, value: Any) -> None:
         # Only a user's `build` can be skipped. Ask for one first: that is cheaper than a walk through the frames.
-        if value and build_owner(type(layer)) and is_marked_by_builtin(layer, sys._getframe(1)):
+        if value and build_owner(type(layer)) and _is_marked_by_builtin(layer, sys._getframe(1)):
             return
         layer.__dict__["built"] = value
 
     def __delete__(self, layer: Any) -> None:
         layer.__dict__.pop("built", None)
+
+
+def _is_marked_by_builtin(layer: Any, frame: FrameType) -> bool:
+    """Whether a built-in's constructor makes the assignment to ``built`` in which `frame` runs.
+
+    The statement ``self.built = True`` must stand in Keras's own constructor, or in a function of Keras that
+    the constructor runs for this layer. What a user's function says counts, also while a built-in's
+    constructor runs. So does a ``build`` that ran.
+    """
+    return is_run_by_keras_constructor(layer, setting_frame(layer, "built", frame))
 
 
 def repairs(cls: type) -> dict[str, Any]:
