@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from building.test_build import BASES, Counting, weights
 from conftest import INFO, KERAS
+from test_build import BASES, Counting, weights
 
 from keras_buildfix import deferred_build, get_weights, mark_built, reset_built, set_weights
 

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 import zoo
-from building.test_build import Counting
+from test_build import Counting
 from conftest import KERAS
 
 from keras_buildfix import deferred_build, skipped_builds
