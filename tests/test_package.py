@@ -12,15 +12,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import zoo
-from conftest import INFO, KERAS
+from conftest import KERAS
 
 import keras_buildfix
-from keras_buildfix._keras.built import build_has_run
-from keras_buildfix._keras.defaults import has_default_build, is_default
-from keras_buildfix._keras.tracking import nested_layers, state_in_attributes
 
 PACKAGE = Path(keras_buildfix.__file__).parent
 MODULES = sorted(m.name for m in pkgutil.walk_packages([str(PACKAGE)], "keras_buildfix."))
@@ -136,94 +131,6 @@ def test_no_part_imports_itself_in_a_circle():
 def test_no_folder_has_a_public_name():
     """Importing the folder would hide the name."""
     assert not {part_of(module) for module in files()} & {*keras_buildfix.__all__}
-
-
-@pytest.mark.at_length  # reads the source: the same on every environment, but for Python
-def test_private_names_of_keras_stand_in_one_room():
-    private = {"_tracker", "_lock_state", "_post_build", "_flatten_layers", "_build_shapes_dict", "_build_at_init"}
-    private |= {"_flatten_modules", "_trainable_variables", "_trainable_weights", "_initializer", "_is_default"}
-    private |= {"_non_trainable_variables", "_non_trainable_weights", "_value", "_trainable_variables_indices"}
-    private |= {"_index_dict", "_compiled_trainable_state", "_get_trainable_state", "_slots", "_var_key"}
-    for file in PACKAGE.rglob("*.py"):
-        if file.parent.name == "_keras":  # one file a subject: building, training
-            continue
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            assert not (isinstance(node, ast.Attribute) and node.attr in private), f"{file.name} uses {node.attr}"
-
-
-@pytest.mark.skipif(INFO.generation == 2, reason="private names of Keras 3")
-def test_private_names_are_where_keras_room_says():
-    layer = KERAS.layers.Dense(2)
-    assert callable(layer._lock_state)
-    assert callable(layer._post_build)
-    assert layer._tracker.locked is False
-    assert {"trainable_variables", "non_trainable_variables", "layers"} <= set(layer._tracker.config)
-    assert layer._build_shapes_dict is None
-    assert not build_has_run(layer)
-    layer.build((None, 3))
-    assert layer._tracker.locked is True
-    assert build_has_run(layer)
-    assert len(state_in_attributes(layer)) == 2
-    release = tuple(int(part) for part in INFO.version.split(".")[:2])
-    assert hasattr(KERAS.layers.Layer, "_build_at_init") is (release >= (3, 10))
-    assert {"trainable_variables", "non_trainable_variables"} <= set(layer._tracker.stored_ids)
-    assert layer._trainable_variables == layer.weights
-    assert layer._non_trainable_variables == []
-    assert layer.kernel._value is not None
-    assert "_initializer" in vars(layer.kernel)
-    assert has_default_build(KERAS.layers.Dropout(0.5)) or release in ((3, 0), (3, 1), (3, 2))
-    assert not has_default_build(layer)
-    plain = KERAS.layers.Layer()
-    assert is_default(plain.build)
-    assert is_default(plain.compute_output_shape)
-    assert not is_default(layer.compute_output_shape)
-
-
-@pytest.mark.skipif(INFO.generation == 3, reason="private names of Keras 2")
-def test_private_names_of_keras_2_are_where_keras_room_says():
-    layer = KERAS.layers.Dense(2)
-    assert not hasattr(layer, "_lock_state")
-    assert not build_has_run(layer)
-    layer.build((None, 3))
-    assert build_has_run(layer)
-    assert layer in nested_layers(KERAS.Sequential([layer]))
-    assert layer._trainable_weights == layer.weights
-    assert layer._non_trainable_weights == []
-    assert list(KERAS.Sequential([layer])._flatten_modules(recursive=False, include_self=False)) == [layer]
-    assert has_default_build(KERAS.layers.Dropout(0.5))
-    assert not has_default_build(layer)
-
-
-@pytest.mark.skipif(INFO.backend == "numpy", reason="the numpy backend can't train")
-def test_private_names_of_training_are_where_the_room_says():
-    model = KERAS.Sequential([KERAS.Input((2,)), KERAS.layers.Dense(1)])
-    optimizer = KERAS.optimizers.get("adam")  # 2.12: not a legacy one
-    model.compile(optimizer, "mse", **({"jit_compile": False} if INFO.backend == "tensorflow" else {}))
-    model.train_on_batch(np.ones((1, 2)), np.ones((1, 1)))
-    kernel, bias = model.weights
-    if INFO.generation == 2:
-        assert model._compiled_trainable_state == model._get_trainable_state()
-        assert optimizer._built is True
-        assert optimizer._index_dict == {optimizer._var_key(kernel): 0, optimizer._var_key(bias): 1}
-        update = type(optimizer)._update_step_xla
-        assert hasattr(update, "_descriptor_cache")
-        assert model.train_tf_function is model.train_function
-    else:
-        assert not hasattr(model, "_get_trainable_state")
-        assert optimizer.built is True
-        assert optimizer._trainable_variables == [kernel, bias]
-        places = optimizer._trainable_variables_indices
-        assert places == {optimizer._var_key(kernel): 0, optimizer._var_key(bias): 1}
-        accepts, own = optimizer._tracker.config["variables"]
-        assert accepts(optimizer.iterations)
-        assert list(own) == optimizer.variables
-        assert optimizer._tracker.stored_ids["variables"] == {id(variable) for variable in own}
-        assert hasattr(model, "jax_state_sync") is (INFO.backend == "jax")
-        noted = INFO.backend == "jax" and zoo.in_range((3, 0), (3, 11))
-        assert hasattr(model, "_record_training_state_sharding_spec") is noted
-        assert ("_trainable_variable_shardings" in vars(model)) is noted
-    assert list(optimizer._variables)[-4:] == [*sum(zip(optimizer._momentums, optimizer._velocities), ())]
-    assert model.layers[-1]._trainable is True
 
 
 def test_a_constructor_that_marks_in_a_new_way_is_noticed():

@@ -8,13 +8,16 @@ from typing import Any
 
 from keras_buildfix._keras.frames import is_being_constructed
 
+#: The attribute that ``lock_for_others`` may add to a class: 3.0.0 to nightly.
+LOCK = "_lock_state"
+
 
 def wraps_build(base: type) -> bool:
     """Whether this ``Layer`` wraps ``build`` for each layer, to mark it built: Keras 3.
 
     ``Layer._lock_state``, which the wrapper calls: 3.0.0 to nightly, not on Keras 2.
     """
-    return hasattr(base, "_lock_state")
+    return hasattr(base, LOCK)
 
 
 def lock_for_others(cls: type) -> dict[str, Callable[[Any], None]]:
@@ -26,16 +29,15 @@ def lock_for_others(cls: type) -> dict[str, Callable[[Any], None]]:
     """
     if not wraps_build(cls):
         return {}
-    name = "_lock_state"
 
     def _lock_state(self: Any) -> None:
         """Locks the layer's state, if it is built (keras_buildfix)."""
         if self.built:
-            getattr(super(cls, self), name)()
+            getattr(super(cls, self), LOCK)()
             if not build_has_run(self):
                 _unlock_on_demand(self)
 
-    return {name: _lock_state}
+    return {LOCK: _lock_state}
 
 
 def _unlock_on_demand(layer: Any) -> None:
@@ -58,7 +60,7 @@ def lock_state(layer: Any) -> None:
 
     ``_post_build`` (the torch backend registers parameters there), ``_lock_state``: 3.0.0 to nightly.
     """
-    for name in ("_post_build", "_lock_state"):
+    for name in ("_post_build", LOCK):
         if hasattr(layer, name):
             getattr(layer, name)()
     vars(getattr(layer, "_tracker", layer)).pop("add_to_store", None)

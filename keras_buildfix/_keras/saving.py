@@ -8,14 +8,18 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+#: The names of the methods that write, on every Keras version.
+SAVING = ("save_own_variables", "_save_own_variables")
+
 
 def saving_methods(base: type) -> tuple[str, str]:
     """The names of the two methods of this ``Layer`` that save and load a layer's own weights.
 
     Public from 2.13 on; ``_save_own_variables`` and ``_load_own_variables`` on 2.12.
     """
-    private = "" if hasattr(base, "save_own_variables") else "_"
-    return f"{private}save_own_variables", f"{private}load_own_variables"
+    if hasattr(base, "save_own_variables"):
+        return "save_own_variables", "load_own_variables"
+    return "_save_own_variables", "_load_own_variables"
 
 
 def saved_by_walk(layer: Any, package: str) -> set[int] | None:
@@ -43,7 +47,7 @@ def saved_by_walk(layer: Any, package: str) -> set[int] | None:
 def keras_ending_is_legacy(model: Any, package: str) -> bool:
     """Whether ``model.save("x.keras")`` writes a legacy HDF5 file: 2.12, unless the user switched the new format on.
 
-    ``saving_lib.saving_v3_enabled``: 2.12 to 2.15 and tf_keras.
+    ``saving_lib.saving_v3_enabled``, asked on 2.12 only.
     """
     enabled = getattr(sys.modules.get(f"{package}.saving.saving_lib"), "saving_v3_enabled", None)
     return not hasattr(model, "save_own_variables") and not (enabled is not None and enabled())

@@ -10,6 +10,19 @@ from typing import Any
 from keras_buildfix._keras.built import unlock_state, wraps_build
 from keras_buildfix._keras.frames import is_being_constructed
 
+#: The attribute of a Keras 3 layer with the list of all layers in its attributes.
+LAYERS = "_layers"
+
+
+def attributes(thing: Any) -> dict[str, Any]:
+    """The attributes of a layer or ``tf.Module``, without TensorFlow's lists (``_self_...``) of what these hold."""
+    return {name: value for name, value in vars(thing).items() if not name.startswith("_self_")}
+
+
+def dicts_of(layer: Any) -> list[dict[Any, Any]]:
+    """The dicts that are attributes of a layer, without torch's own (``_modules``: torch, 3.0.0 to nightly)."""
+    return [held for name, held in attributes(layer).items() if isinstance(held, dict) and name != "_modules"]
+
 
 def state_in_attributes(layer: Any) -> list[Any]:
     """The weights and sub-layers that Keras 3 tracks for a layer and that its attributes hold.
@@ -22,7 +35,7 @@ def state_in_attributes(layer: Any) -> list[Any]:
     lists = [config[store][1] for store in ("trainable_variables", "non_trainable_variables", "layers") if config]
     tracked = {id(value): value for values in lists for value in values}
     own_lists = {id(store) for _, store in config.values()}
-    waiting = [held for name, held in vars(layer).items() if not name.startswith("_self_")]
+    waiting = [*attributes(layer).values()]
     found = {}
     while waiting:
         held = waiting.pop()

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
+from keras_buildfix._keras.tracking import attributes
+
 #: The attributes of an optimizer: its own variables, the weights of the model that it trains, and their positions.
 #: 3.0.0 to nightly; Keras 2 (from 2.11 on, not ``optimizers.legacy``) has no list of the model's weights.
 _VARIABLES, _KNOWN, _PLACES_3, _PLACES_2 = (
@@ -204,9 +206,9 @@ def per_variable_lists(optimizer: Any, count: int) -> dict[str, list[Any]]:
     """
     return {
         name: list(value)
-        for name, value in vars(optimizer).items()
+        for name, value in attributes(optimizer).items()
         if isinstance(value, list) and len(value) == count and name not in (_VARIABLES, _KNOWN)
-        if not name.startswith("_self_") and all(item is None or hasattr(item, "assign") for item in value)
+        if all(item is None or hasattr(item, "assign") for item in value)
     }
 
 
@@ -215,8 +217,8 @@ def per_variable_dicts(optimizer: Any) -> dict[str, dict[Any, Any]]:
     own = {id(variable) for variable in own_variables(optimizer)}
     return {
         name: dict(value)
-        for name, value in vars(optimizer).items()
-        if isinstance(value, dict) and value and not name.startswith("_self_")
+        for name, value in attributes(optimizer).items()
+        if isinstance(value, dict) and value
         if all(id(item) in own for item in value.values())
     }
 
@@ -226,8 +228,8 @@ def notes(optimizer: Any) -> dict[str, dict[Any, Any]]:
     own = {id(variable) for variable in own_variables(optimizer)}
     return {
         name: dict(value)
-        for name, value in vars(optimizer).items()
-        if isinstance(value, dict) and name not in (_PLACES_2, _PLACES_3) and not name.startswith("_self_")
+        for name, value in attributes(optimizer).items()
+        if isinstance(value, dict) and name not in (_PLACES_2, _PLACES_3)
         if not any(id(item) in own for item in value.values())
     }
 
@@ -311,8 +313,7 @@ def exchange_legacy_slots(
 
 
 def _legacy_key(variable: Any) -> Any:
-    container = getattr(variable, "_distributed_container", None)
-    return (container() if container is not None else variable)._unique_id
+    return variable._unique_id
 
 
 def _key(optimizer: Any, variable: Any) -> Any:

@@ -35,7 +35,8 @@ def share_storage(layer: Any, variable: Any, raw: Any) -> None:
     """Makes a Keras 3 weight keep its value in a variable of the backend that exists already.
 
     ``_value``: 3.0.0 to nightly; Keras's own ``TorchModuleWrapper`` sets it too. ``_initialize``: 3.0.0 to nightly;
-    Keras calls it after a trace, for a weight made during it. ``_torch_params``: torch, 3.0.0 to nightly.
+    Keras calls it after a trace, for a weight made during it. ``_torch_params``: torch, 3.6.0 to nightly;
+    earlier ones register a layer's variables again when it is built.
     """
     if is_initialized(variable):
         variable._value = raw

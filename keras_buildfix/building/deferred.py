@@ -18,7 +18,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, TypeVar, overload
 
-from keras_buildfix._keras.built import lock_for_others
+from keras_buildfix._keras.built import LOCK, lock_for_others
 from keras_buildfix._keras.classes import (
     belongs_to_keras,
     build_owner,
@@ -158,7 +158,7 @@ def repairs(cls: type) -> dict[str, Any]:
     skipping = any(marks_unconditionally(builtin) for builtin in marking)
     # A class with a `build`, and so each subclass, is not locked by its constructor.
     locked = build_owner(cls) is None or skipping
-    if locked and any(marks_through_helper(builtin) for builtin in marking) and not _has(cls, "_lock_state"):
+    if locked and any(marks_through_helper(builtin) for builtin in marking) and not _has(cls, LOCK):
         found.update(lock_for_others(cls))
     if skipping and not _has(cls, "built"):
         found["built"] = DeferredBuilt()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from keras_buildfix._keras.built import LOCK
 from keras_buildfix._keras.classes import (
     belongs_to_keras,
     build_owner,
@@ -17,7 +18,7 @@ from keras_buildfix._keras.function_code import MARKS_BUILT, function_code, stor
 from keras_buildfix._keras.info import keras_info
 from keras_buildfix.building.affected import affected_layers, release_spans
 from keras_buildfix.building.deferred import is_fixed, repairs, was_deferred
-from keras_buildfix.building.finding import import_class
+from keras_buildfix.building.importing import import_class
 from keras_buildfix.building.skipped import (
     consequence,
     is_fixed_elsewhere,
@@ -29,7 +30,7 @@ from keras_buildfix.building.skipped import (
 #: Each attribute that ``deferred_build`` may add to a class, and what it does.
 _WHY = {
     "built": "ignores the mark that the built-in sets in its __init__, so that Keras still calls build()",
-    "_lock_state": "lets the class make weights and layers in its __init__, after the built-in's __init__",
+    LOCK: "lets the class make weights and layers in its __init__, after the built-in's __init__",
     "build": "marks the layer as built once build() has run, so that it does not run twice",
 }
 

@@ -28,7 +28,7 @@ from keras_buildfix._keras.tracking import nested_layers
 from keras_buildfix._words import many
 from keras_buildfix.building.affected import affected_layers, release_spans
 from keras_buildfix.building.deferred import is_fixed, was_deferred
-from keras_buildfix.building.finding import Progress, import_all, layers_defined_in
+from keras_buildfix.building.importing import Progress, import_all, layers_defined_in
 from keras_buildfix.building.installing import is_installed
 
 #: A message names at most this many modules or classes that can't be examined.

@@ -16,7 +16,7 @@ from typing import Any
 
 from keras_buildfix._keras.built import wraps_build
 from keras_buildfix._keras.classes import belongs_to_keras, layer_base, package_of
-from keras_buildfix._keras.saving import saving_methods, without_count_check
+from keras_buildfix._keras.saving import SAVING, saving_methods, without_count_check
 from keras_buildfix._keras.tracking import own_weights
 
 
@@ -158,8 +158,6 @@ def _saved_in_memory(layer: Any, save: str, own: list[Any]) -> tuple[_Watch, dic
 _WATCH, _KIND = "keras_buildfix_watch", "keras_buildfix_kind"
 #: Attributes that each class has of its own, and that must not be copied to another class.
 _OF_EACH_CLASS = ("__dict__", "__weakref__", "__slots__", "__module__", "__doc__", "__new__", "__init_subclass__")
-#: The names of the methods that write, on every Keras version.
-_SAVING = ("save_own_variables", "_save_own_variables")
 
 
 @dataclass
@@ -217,7 +215,7 @@ def _counts(frame: FrameType | None) -> bool:
     if package_of(module) is not None:
         return True
     while frame is not None:
-        if frame.f_code.co_name in _SAVING:
+        if frame.f_code.co_name in SAVING:
             return package_of(frame.f_globals.get("__name__", "")) is None
         frame = frame.f_back
     return True

@@ -15,6 +15,7 @@ from keras_buildfix._keras.classes import belongs_to_keras, describe, layer_base
 from keras_buildfix._keras.info import keras_info
 from keras_buildfix._keras.tracking import (
     TRACKER,
+    attributes,
     has_another_owner,
     keep_out,
     state_in_attributes,
@@ -364,7 +365,7 @@ def _is_keras_own(thing: Any) -> bool:
 
 def _attributes(thing: Any) -> dict[str, Any]:
     """A thing's attributes, without the lists of TensorFlow and of this package, which hold the same again."""
-    return {name: value for name, value in vars(thing).items() if not name.startswith("_self_") and name != _MODULES}
+    return {name: value for name, value in attributes(thing).items() if name != _MODULES}
 
 
 def _release_modules(layer: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from keras_buildfix._keras.classes import belongs_to_keras, is_model, layer_base, layer_instance
 from keras_buildfix._keras.info import keras_info
 from keras_buildfix._keras.saving import keras_ending_is_legacy, saved_by_walk, saving_methods
+from keras_buildfix._keras.tracking import LAYERS, attributes
 from keras_buildfix._keras.variables import is_variable, read_value, view_value
 from keras_buildfix.extra_weights.mixin import ExtraWeightsMixin
 from keras_buildfix.extra_weights.trial_saving import OwnSaving, loads_by_hand, own_saving, saves_by_hand
@@ -237,12 +238,11 @@ def _not_met(node: LayerNode, above: tuple[LayerNode, ...], met: set[int]) -> _L
 
 def _place(holder: Any, wanted: Any) -> str:
     """The attribute of a layer that holds `wanted`, and where in it: ``parts[0]['q']``; empty if none does."""
-    lists_of_keras_last = sorted(vars(holder).items(), key=lambda pair: pair[0] == "_layers")
-    for name, value in lists_of_keras_last:
-        if not name.startswith("_self_"):
-            for place, held in _in(value, name, set()):
-                if held is wanted:
-                    return place
+    list_of_keras_last = sorted(attributes(holder).items(), key=lambda pair: pair[0] == LAYERS)
+    for name, value in list_of_keras_last:
+        for place, held in _in(value, name, set()):
+            if held is wanted:
+                return place
     return ""
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from keras_buildfix._keras.classes import belongs_to_keras, is_model, is_model_class, layer_base
-from keras_buildfix._keras.tracking import direct_sublayers
+from keras_buildfix._keras.tracking import dicts_of, direct_sublayers
 from keras_buildfix.extra_weights.trial_saving import is_by_users_hand, saves_by_hand
 from keras_buildfix.layer_tree.tree import LayerNode, counted, kind_of, snake_case
 from keras_buildfix.weight_files.entry import Entries, Entry, is_structural
@@ -23,8 +23,6 @@ from keras_buildfix.weights.matching.match import Match, OwnLoad, match_into
 
 #: Where Keras stores a model's layers: on 2.15 to nightly, and on 2.12 to 2.14.
 _LAYERS = ("layers", "_layer_checkpoint_dependencies")
-#: TensorFlow and torch list what a layer holds in attributes that begin so; the user did not make those dicts.
-_NOTES = ("_self_", "_modules")
 
 
 def match_structure(entries: Entries, root: LayerNode) -> Match:
@@ -111,8 +109,8 @@ class _Search:
         """
         if not is_model(layer) or all(each.layer_name is not None for each in group.groups.values()):
             return True
-        for name, value in vars(layer).items():
-            if isinstance(value, dict) and not name.startswith(_NOTES) and all(isinstance(key, str) for key in value):
+        for value in dicts_of(layer):
+            if all(isinstance(key, str) for key in value):
                 kinds = [type(each).__name__ for _, each in value.items() if id(each) in self.unclaimed]
                 if list(value) != sorted(value) and len(set(kinds)) != len(kinds):
                     return False
