@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import zoo
 from conftest import KERAS
 
 import keras_buildfix

@@ -5,13 +5,15 @@ Nothing here imports Keras: each class leads to its own.
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 from keras_buildfix._words import short
+
+TYPE_CHECKING = False  # `typing` itself would cost more than this module
+if TYPE_CHECKING:
+    from typing import Any
 
 #: Top-level packages that are a Keras. TensorFlow's own old copy has a longer path.
 PACKAGES = ("keras", "tf_keras")
@@ -105,6 +107,8 @@ def describe(thing: object) -> str:
     """What a thing is, in words for an error message."""
     if isinstance(thing, type):
         return f"the {'Keras layer ' if layer_base(thing) else ''}class {_type_name(thing)}"
+    import inspect  # here, for it takes longer to import than this package
+
     if inspect.ismodule(thing):
         return f"the module {thing.__name__}"
     if inspect.isroutine(thing):

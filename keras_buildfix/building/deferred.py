@@ -11,12 +11,10 @@ metaclass stay the user's, and Keras reads the same signatures.
 from __future__ import annotations
 
 import functools
-import inspect
 import sys
 import weakref
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, TypeVar, overload
 
 from keras_buildfix._keras.built import LOCK, lock_for_others
 from keras_buildfix._keras.classes import (
@@ -37,7 +35,15 @@ from keras_buildfix._keras.marking import (
 )
 from keras_buildfix._keywords import NOT_GIVEN
 
-_Class = TypeVar("_Class", bound=type)
+TYPE_CHECKING = False  # `typing` itself would cost more than this module
+if TYPE_CHECKING:
+    from typing import Any, TypeVar, overload
+
+    _Class = TypeVar("_Class", bound=type)
+else:
+
+    def overload(function):  # noqa: D103
+        return function
 
 
 @overload
@@ -175,6 +181,8 @@ def _has(cls: type, name: str) -> bool:
 
 def _build_and_mark(cls: type) -> Callable[..., None]:
     """A ``build`` for a Keras 2 class that also marks the layer as built once it has run."""
+    import inspect  # here, for it takes longer to import than this package
+
     build: Callable[..., None] = cls.build  # type: ignore[attr-defined]
     base: Any = layer_base(cls)
 

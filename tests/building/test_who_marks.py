@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 import zoo
-from test_build import Counting
 from conftest import KERAS
+from test_build import Counting
 
 from keras_buildfix import deferred_build, skipped_builds
 from keras_buildfix._keras import function_code, marking
