@@ -80,7 +80,7 @@ MUTANTS = [
     Mutant(
         "a built-in's mark is let through",
         "building/deferred.py",
-        "_is_marked_by_builtin(layer, sys._getframe(1))",
+        'is_set_by_keras_constructor(layer, "built", sys._getframe(1))',
         "False",
         "keras3.9-jax",
         "test_ways",
@@ -88,7 +88,7 @@ MUTANTS = [
     Mutant(
         "every mark is ignored, a user's too: built twice",
         "building/deferred.py",
-        "_is_marked_by_builtin(layer, sys._getframe(1))",
+        'is_set_by_keras_constructor(layer, "built", sys._getframe(1))',
         "True",
         "keras3.9-jax",
         "test_ways",

@@ -50,13 +50,8 @@ def layer_base(cls: object) -> type | None:
 
     The last one counts: Keras 2's ``legacy_tf_layers.base.Layer`` is a ``Layer`` above the real one.
     """
-    if not isinstance(cls, type):
-        return None
-    found = None
-    for base in cls.__mro__:
-        if base.__name__ == "Layer" and belongs_to_keras(base):
-            found = base
-    return found
+    bases = cls.__mro__ if isinstance(cls, type) else ()
+    return next((base for base in reversed(bases) if base.__name__ == "Layer" and belongs_to_keras(base)), None)
 
 
 def layer_class(cls: object, wanted_by: str) -> type:

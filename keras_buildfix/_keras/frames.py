@@ -15,14 +15,12 @@ TYPE_CHECKING = False  # `typing` itself would cost more than this module
 if TYPE_CHECKING:
     from typing import Any
 
-_VARARGS = 4  # the flag of a code object with `*args`: `inspect.CO_VARARGS`, without importing `inspect`
-
 
 def arguments(frame: FrameType) -> list[Any]:
     """What the positional arguments of a running function hold now."""
     code, values = frame.f_code, frame.f_locals
     found = [values.get(name) for name in code.co_varnames[: code.co_argcount]]
-    if code.co_flags & _VARARGS:
+    if code.co_flags & 4:  # it has `*args`: `inspect.CO_VARARGS`
         found += values.get(code.co_varnames[code.co_argcount + code.co_kwonlyargcount]) or ()
     return found
 
@@ -65,11 +63,17 @@ def setting_frame(layer: Any, name: str, frame: FrameType | None) -> FrameType |
 _REALLY_BUILD = frozenset({"build", "__call__", "call"})
 
 
-def is_run_by_keras_constructor(layer: Any, frame: FrameType | None) -> bool:
-    """Whether a frame is Keras's own constructor of the layer, or a function of Keras that it runs for the layer."""
+def is_set_by_keras_constructor(layer: Any, name: str, frame: FrameType | None) -> bool:
+    """Whether Keras's own constructor of the layer makes the assignment ``layer.name = ...`` in which `frame` runs.
+
+    The statement must stand in that constructor, or in a function of Keras that the constructor runs for
+    this layer. What a user's function says is the user's word, also while Keras's constructor runs it. So is a
+    ``build`` that ran.
+    """
+    frame = setting_frame(layer, name, frame)
     while frame is not None and package_of(frame.f_globals.get("__name__") or "") and is_run_for(layer, frame):
-        name = frame.f_code.co_name
-        if name == "__init__" or name in _REALLY_BUILD:
-            return name == "__init__"
+        function = frame.f_code.co_name
+        if function == "__init__" or function in _REALLY_BUILD:
+            return function == "__init__"
         frame = frame.f_back
     return False

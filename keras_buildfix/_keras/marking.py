@@ -14,8 +14,7 @@ from keras_buildfix._keras.built import wraps_build
 from keras_buildfix._keras.classes import belongs_to_keras, brings, layer_base, package_of
 from keras_buildfix._keras.function_code import MARKS_BUILT, function_code, plain_function, stores_built
 
-#: Built-ins that no call ever builds, so that nothing is skipped when they mark themselves built:
-#: placeholders, TensorFlow ops turned into layers, and metrics, which are layers on Keras 2.
+#: Built-ins that no call ever builds: placeholders, TensorFlow ops turned into layers, and the metrics of Keras 2.
 _BUILT_OTHERWISE = frozenset({"InputLayer", "TensorFlowOpLayer", "ReloadedLayer", "Metric"})
 
 

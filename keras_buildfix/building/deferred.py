@@ -14,7 +14,6 @@ import functools
 import sys
 import weakref
 from collections.abc import Callable
-from types import FrameType
 
 from keras_buildfix._keras.built import LOCK, lock_for_others
 from keras_buildfix._keras.classes import (
@@ -25,7 +24,7 @@ from keras_buildfix._keras.classes import (
     layer_class,
     users_bases,
 )
-from keras_buildfix._keras.frames import is_run_by_keras_constructor, setting_frame
+from keras_buildfix._keras.frames import is_set_by_keras_constructor
 from keras_buildfix._keras.function_code import MARKS_BUILT
 from keras_buildfix._keras.marking import (
     leaves_unbuilt,
@@ -47,10 +46,10 @@ else:
 
 
 @overload
-def deferred_build(cls: _Class) -> _Class: ...
+def deferred_build(cls: _Class) -> _Class: ...  # noqa: D103
 @overload
-def deferred_build() -> Callable[[_Class], _Class]: ...
-def deferred_build(cls: Any = NOT_GIVEN) -> Any:
+def deferred_build() -> Callable[[_Class], _Class]: ...  # noqa: D103, F811
+def deferred_build(cls: Any = NOT_GIVEN) -> Any:  # noqa: F811
     """Makes the ``build()`` of a layer class run, once, where the installed Keras would skip it.
 
     Use it as ``@deferred_build`` or ``@deferred_build()``, or call it on somebody else's class.
@@ -123,8 +122,14 @@ class DeferredBuildMixin:
             _fix(cls)
 
 
+#: An attribute of `DeferredBuilt`, by which another copy of this package knows it.
+DEFERS = "_keras_buildfix_defers"
+
+
 class DeferredBuilt:
     """The attribute ``built`` of a fixed class: ignores the mark set by a built-in's constructor."""
+
+    _keras_buildfix_defers = True
 
     def __get__(self, layer: Any, owner: type | None = None) -> Any:
         if layer is None:
@@ -136,22 +141,12 @@ class DeferredBuilt:
 
     def __set__(self, layer: Any, value: Any) -> None:
         # Only a user's `build` can be skipped. Ask for one first: that is cheaper than a walk through the frames.
-        if value and build_owner(type(layer)) and _is_marked_by_builtin(layer, sys._getframe(1)):
+        if value and build_owner(type(layer)) and is_set_by_keras_constructor(layer, "built", sys._getframe(1)):
             return
         layer.__dict__["built"] = value
 
     def __delete__(self, layer: Any) -> None:
         layer.__dict__.pop("built", None)
-
-
-def _is_marked_by_builtin(layer: Any, frame: FrameType) -> bool:
-    """Whether a built-in's constructor makes the assignment to ``built`` in which `frame` runs.
-
-    The statement ``self.built = True`` must stand in Keras's own constructor, or in a function of Keras that
-    the constructor runs for this layer. What a user's function says counts, also while a built-in's
-    constructor runs. So does a ``build`` that ran.
-    """
-    return is_run_by_keras_constructor(layer, setting_frame(layer, "built", frame))
 
 
 def repairs(cls: type) -> dict[str, Any]:
@@ -200,7 +195,7 @@ def _build_and_mark(cls: type) -> Callable[..., None]:
 def is_fixed(cls: type, *, by_install: bool = True) -> bool:
     """Whether builds of `cls` are deferred; with `by_install=False`, ``install()`` does not count."""
     bases = cls.__mro__ if by_install else users_bases(cls)
-    return any(isinstance(vars(base).get("built"), DeferredBuilt) for base in bases)
+    return any(hasattr(vars(base).get("built"), DEFERS) for base in bases)
 
 
 def was_deferred(cls: type) -> bool:
