@@ -14,7 +14,7 @@ from test_build import BASES, Counting
 import keras_buildfix
 from keras_buildfix.building.deferred import is_fixed
 from keras_buildfix.cli.vendor import vendored
-from keras_buildfix.testing.ways import WAYS, ways_here
+from keras_buildfix.testing.ways import WAYS
 
 layers = KERAS.layers
 x4 = np.ones((2, 4), "float32")
@@ -43,30 +43,30 @@ def of_the_copy(name, file, at):
     text = Path(file).read_text("utf-8")
     names = "DeferredBuildMixin, deferred_build"
     assert f"import {names}, installed" in text
+    theirs = text.replace(f"import {names}, installed", f"import installed\nfrom first_copy import {names}")
     return load(
-        name, text.replace(f"import {names}, installed", f"import installed\nfrom first_copy import {names}"), at
+        name, theirs.replace('register_keras_serializable("zoo")', 'register_keras_serializable("their_zoo")'), at
     )
 
 
-#: Tests of `test_build` that ask for what only the package does: leaves sound classes as they are, has `install()`
-#: name what it leaves alone, and says more about wrong input.
-OF_THE_PACKAGE = ("only_affected", "passes_its_build_on", "keras_own_layers", "decorator_says", "of_keras_itself")
+#: Tests of `test_build` that ask for what only the package does: it leaves sound classes as they are, has
+#: `install()`, and says more about wrong input.
+OF_THE_PACKAGE = ("only_affected", "passes_its_build_on", "mixin_says", "decorator_says", "of_keras_itself", "install")
+WAYS_HERE = ("eager_call", "symbolic_call", "explicit_build", "sequential_of_list", "functional", "from_config")
 
 
-def test_it_passes_the_tests_of_the_package(copies, tmp_path, monkeypatch):
+def test_it_passes_the_tests_of_the_package(copies, tmp_path):
     """Those of `test_build`, with every built-in, by decorator and by mixin."""
     theirs = of_the_copy("their_test_build", HERE / "test_build.py", tmp_path)
     deselected = " and ".join(f"not {word}" for word in OF_THE_PACKAGE)
-    # `install` is the package's.
-    assert pytest.main(["-q", "-p", "no:cacheprovider", "-k", f"{deselected} and not install", theirs.__file__]) == 0
+    assert pytest.main(["-q", "-p", "no:cacheprovider", "-k", deselected, theirs.__file__]) == 0
 
 
 def test_a_layer_of_each_kind_goes_every_short_way(copies, tmp_path, case):
     their_zoo = of_the_copy("their_zoo", zoo.__file__, tmp_path)
-    short = [way for way in ways_here(INFO) if way in ("called", "sequential", "functional", "pickled_unbuilt")]
     for name in (each for each in zoo.OF_EACH_KIND if hasattr(layers, each)):
         for entry in ("decorator", "mixin"):
-            for way in short:
+            for way in WAYS_HERE:
                 built = WAYS[way](case(functools.partial(their_zoo.make, name, entry), zoo.ARGUMENTS[name][1]))
                 assert [(layer.builds, layer.built) for layer in built] == [(1, True)] * len(built), (name, entry, way)
 
@@ -131,3 +131,5 @@ def test_it_says_what_it_expected_and_what_came(copies):
         copy.mark_built(layers.Dense)
     with pytest.raises(TypeError, match="keras_of expects"):
         copy.keras_of(3)
+    with pytest.raises(TypeError, match=r"Softmax.*class Wrong\(DeferredBuildMixin, Softmax\)"):
+        type("Wrong", (layers.Softmax, copy.DeferredBuildMixin), {})
