@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -42,6 +43,12 @@ def dtype_name(dtype: Any) -> str:
     return str(dtype.name)
 
 
+@functools.lru_cache(maxsize=256)
+def numpy_name(dtype: Any) -> str:
+    """The name of a numpy dtype; numpy puts it together each time."""
+    return str(dtype.name)
+
+
 def empty_aligned(shape: tuple[int, ...], dtype: Any) -> Array:
     """An empty array at an address from which JAX and TensorFlow can take it over without a copy."""
     import numpy as np
@@ -65,7 +72,9 @@ LARGEST = {
 }
 
 
+@functools.lru_cache(maxsize=256)
 def kind_of_dtype(dtype: str) -> str:
+    """``"bool"``, ``"float"``, ``"whole"``, ``"complex"`` or ``"other"``."""
     if dtype == "bool":
         return "bool"
     for kind, start in (("float", ("float", "bfloat")), ("whole", ("int", "uint")), ("complex", ("complex",))):

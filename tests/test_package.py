@@ -134,6 +134,25 @@ def test_no_folder_has_a_public_name():
     assert not {part_of(module) for module in files()} & {*keras_buildfix.__all__}
 
 
+def lines_of_code(function, lines):
+    """How many lines of a function are code: without its signature, docstring, comments and blank lines."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    code = [line.strip() for line in lines[body[0].lineno - 1 : function.end_lineno]] if body else []
+    return sum(bool(line) and not line.startswith("#") for line in code)
+
+
+@pytest.mark.at_length  # reads the source: the same on every environment, but for Python
+def test_no_function_is_longer_than_50_lines():
+    counted = []
+    for file in PACKAGE.rglob("*.py"):
+        source = file.read_text("utf-8")
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                counted.append((lines_of_code(node, source.splitlines()), f"{node.name} in {file.name}"))
+    assert len(counted) > 900
+    assert [each for each in counted if each[0] > 50] == []
+
+
 def test_a_constructor_that_marks_in_a_new_way_is_noticed():
     """A regression that nobody knows of yet: found by reading the code, whatever it is called."""
 

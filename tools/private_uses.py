@@ -206,9 +206,9 @@ class _Reader(ast.NodeVisitor):
         if name in PYTHONS or not (name in self.listed or is_private):
             return
         classes = [scope.name for scope in self._scope if isinstance(scope, ast.ClassDef)]
-        if of_self and any(self.own.defines(cls, name) for cls in classes):
-            if name not in self.listed or not any("Mixin" in cls for cls in classes):  # a mixin's `self` is a layer
-                return
+        of_layer = name in self.listed and any("Mixin" in cls for cls in classes)  # a mixin's `self` is a layer
+        if of_self and not of_layer and any(self.own.defines(cls, name) for cls in classes):
+            return
         if name in self.own.names and name not in self.listed:
             return
         line = getattr(node, "lineno", 0)

@@ -16,13 +16,13 @@ TARGET = PACKAGE / "cli" / "vendored.txt"
 #: What is taken, by module: first the constants, then the functions, then `SMALL`.
 PARTS = {
     "_keras/classes": "PACKAGES _VENDORED package_of belongs_to_keras HANDS_OVER brings layer_base build_owner "
-    "users_bases check_listed_first _is_keras_layer",
+    "users_bases _is_keras_layer",
     "_keras/frames": "arguments is_run_for is_being_constructed setting_frame _REALLY_BUILD "
     "is_set_by_keras_constructor",
     "_keras/built": "LOCK wraps_build lock_for_others _unlock_on_demand lock_state unlock_state build_has_run",
     "_keras/function_code": "MARKS_BUILT",
     "_keras/marking": "_BUILT_OTHERWISE",
-    "building/deferred": "DeferredBuildMixin DeferredBuilt _build_and_mark",
+    "building/deferred": "DeferredBuilt _build_and_mark",
 }
 
 HEADER = '''\
@@ -80,6 +80,18 @@ def deferred_build(*cls: Any) -> Any:
         raise TypeError(f"deferred_build expects a class of yours that subclasses a Keras layer; got {cls[0]!r}.")
     _fix(*cls)
     return cls[0]
+
+
+class DeferredBuildMixin:
+    """Makes the ``build()`` of every subclass run, once. List it before the Keras class."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        first = next(base for base in cls.__mro__ if base is DeferredBuildMixin or _is_keras_layer(base))
+        if first is not DeferredBuildMixin:
+            raise TypeError(f"list DeferredBuildMixin before the Keras class {first.__name__} in {cls.__name__}.")
+        if layer_base(cls) is not None:
+            _fix(cls)
 
 
 def mark_built(layer: Any) -> None:

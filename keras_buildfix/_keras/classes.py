@@ -5,6 +5,7 @@ Nothing here imports Keras: each class leads to its own.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ _VENDORED = "tensorflow.python.keras"
 # --- Whose class is it -------------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=4096)
 def package_of(module_name: str) -> str | None:
     """The Keras package of a module: ``keras``, ``tf_keras``, TensorFlow's copy, or None."""
     root = module_name.partition(".")[0]
@@ -179,15 +181,25 @@ def public_name(builtin: type) -> str | None:
     return builtin.__name__ if builtin.__name__ in names else min(names, default=None)
 
 
-def check_listed_first(cls: type, mixin: type) -> None:
-    """Raises a TypeError if a class lists a Keras layer class before one of our mixins: the mixin would do nothing.
+class ListedFirst:
+    """The base of our mixins: it refuses a class that lists a Keras layer class before one of them."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _check_listed_first(cls)
+
+
+def _check_listed_first(cls: type) -> None:
+    """Raises a TypeError if a Keras layer class comes before one of our mixins: the mixin would do nothing.
 
     A Keras class that is not a layer may come first: Keras makes models from a ``Trainer`` and a layer.
     """
-    first = next(base for base in cls.__mro__ if base is mixin or _is_keras_layer(base))
-    if first is not mixin:
-        listed = [base for base in cls.__bases__ if not issubclass(base, mixin)]
-        mixins = [base for base in cls.__bases__ if issubclass(base, mixin)]
+    bases = iter(cls.__mro__)
+    first = next(filter(_is_keras_layer, bases), None)
+    mixin = next((base for base in bases if ListedFirst in base.__mro__), None)
+    if first is not None and mixin is not None:
+        listed = [base for base in cls.__bases__ if mixin not in base.__mro__]
+        mixins = [base for base in cls.__bases__ if mixin in base.__mro__]
         order = ", ".join(base.__name__ for base in mixins + listed)
         raise TypeError(
             f"{mixin.__name__} comes after the Keras class {first.__name__} in {cls.__name__}: "

@@ -60,7 +60,5 @@ def runs_without_state(package: str) -> bool:
 
 def outside_graphs() -> Any:
     """A block outside of TensorFlow's graphs: an assignment must not become part of a graph that is being traced."""
-    import contextlib
-
     init_scope = getattr(sys.modules.get("tensorflow"), "init_scope", None)
     return init_scope() if init_scope is not None else contextlib.nullcontext()

@@ -139,7 +139,7 @@ SUBJECTS: dict[str, tuple[Name, ...]] = {
         _row("_modules", A_LAYER, "3.0-", "tracking: dicts_of", only="torch"),
     ),
     "Weights": (
-        _row("_value", WEIGHT, "3.0-", "tracking: let_tape_watch; variables: is_initialized share_storage"),
+        _row("_value", WEIGHT, "3.0-", "tracking: let_tape_watch; variables: share_storage stored"),
         _row("_initializer", WEIGHT, "3.0-", "variables: set_initial_value"),
         _row("_initialize", WEIGHT, "3.0-", "variables: share_storage"),
         _row("_maybe_autocast", WEIGHT, "3.0-", "autocasting: never_autocast autocast"),

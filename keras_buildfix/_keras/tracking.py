@@ -79,15 +79,18 @@ def own_weights(layer: Any) -> tuple[list[Any], list[Any]]:
     For a plain ``tf.Module`` in a Keras 2 layer, these are its public lists.
     """
     track_again(layer)
-    kind = "variables" if wraps_build(type(layer)) else "weights"
-    if not hasattr(layer, f"_trainable_{kind}"):
+    is_keras_3 = wraps_build(type(layer))
+    kind = "variables" if is_keras_3 else "weights"
+    trainable, rest = getattr(layer, f"_trainable_{kind}", None), getattr(layer, f"_non_trainable_{kind}", None)
+    if trainable is None or rest is None:
         trainable = list(getattr(layer, "trainable_variables", ()))
         known = {id(variable) for variable in trainable}
         return trainable, [variable for variable in getattr(layer, "variables", ()) if id(variable) not in known]
-    trainable, rest = list(getattr(layer, f"_trainable_{kind}")), list(getattr(layer, f"_non_trainable_{kind}"))
+    if is_keras_3:
+        return list(trainable), list(rest)
     alone = frozen_alone(layer)
     kept = {id(variable) for variable in alone}
-    return trainable + alone, [variable for variable in rest if id(variable) not in kept]
+    return [*trainable, *alone], [variable for variable in rest if id(variable) not in kept]
 
 
 def frozen_alone(layer: Any) -> list[Any]:
@@ -138,8 +141,9 @@ def direct_sublayers(layer: Any) -> list[Any]:
 
     ``_flatten_layers``: 3.0.0 to nightly; ``_flatten_modules``, which also finds a plain ``tf.Module``: Keras 2.
     """
-    flatten = getattr(layer, "_flatten_modules", None) or getattr(layer, "_flatten_layers", None)
-    return list(flatten(recursive=False, include_self=False)) if flatten is not None else []
+    cls = type(layer)  # asking the layer itself for what it lacks is slow on torch
+    flatten = getattr(cls, "_flatten_modules", None) or getattr(cls, "_flatten_layers", None)
+    return list(flatten(layer, recursive=False, include_self=False)) if flatten is not None else []
 
 
 #: Keras's own lists of a layer's weights.

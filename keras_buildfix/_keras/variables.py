@@ -6,17 +6,18 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from keras_buildfix._arrays import Array, empty_aligned
+from keras_buildfix._arrays import Array, empty_aligned, numpy_name
 from keras_buildfix._keras.classes import package_of
-from keras_buildfix._keras.graphs import outside_graphs
+from keras_buildfix._keras.graphs import outside_graphs, runs_without_state
 
 
-def is_initialized(variable: Any) -> bool:
-    """Whether a weight has a value yet. ``_value``: 3.0.0 to nightly.
+def stored(variable: Any) -> Any:
+    """What holds the value of a weight: a backend's tensor or variable; None if the weight has no value yet.
 
-    A Keras 3 weight that is made while a model is traced gets its value after the trace.
+    ``_value``: 3.0.0 to nightly. The public ``value`` is cast in an autocast scope, and takes long on torch. A Keras 3
+    weight that is made while a model is traced gets its value after the trace. A Keras 2 weight holds it itself.
     """
-    return getattr(variable, "_value", variable) is not None
+    return getattr(variable, "_value", variable)
 
 
 def set_initial_value(variable: Any, value: Any, tensor: Callable[..., Any]) -> None:
@@ -38,7 +39,7 @@ def share_storage(layer: Any, variable: Any, raw: Any) -> None:
     Keras calls it after a trace, for a weight made during it. ``_torch_params``: torch, 3.6.0 to nightly;
     earlier ones register a layer's variables again when it is built.
     """
-    if is_initialized(variable):
+    if stored(variable) is not None:
         variable._value = raw
     else:
 
@@ -84,34 +85,69 @@ def assign_value(variable: Any, value: Array) -> None:
     target = dtype_of(variable)
     if target == "bfloat16":
         value = value.astype("float32")  # Keras versions take different bfloat16 types; float32 holds all its values
-    elif str(value.dtype) != target:
+    elif numpy_name(value.dtype) != target or not value.dtype.isnative:
         value = value.astype(target)
-    if is_initialized(variable):
-        with outside_graphs():
-            variable.assign(_handed_over(variable, value))
-        if value.nbytes >= _LARGE and hasattr(_tensor(variable), "block_until_ready"):
-            _tensor(variable).block_until_ready()  # otherwise unfinished copies pile up in memory
-    else:
+    held = stored(variable)
+    if held is None:
         set_initial_value(variable, value, _ops(variable).convert_to_tensor)
+        return
+    backend = backend_of(variable)
+    ready = value if value.flags.writeable and value.flags.c_contiguous else value.copy(order="C")
+    if backend == "tensorflow":
+        _assign_in_tensorflow(variable, held, ready)
+    elif target == "bfloat16" or not _is_assigned_by_keras(variable):
+        variable.assign(value)
+    elif backend == "torch" and held.shape == value.shape:
+        held.detach().copy_(sys.modules["torch"].from_numpy(ready))
+    elif backend == "jax" and target in _SAME_IN_JAX:
+        variable.assign(sys.modules["jax"].numpy.asarray(ready))  # Keras would also give the dtype: twice as slow
+        if value.nbytes >= _LARGE:
+            stored(variable).block_until_ready()  # otherwise unfinished copies pile up in memory
+    else:
+        variable.assign(value)
+
+
+def _assign_in_tensorflow(variable: Any, held: Any, value: Array) -> None:
+    """Assigns by TensorFlow's own operation, in which Keras's ``assign`` ends after several copies and checks."""
+    with outside_graphs():
+        handle = _handle_of(held)
+        if handle is None or numpy_name(value.dtype) != held.dtype.name or not _is_assigned_by_keras(variable):
+            variable.assign(value)
+        else:  # it keeps the memory of an array that is aligned for it, and training writes there
+            raw = sys.modules["tensorflow"].raw_ops
+            raw.AssignVariableOp(resource=handle, value=value, validate_shape=True)
 
 
 def copy_value(target: Any, source: Any) -> None:
     """Copies the value of one weight to another of the same backend, on the device; they share no memory."""
-    if not (is_initialized(target) and is_initialized(source)):
+    here, there = stored(target), stored(source)
+    if here is None or there is None:
         assign_value(target, read_value(source))
         return
-    value = _tensor(source)
-    ops = _ops(target)
+    ops, backend, dtype = _ops(target), backend_of(target), dtype_of(target)
+    if dtype != dtype_of(source):
+        with outside_graphs():
+            cast = ops.cast if ops is not None else sys.modules["tensorflow"].cast
+            target.assign(cast(_tensor(source), dtype))
+    elif backend == "tensorflow":
+        _copy_in_tensorflow(target, here, _tensor(source))
+    elif backend == "torch" and _is_assigned_by_keras(target):
+        here.detach().copy_(there.detach())
+    elif backend in ("jax", "numpy"):  # these would keep the same array
+        value = _tensor(source)
+        target.assign(_copied_on_cpu(value) if backend == "jax" and _is_on_one_cpu(value) else ops.copy(value))
+    else:
+        target.assign(_tensor(source))
+
+
+def _copy_in_tensorflow(target: Any, here: Any, there: Any) -> None:
+    """Gives a weight the value of another; TensorFlow copies it when one of the two is written to."""
     with outside_graphs():
-        if ops is None:
-            same = dtype_of(target) == dtype_of(source)
-            target.assign(value if same else sys.modules["tensorflow"].cast(value, dtype_of(target)))
-        elif dtype_of(target) != dtype_of(source):
-            target.assign(ops.cast(value, dtype_of(target)))
-        elif backend_of(target) in ("jax", "numpy"):  # these would keep the same array
-            target.assign(_copied_on_cpu(value) if _is_on_one_cpu(value) else ops.copy(value))
-        else:  # TensorFlow copies when one of the two is written to, torch copies at once
+        handle, value = _handle_of(here), _value_of(there)
+        if handle is None or here.dtype != value.dtype or not _is_assigned_by_keras(target):
             target.assign(value)
+        else:
+            sys.modules["tensorflow"].raw_ops.AssignVariableOp(resource=handle, value=value, validate_shape=True)
 
 
 def same_backend(first: Any, second: Any) -> bool:
@@ -126,15 +162,14 @@ def backend_of(variable: Any) -> str:
 
 
 def take_snapshot(variable: Any) -> Any:
-    """What ``restore`` needs to bring back a weight's present value: a reference where the backend allows it."""
-    if not is_initialized(variable):
-        return None
-    backend = backend_of(variable)
-    if backend == "torch":
-        return _tensor(variable).detach().clone()
-    if backend == "numpy":
-        return _tensor(variable).copy()
-    return _tensor(variable) if backend == "jax" else _read_value(variable)
+    """What ``restore_snapshot`` needs to bring back a weight's present value: a reference where that is enough."""
+    held, backend = stored(variable), backend_of(variable)
+    if held is None or backend == "jax":
+        return held
+    if backend == "tensorflow":
+        with outside_graphs():
+            return _value_of(held)
+    return held.detach().clone() if backend == "torch" else held.copy()
 
 
 def restore_snapshot(variable: Any, value: Any) -> None:
@@ -142,19 +177,6 @@ def restore_snapshot(variable: Any, value: Any) -> None:
     if value is not None:
         with outside_graphs():
             variable.assign(value)
-
-
-def _handed_over(variable: Any, value: Array) -> Any:
-    """A large array as a tensor that uses the same memory: Keras would copy the array once or twice more."""
-    backend = backend_of(variable)
-    fits = str(value.dtype) in ("float16", "float32", "float64") and str(value.dtype) == dtype_of(variable)
-    if value.nbytes < _LARGE or not fits or not value.flags.writeable or value.ctypes.data % 64:
-        return value
-    if backend == "torch":
-        return sys.modules["torch"].from_numpy(value)
-    if backend == "tensorflow" and hasattr(value, "__dlpack__"):
-        return sys.modules["tensorflow"].experimental.dlpack.from_dlpack(value.__dlpack__())
-    return value
 
 
 #: From this number of bytes on, a copy costs more than avoiding it.
@@ -167,36 +189,77 @@ def _is_on_one_cpu(value: Any) -> bool:
     return len(devices) == 1 and getattr(devices[0], "platform", "") == "cpu"
 
 
-def _copied_on_cpu(value: Any) -> Array:
-    """A copy that JAX uses without copying it again; JAX's own copy is several times slower on large arrays."""
+def _copied_on_cpu(value: Any) -> Any:
+    """A copy of a JAX array, by numpy: JAX's own copy is several times slower on large arrays."""
     import numpy as np
 
-    array = empty_aligned(tuple(value.shape), np.asarray(value).dtype)
-    np.copyto(array, np.asarray(value))
-    return array
+    given = np.asarray(value)
+    make = empty_aligned if given.nbytes >= _LARGE else np.empty  # JAX takes aligned memory over without a copy
+    array = make(given.shape, given.dtype)
+    np.copyto(array, given)
+    return sys.modules["jax"].numpy.asarray(array)
 
 
 def _host(variable: Any) -> Array:
-    ops = _ops(variable)
-    if ops is not None:
-        return ops.convert_to_numpy(variable)
-    with outside_graphs():
-        return variable.numpy() if hasattr(variable, "numpy") else _read_value(variable).numpy()
+    import numpy as np
+
+    backend, value = backend_of(variable), _tensor(variable)
+    if backend == "tensorflow":
+        with outside_graphs():
+            value = _value_of(value)
+            return np.asarray(value) if hasattr(value, "numpy") else _ops(variable).convert_to_numpy(variable)
+    if backend == "jax" and not hasattr(value, "todense"):
+        return np.asarray(value)
+    if backend == "torch" and value.device.type == "cpu" and dtype_of(value) in _SAME_IN_TORCH:
+        return value.detach().numpy()
+    return _ops(variable).convert_to_numpy(variable)
+
+
+#: The dtypes of tensors that numpy can use as they are.
+_SAME_IN_TORCH = ("float32", "float64", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
+
+#: The dtypes that JAX keeps, whatever its settings: without ``jax_enable_x64`` it makes 32 bits of 64.
+_SAME_IN_JAX = ("float32", "float16", "int32", "int16", "int8", "uint32", "uint16", "uint8", "bool")
 
 
 def _tensor(variable: Any) -> Any:
-    """The backend's tensor or variable of a weight."""
-    return variable.value if _ops(variable) is not None else variable
+    """The backend's tensor or variable of a weight; in a stateless scope, the one that counts there."""
+    if _ops(variable) is None:
+        return variable
+    held = stored(variable)
+    return variable.value if held is None or runs_without_state("keras") else held
 
 
-def _read_value(variable: Any) -> Any:
-    value = _tensor(variable)
-    with outside_graphs():
-        return value.read_value() if hasattr(value, "read_value") else value
+def _is_assigned_by_keras(variable: Any) -> bool:
+    """Whether assigning this weight now only changes its memory: no user's code and no stateless scope is between."""
+    cls = type(variable)
+    package = package_of(cls.__module__)
+    own = "keras." if package == "keras" else "tensorflow."
+    if not cls.assign.__module__.startswith(own) or "assign" in getattr(variable, "__dict__", ()):
+        return False
+    return package != "keras" or not runs_without_state(package)
+
+
+def _handle_of(held: Any) -> Any:
+    """The handle of a TensorFlow variable that is one piece of memory; None for one on several devices, and in graphs.
+
+    ``ResourceVariable``, the class of a plain ``tf.Variable``: TensorFlow 2.12 to nightly.
+    """
+    handle = held.handle if type(held).__name__ == "ResourceVariable" else None
+    return handle if hasattr(handle, "numpy") else None
+
+
+def _value_of(held: Any) -> Any:
+    """The value of a TensorFlow variable as a tensor, which stays as it is when the variable changes."""
+    handle = _handle_of(held)
+    if handle is not None:  # the variable's own method also copies to the device in use, and takes four times as long
+        return sys.modules["tensorflow"].raw_ops.ReadVariableOp(resource=handle, dtype=held.dtype)
+    return held.read_value() if hasattr(held, "read_value") else held
 
 
 def _ops(variable: Any) -> Any:
-    """``keras.ops`` for a Keras 3 weight; None for a TensorFlow variable, which is a Keras 2 weight."""
-    package = package_of(type(variable).__module__)
-    keras = sys.modules.get(package) if package == "keras" else None
-    return getattr(keras, "ops", None)
+    """``keras.ops`` for a Keras 3 weight, of a user's class too; None for a TensorFlow variable (a Keras 2 weight)."""
+    cls = type(variable)
+    if package_of(cls.__module__) != "keras" and all(package_of(base.__module__) != "keras" for base in cls.__mro__):
+        return None
+    return getattr(sys.modules.get("keras"), "ops", None)

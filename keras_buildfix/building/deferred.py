@@ -17,9 +17,9 @@ from collections.abc import Callable
 
 from keras_buildfix._keras.built import LOCK, lock_for_others
 from keras_buildfix._keras.classes import (
+    ListedFirst,
     belongs_to_keras,
     build_owner,
-    check_listed_first,
     layer_base,
     layer_class,
     users_bases,
@@ -96,7 +96,7 @@ def deferred_build(cls: Any = NOT_GIVEN) -> Any:  # noqa: F811
     return cls
 
 
-class DeferredBuildMixin:
+class DeferredBuildMixin(ListedFirst):
     """Makes the ``build()`` of every subclass run, once, where the installed Keras would skip it.
 
     List it before the Keras class. It has no ``__init__`` and no methods of its own. When a subclass is
@@ -117,7 +117,6 @@ class DeferredBuildMixin:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        check_listed_first(cls, DeferredBuildMixin)
         if layer_base(cls) is not None:
             _fix(cls)
 

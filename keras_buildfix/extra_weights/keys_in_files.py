@@ -90,7 +90,7 @@ class Found:
         import numpy as np
 
         for variable in self.ours:
-            assign_value(variable, np.asarray(values[id(variable)]))
+            assign_value(variable, np.array(values[id(variable)]))
 
     @property
     def missing(self) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from keras_buildfix._keras.built import wraps_build
-from keras_buildfix._keras.classes import check_listed_first
+from keras_buildfix._keras.classes import ListedFirst
 from keras_buildfix._keras.saving import without_count_check
 from keras_buildfix._keras.tracking import track_again
 from keras_buildfix._keras.variables import read_value
@@ -13,7 +13,7 @@ from keras_buildfix.extra_weights.keys_in_files import Found, extra_keys, in_pla
 from keras_buildfix.extra_weights.trial_saving import is_stand_in, loads_by_hand, note_stored, own_saving, saves_by_hand
 
 
-class ExtraWeightsMixin:
+class ExtraWeightsMixin(ListedFirst):
     """Saves, loads and copies the extra weights of a built-in's subclass together with the others, on every Keras.
 
     On Keras 3 Dense, EinsumDense and Embedding (from 3.2 on) and Conv1D to Conv3D (from 3.3 on) write their own
@@ -56,10 +56,6 @@ class ExtraWeightsMixin:
 
     Source: measured on 2.12 to nightly ("expected 3 variables, but received 2 variables during loading").
     """
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        check_listed_first(cls, ExtraWeightsMixin)
 
     def save_own_variables(self, store: Any) -> None:
         """Saves the layer's own weights: first those that the class after the mixin writes, then the others.

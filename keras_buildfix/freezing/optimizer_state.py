@@ -68,42 +68,51 @@ def train_only(
     wanted = [*wanted, *(variable for variable in known if id(variable) not in mine)]
     if [id(variable) for variable in wanted] == [id(variable) for variable in known]:
         return False
-    now_has = had if len(had) == len(known) else _slots(inner, known)
-    old, singles = training.own_variables(inner), training.single_variables(inner)
-    _refuse_unclear(inner, old, now_has, singles)
-    aside = vars(inner).get(_ASIDE_IN) or _Aside()
-    files = max(aside.files, _Files(len(known), _order(old, known, now_has, singles)), key=lambda each: each.of)
-    slots = {**aside.for_weights(wanted), **now_has}
-    lists = set(training.per_variable_lists(inner, len(known)) if known else ())
-    notes = training.notes(inner)
-
-    added = [variable for variable in wanted if id(variable) not in slots]
-    if added:
-        fresh, files = _built_for(model, inner, added, known, files)
-        slots.update(fresh)
-        lists |= set(training.per_variable_lists(inner, len(added)))
-
-    now = training.notes(inner)
-    attributes: dict[str, Any] = {
-        name: {**notes[name], **now[name]} for name in notes if name in now and notes[name] != now[name]
-    }
-    for name in lists.union(*slots.values()):
-        if isinstance(vars(inner).get(name), dict):
-            kept = [slots[id(variable)][name] for variable in wanted if name in slots[id(variable)]]
-            attributes[name] = {slot.key: slot.variable for slot in kept}
-        else:
-            attributes[name] = [slots[id(variable)].get(name, Slot(None, False)).variable for variable in wanted]
-    attributes.update({name: single for name, single in singles.items() if vars(inner).get(name) is not single})
-    in_slots = {id(slot.variable) for each in slots.values() for slot in each.values()}
-    base = [variable for variable in old if id(variable) not in in_slots]
-    aside.files = files
-    aside.exchange(wanted, known, now_has)
-    vars(inner)[_ASIDE_IN] = aside
-    training.hand_over(inner, list(wanted), _filed(base, files.loops, wanted, slots, singles), attributes)
+    _train(model, inner, list(wanted), known, had if len(had) == len(known) else _slots(inner, known))
     while optimizer is not inner:
         training.know_only(optimizer, list(wanted))
         optimizer = optimizer.inner_optimizer
     return True
+
+
+def _train(model: Any, optimizer: Any, wanted: list[Any], known: Sequence[Any], had: Slots) -> None:
+    """Makes a built optimizer that trains the `known` weights, with the variables `had`, train the `wanted` ones."""
+    old, singles = training.own_variables(optimizer), training.single_variables(optimizer)
+    _refuse_unclear(optimizer, old, had, singles)
+    aside = vars(optimizer).get(_ASIDE_IN) or _Aside()
+    files = max(aside.files, _Files(len(known), _order(old, known, had, singles)), key=lambda each: each.of)
+    slots = {**aside.for_weights(wanted), **had}
+    lists = set(training.per_variable_lists(optimizer, len(known)) if known else ())
+    notes = training.notes(optimizer)
+
+    added = [variable for variable in wanted if id(variable) not in slots]
+    if added:
+        fresh, files = _built_for(model, optimizer, added, known, files)
+        slots.update(fresh)
+        lists |= set(training.per_variable_lists(optimizer, len(added)))
+
+    now = training.notes(optimizer)
+    attributes = {name: {**notes[name], **now[name]} for name in notes if name in now and notes[name] != now[name]}
+    attributes.update(_by_attribute(optimizer, lists.union(*slots.values()), wanted, slots))
+    attributes.update({name: single for name, single in singles.items() if vars(optimizer).get(name) is not single})
+    in_slots = {id(slot.variable) for each in slots.values() for slot in each.values()}
+    base = [variable for variable in old if id(variable) not in in_slots]
+    aside.files = files
+    aside.exchange(wanted, known, had)
+    vars(optimizer)[_ASIDE_IN] = aside
+    training.hand_over(optimizer, wanted, _filed(base, files.loops, wanted, slots, singles), attributes)
+
+
+def _by_attribute(optimizer: Any, names: Iterable[str], wanted: Sequence[Any], slots: Slots) -> dict[str, Any]:
+    """The variables of the weights, as the optimizer's attributes hold them: by key, or one for each weight."""
+    attributes: dict[str, Any] = {}
+    for name in names:
+        if isinstance(vars(optimizer).get(name), dict):
+            kept = [slots[id(variable)][name] for variable in wanted if name in slots[id(variable)]]
+            attributes[name] = {slot.key: slot.variable for slot in kept}
+        else:
+            attributes[name] = [slots[id(variable)].get(name, Slot(None, False)).variable for variable in wanted]
+    return attributes
 
 
 def _set_aside_legacy(optimizer: Any, trained: Sequence[Any], wanted: Sequence[Any]) -> bool:

@@ -103,14 +103,14 @@ def knows_flags(model: Any) -> bool:
     return _FLAGS_IN in vars(model)
 
 
-def switch(model: Any, left: State, now: State, anew: bool, agreed: bool) -> None:
+def switch(model: Any, left: State, now: State, make_again: bool, agreed: bool) -> None:
     """Makes a model step with functions that are traced for what is trainable now.
 
     Args:
         model: A model.
         left: Its state before.
         now: Its state now.
-        anew: Whether to make a function again if it is not known to fit, even if the state seems the same.
+        make_again: Whether to make a function again if it is not known to fit, even if the state seems the same.
         agreed: Whether the optimizer knows of all flags: nobody changed one by hand.
     """
     put, noted, noted_again = vars(model).get(_FLAGS_IN), training.noted_for_flags(model), {}
@@ -123,7 +123,7 @@ def switch(model: Any, left: State, now: State, anew: bool, agreed: bool) -> Non
             fits = kept.flags == left.flags and not kept.spoilt
         else:
             fits = agreed if put is None else put == left.flags
-        if left == now and (fits if kept is not None else not anew):
+        if left == now and (fits if kept is not None else not make_again):
             if kept is not None:
                 vars(current)[_KEPT_IN] = kept
             continue

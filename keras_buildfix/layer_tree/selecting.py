@@ -57,33 +57,16 @@ def find_selected(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bo
         if isinstance(part, (str, re.Pattern)):
             if not _select_by_name(tree, names, part, found):
                 found.unmatched[at] = nothing_called(tree, part, is_pattern=True)
-            continue
-        if _is_layer(part):
-            if id(part) in node_of:
-                _add(node_of[id(part)], found)
-            elif not partly:
-                raise ValueError(f"{wanted_by}: the layer {part.name!r} is not in {tree.layer.name!r}.")
-            continue
-        if id(part) in names:
+        elif id(part) in names:
             found.weights.add(id(part))
-            continue
-        if isinstance(part, type):
-            layer_class(part, wanted_by)
-            any_found = _select_where(tree, functools.partial(_is_a, part), found)
-            reason = f"no layer is a {part.__name__}"
-        elif callable(part) and not hasattr(part, "assign"):
-            any_found = _select_where(tree, functools.partial(_answer, part, wanted_by), found)
-            reason = f"{getattr(part, '__qualname__', part)} is true of no layer"
-        elif hasattr(part, "assign") and partly:
-            continue
-        elif hasattr(part, "assign"):
-            raise ValueError(f"{wanted_by}: the weight {getattr(part, 'name', part)!r} is not in {tree.layer.name!r}.")
-        else:
-            raise TypeError(
-                f"{wanted_by} selects by a name (glob or compiled regular expression), a layer, a weight, a layer "
-                f"class, a function of a layer, or a sequence of those; got {describe(part)}."
-            )
-        if not any_found:
+        elif _is_layer(part) and id(part) in node_of:
+            _add(node_of[id(part)], found)
+        elif _is_layer(part) or (hasattr(part, "assign") and not isinstance(part, type)):
+            if not partly:
+                kind = "layer" if _is_layer(part) else "weight"
+                which = getattr(part, "name", part)
+                raise ValueError(f"{wanted_by}: the {kind} {which!r} is not in {tree.layer.name!r}.")
+        elif reason := _select_by_kind(tree, part, found, wanted_by):
             found.unmatched[at] = reason
     for node in tree.nodes():  # if all weights of a layer without inner layers are selected, so is the layer
         if node.own and not node.children and all(id(variable) in found.weights for _, variable in node.own):
@@ -234,6 +217,21 @@ def _select_by_name(tree: LayerNode, names: dict[int, str], pattern: str | re.Pa
             known = True
             found.weights |= {id(variable) for variable in own}
     return known
+
+
+def _select_by_kind(tree: LayerNode, part: Any, found: Selection, wanted_by: str) -> str:
+    """Adds the layers that are of a class, or of which a function is true; returns why, if there are none."""
+    if isinstance(part, type):
+        layer_class(part, wanted_by)
+        known = _select_where(tree, functools.partial(_is_a, part), found)
+        return "" if known else f"no layer is a {part.__name__}"
+    if callable(part):
+        known = _select_where(tree, functools.partial(_answer, part, wanted_by), found)
+        return "" if known else f"{getattr(part, '__qualname__', part)} is true of no layer"
+    raise TypeError(
+        f"{wanted_by} selects by a name (glob or compiled regular expression), a layer, a weight, a layer "
+        f"class, a function of a layer, or a sequence of those; got {describe(part)}."
+    )
 
 
 def _select_where(tree: LayerNode, matches: Callable[[Any], Any], found: Selection) -> bool:

@@ -16,6 +16,9 @@ from keras_buildfix._keras.tracking import direct_sublayers, own_weights, tracks
 #: A name that Keras made up: the prefix that a wrapper added, the name itself, and the number after it.
 _COUNTED = re.compile(r"(?P<prefix>(?:forward_|backward_)?)(?P<base>.*?)(?:_(?P<number>\d+))?")
 
+#: The names that Keras makes up for functional models.
+_OF_MODELS = ("model", "functional")
+
 #: An attribute of a backend's unnamed variable: a name made from the place in which a portable layer holds it.
 PLACE_NAME = "_keras_buildfix_place_name"
 
@@ -25,11 +28,15 @@ _NAMES_SINCE_KERAS_3 = {
     "DepthwiseConv1D": {"depthwise_kernel": "kernel"},
     "DepthwiseConv2D": {"depthwise_kernel": "kernel"},
 }
+_RENAMED = frozenset(name for names in _NAMES_SINCE_KERAS_3.values() for name in names)
 
 
 @dataclass(eq=False)
 class LayerNode:
-    """A layer at its place in a model: its path, whether Keras made its name up, its weights, the layers it holds."""
+    """A layer at its place in a model: its path, whether Keras made its name up, its weights, the layers it holds.
+
+    `held` also has the layers that are nearer to the top elsewhere. A node remembers the names once it made them.
+    """
 
     layer: Any
     path: tuple[str, ...]
@@ -37,6 +44,9 @@ class LayerNode:
     trainable: list[tuple[str, Any]]
     non_trainable: list[tuple[str, Any]]
     children: list[LayerNode] = field(default_factory=list)
+    held: list[Any] = field(default_factory=list)
+    _names: dict[int, str] | None = None
+    _weights: dict[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -50,18 +60,22 @@ class LayerNode:
 
     def weights(self) -> dict[str, Any]:
         """Name -> variable for it and all below it, in Keras's order."""
-        names = self.names()
-        return {names[id(variable)]: variable for variable in _own_order(self)}
+        if self._weights is None:
+            names = self.names()
+            self._weights = {names[id(variable)]: variable for variable in _own_order(self)}
+        return dict(self._weights)
 
     def names(self) -> dict[int, str]:
         """The ``id`` of each weight in it and below -> its name, nearest first."""
-        names: dict[int, str] = {}
-        taken: dict[str, int] = {}
-        for node in self.nodes():
-            for own, variable in node.own:
-                if id(variable) not in names:
-                    names[id(variable)] = unique("/".join((*node.path[len(self.path) :], own)), taken)
-        return names
+        if self._names is None:
+            self._names = {}
+            taken: dict[str, int] = {}
+            for node in self.nodes():
+                start = "".join(f"{name}/" for name in node.path[len(self.path) :])
+                for own, variable in node.own:
+                    if id(variable) not in self._names:
+                        self._names[id(variable)] = unique(start + own, taken)
+        return dict(self._names)
 
     def nodes(self) -> Iterator[LayerNode]:
         """It and all nodes below it, nearest first."""
@@ -86,7 +100,9 @@ def weight_tree(layer: Any, path: tuple[str, ...] = ()) -> LayerNode:
     waiting, seen = deque([root]), {id(layer)}
     while waiting:
         node = waiting.popleft()
-        children = direct_sublayers(node.layer)
+        node.held = children = direct_sublayers(node.layer)
+        if not children:
+            continue
         layers = [child for child in children if not _is_own_module(node.layer, child)]
         paths = {id(child): (*node.path, name) for child, name in zip(layers, sibling_names(layers))}
         taken = {name: 0 for name, _ in node.own}
@@ -101,7 +117,7 @@ def weight_tree(layer: Any, path: tuple[str, ...] = ()) -> LayerNode:
 
 def _is_own_module(layer: Any, held: Any) -> bool:
     """Whether weights in a ``tf.Module`` are named as the portable layer's own, as Keras 3 has them."""
-    return layer_base(type(held)) is None and tracks_again(layer)
+    return tracks_again(layer) and layer_base(type(held)) is None
 
 
 def sibling_names(layers: Sequence[Any]) -> list[str]:
@@ -137,9 +153,16 @@ def unique(name: str, taken: dict[str, int]) -> str:
 
 def counted(name: str) -> tuple[str, int]:
     """A name without the number at its end, and that number (0 if there is none): ``("dense", 7)``."""
+    prefix, base, number = _parts(name)
+    return prefix + base, number
+
+
+@functools.lru_cache(maxsize=8192)
+def _parts(name: str) -> tuple[str, str, int]:
+    """The prefix, the base, and the number (0 if there is none) of a name that Keras may have made up."""
     found = _COUNTED.fullmatch(name)
     assert found is not None  # it matches everything
-    return found["prefix"] + found["base"], int(found["number"] or 0)
+    return found["prefix"], found["base"], int(found["number"] or 0)
 
 
 def kind_of(name: str) -> str:
@@ -160,25 +183,30 @@ def name_of(layer: Any, variable: Any) -> str:
 
 def own_name(layer: Any, keras_name: str) -> str:
     """The name that a layer gives to one of its own weights: the last part of Keras's name, without ``:0``."""
-    name = keras_name.partition(":")[0].rpartition("/")[2]
-    if re.fullmatch(r"[Vv]ariable(_\d+)?", name):
-        return "variable"
-    for base in type(layer).__mro__:
+    name = _last_part(keras_name)
+    for base in type(layer).__mro__ if name in _RENAMED else ():
         renamed = _NAMES_SINCE_KERAS_3.get(base.__name__, {}).get(name)
         if renamed is not None and belongs_to_keras(base):
             return renamed
     return name
 
 
+@functools.lru_cache(maxsize=8192)
+def _last_part(keras_name: str) -> str:
+    """The last part of Keras's name of a weight; the same for all weights that nobody named."""
+    name = keras_name.partition(":")[0].rpartition("/")[2]
+    return "variable" if re.fullmatch(r"[Vv]ariable(_\d+)?", name) else name
+
+
 def _node(layer: Any, path: tuple[str, ...], taken: dict[str, int] | None = None) -> LayerNode:
     """Makes the node of a layer, or of a module that a layer holds; its weights avoid the names in `taken`."""
     known = {} if taken is None else _names_in_layers(layer)
     taken = {} if taken is None else taken
-    trainable, non_trainable = (
-        [(unique(known.get(id(variable)) or name_of(layer, variable), taken), variable) for variable in variables]
-        for variables in own_weights(layer)
-    )
-    return LayerNode(layer, path, _made_up(layer)[1] is not None, trainable, non_trainable)
+    own: list[list[tuple[str, Any]]] = []
+    for variables in own_weights(layer):
+        names = [known.get(id(variable)) or name_of(layer, variable) for variable in variables]
+        own.append([(unique(name, taken), variable) for name, variable in zip(names, variables)])
+    return LayerNode(layer, path, _made_up(layer)[1] is not None, own[0], own[1])
 
 
 def _names_in_layers(module: Any) -> dict[int, str]:
@@ -208,7 +236,7 @@ class _Walk:
         self.seen: set[int] = set()
 
     def below(self, node: LayerNode) -> Iterator[LayerNode]:
-        for layer in direct_sublayers(node.layer) if node.children or len(self.nodes) > 1 else ():
+        for layer in node.held:
             if id(layer) in self.nodes and id(layer) not in self.seen:
                 self.seen.add(id(layer))
                 yield self.nodes[id(layer)]
@@ -244,16 +272,14 @@ class _Walk:
 def _made_up(layer: Any) -> tuple[str, int | None]:
     """If Keras made a layer's name up: the name without the number, and the number; else the name and None."""
     name, kind = str(layer.name), type(layer).__name__
-    found = _COUNTED.fullmatch(name)
-    assert found is not None  # it matches everything
+    prefix, base, number = _parts(name)
     ours = snake_case(kind)
-    known = {ours, _snake_case(kind, "[a-z0-9]")}  # Keras 2: conv_lst_m2d
-    if is_functional(layer):
-        known |= {"model", "functional"}
-        ours = "functional" if kind in ("Functional", "Model") else ours
-    if found["base"] not in known:
+    as_class = base in (ours, _snake_case(kind, "[a-z0-9]"))  # the second on Keras 2: conv_lst_m2d
+    if not as_class and not (base in _OF_MODELS and is_functional(layer)):
         return name, None
-    return found["prefix"] + ours, int(found["number"] or 0)
+    if kind in ("Functional", "Model") and is_functional(layer):
+        ours = "functional"
+    return prefix + ours, number
 
 
 @functools.lru_cache(maxsize=1024)

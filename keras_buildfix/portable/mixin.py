@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_buildfix._keras.classes import check_listed_first, layer_base
+from keras_buildfix._keras.classes import layer_base
 from keras_buildfix._keras.tracking import TRACKER, watch_when_locked
 from keras_buildfix.building.deferred import DeferredBuildMixin
 from keras_buildfix.extra_weights.mixin import ExtraWeightsMixin
@@ -78,7 +78,6 @@ class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMi
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        check_listed_first(cls, PortableLayerMixin)
         super().__init_subclass__(**kwargs)
         if layer_base(cls) is not None:
             fit_signatures(cls, HandsOver)

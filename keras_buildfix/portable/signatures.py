@@ -191,32 +191,20 @@ def _show_call(cls: type) -> None:
     call: Any = cls.call  # type: ignore[attr-defined]
     if builtin is None or not inspect.isfunction(call) or call is builtin:
         return
-    parameters, theirs = _parameters(call), _named(_parameters(builtin))
+    parameters = _parameters(call)
     mine = _named(parameters)
     takes_any = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters)
-    inputs = which(theirs, _required(_parameters(builtin)), mine)
-    hidden = [f"{name}_mask" for theirs_, name in inputs.items() if f"{theirs_}_mask" in theirs]
-    hidden += ["initial_state"] if "initial_state" in theirs else ["mask"] if len(hidden) == 1 else []
-    handed = [name for name in theirs if name in ("mask", "training", "initial_state") and takes_any]
-    if not mine:
-        return
-    # For other built-ins such a body runs on plain Keras 3, so it gets nothing new; only the built-in does.
-    of_family = not {"initial_state", "query"}.isdisjoint(theirs)
-    # Keras passes the first input's mask as `mask` only if there is no other input; 3.0 takes `**kwargs` for one.
-    of_first = f"{mine[0]}_mask"
-    takes_mask = "mask" in theirs and (takes_any or (of_family and "mask" in mine))
-    hidden = [name for name in dict.fromkeys([*hidden, *handed, *[of_first] * takes_mask]) if name not in mine]
-    if not hidden:
+    shows = _shown_besides(mine, takes_any, _parameters(builtin))
+    if not shows.hidden:
         return
 
     @functools.wraps(call)
     def shown(self: Any, *args: Any, **kwargs: Any) -> Any:
-        kept = {name: value for name in hidden if (value := kwargs.pop(name, None)) is not None}
-        mask = kept.pop(of_first, None) if takes_mask else None
+        kept = {name: value for name in shows.hidden if (value := kwargs.pop(name, None)) is not None}
+        mask = kept.pop(shows.of_first, None) if shows.of_first is not None else None
         if mask is not None and "mask" not in kept and "mask" not in mine[: len(args)] and kwargs.get("mask") is None:
             (kwargs if "mask" in mine else kept)["mask"] = mask
-        if of_family:
-            kwargs.update((name, kept.pop(name)) for name in handed if name in kept)
+        kwargs.update((name, kept.pop(name)) for name in shows.handed if name in kept)
         with _noted(_running.calls, self, kept) as taken:
             result = call(self, *args, **kwargs)
         if "initial_state" in kept and "initial_state" not in taken:
@@ -229,16 +217,107 @@ def _show_call(cls: type) -> None:
     signature = inspect.signature(call)
     before = list(signature.parameters.values())
     at = len(before) - (1 if takes_any else 0)
-    before[at:at] = [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in hidden]
+    before[at:at] = [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in shows.hidden]
     shown.__signature__ = signature.replace(parameters=before)  # type: ignore[attr-defined]
     cls.call = shown  # type: ignore[attr-defined]
+
+
+@dataclass
+class _Shows:
+    """What a ``call`` shows to Keras besides its own arguments.
+
+    Attributes:
+        hidden: The arguments that it shows and the body does not name.
+        handed: Those of them that the body gets in its ``**kwargs``.
+        of_first: The one that is the first input's mask, if the body or the built-in takes it as ``mask``.
+    """
+
+    hidden: list[str]
+    handed: list[str]
+    of_first: str | None
+
+
+def _shown_besides(mine: list[str], takes_any: bool, of_builtin: list[Parameter]) -> _Shows:
+    """What a ``call`` with the arguments `mine`, and ``**kwargs`` if it `takes_any`, has to show to Keras 3."""
+    if not mine:
+        return _Shows([], [], None)
+    theirs = _named(of_builtin)
+    inputs = which(theirs, _required(of_builtin), mine)
+    hidden = [f"{name}_mask" for theirs_, name in inputs.items() if f"{theirs_}_mask" in theirs]
+    hidden += ["initial_state"] if "initial_state" in theirs else ["mask"] if len(hidden) == 1 else []
+    handed = [name for name in theirs if name in ("mask", "training", "initial_state") and takes_any]
+    # For other built-ins such a body runs on plain Keras 3, so it gets nothing new; only the built-in does.
+    of_family = not {"initial_state", "query"}.isdisjoint(theirs)
+    # Keras passes the first input's mask as `mask` only if there is no other input; 3.0 takes `**kwargs` for one.
+    takes_mask = "mask" in theirs and (takes_any or (of_family and "mask" in mine))
+    of_first = f"{mine[0]}_mask" if takes_mask else None
+    names = dict.fromkeys([*hidden, *handed, *([of_first] if of_first is not None else [])])
+    return _Shows([name for name in names if name not in mine], handed if of_family else [], of_first)
 
 
 def _line_up(cls: type, name: str) -> None:
     """Makes the names in a method's signature those of the arguments of ``call``, as Keras 3 wants it."""
     own: Any = getattr(cls, name)
-    if not inspect.isfunction(own) or is_default(own):
+    lines = _lines(cls, name, own) if inspect.isfunction(own) and not is_default(own) else None
+    if lines is None:
         return
+    run = own if _owner(cls, name) is cls else passed_on(cls, name, own)
+
+    @functools.wraps(own)
+    def lined_up(self: Any, *args: Any, **kwargs: Any) -> Any:
+        shapes = lines.shapes(args, kwargs)
+        if shapes is None:
+            return run(self, *args, **kwargs)
+        first, rest = lines.handed(shapes)
+        with _noted(_running.builds, self, shapes):
+            return run(self, first, **rest)
+
+    shows = [Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)]
+    shows += [
+        Parameter(key, Parameter.POSITIONAL_OR_KEYWORD, default=None if at else Parameter.empty)
+        for at, key in enumerate(lines.visible)
+    ]
+    lined_up.__signature__ = inspect.Signature(shows)  # type: ignore[attr-defined]
+    setattr(cls, name, lined_up)
+
+
+@dataclass
+class _Lines:
+    """Which arguments a method of shapes shows to Keras, and what the body behind it gets.
+
+    Attributes:
+        visible: The names that Keras sees -> the arguments of ``call``.
+        keys: The body's arguments without ``_shape`` -> as they are called.
+        mine: The body's arguments without ``_shape`` -> the arguments of ``call``.
+        must_have: Those that have no default.
+    """
+
+    visible: dict[str, str]
+    keys: dict[str, str]
+    mine: dict[str, str]
+    must_have: list[str]
+
+    def shapes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
+        """The shapes by the arguments of ``call``; None if the method was not called as its signature shows."""
+        if len(args) > len(self.visible) or any(key not in self.visible for key in kwargs):
+            return None
+        given = {**dict(zip(self.visible, args)), **kwargs}
+        return {self.visible[key]: shape for key, shape in given.items()} if next(iter(self.visible)) in given else None
+
+    def handed(self, shapes: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """The first shape for the body, and the others by name; a required one that is not known is the first."""
+        first, rest = shapes[next(iter(self.visible.values()))], {}
+        for wanted, key in list(self.keys.items())[1:]:
+            shape = shapes.get(self.mine[wanted]) if wanted in self.mine else None
+            if shape is None and wanted in self.must_have:
+                shape = first
+            if shape is not None:
+                rest[key] = shape
+        return first, rest
+
+
+def _lines(cls: type, name: str, own: Any) -> _Lines | None:
+    """How a method of shapes has to be shown; None if Keras takes it as it is, or raises an error for it."""
     owner = _owner(cls, name)
     assert owner is not None
     by_keras = belongs_to_keras(owner)
@@ -252,45 +331,17 @@ def _line_up(cls: type, name: str) -> None:
     if len(_required(further)) < 2:
         further = []
     if all(name in given for name in wanted) and all(name.endswith("_shape") for name in named[1:]) and not further:
-        return
+        return None
     mine = which(wanted or _without_shape(named), must_have, given)
     if any(name not in mine for name in must_have[1:]) and not by_keras:
-        return  # Keras itself raises an error for this
+        return None  # Keras itself raises an error for this
     theirs = which(_without_shape(_named(further)), _without_shape(_required(further)), given)
     shown = list(dict.fromkeys([*mine.values(), *theirs.values()]))
     if not shown or not named:
-        return
+        return None
     first = named[0] if len(shown) == 1 else f"{shown[0]}_shape"
-    if [first, *(f"{name}_shape" for name in shown[1:])] == named:
-        return
     visible = dict(zip([first, *(f"{name}_shape" for name in shown[1:])], shown))
-    run = own if owner is cls else passed_on(cls, name, own)
-    keys = dict(zip(_without_shape(named), named))
-
-    @functools.wraps(own)
-    def lined_up(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if len(args) > len(visible) or any(key not in visible for key in kwargs):
-            return run(self, *args, **kwargs)
-        shapes = {visible[key]: shape for key, shape in {**dict(zip(visible, args)), **kwargs}.items()}
-        if shown[0] not in shapes:
-            return run(self, *args, **kwargs)
-        rest = {}
-        for wanted, key in list(keys.items())[1:]:
-            shape = shapes.get(mine[wanted]) if wanted in mine else None
-            if shape is None and wanted in must_have:
-                shape = shapes[shown[0]]
-            if shape is not None:
-                rest[key] = shape
-        with _noted(_running.builds, self, shapes):
-            return run(self, shapes[shown[0]], **rest)
-
-    shows = [Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)]
-    shows += [
-        Parameter(key, Parameter.POSITIONAL_OR_KEYWORD, default=None if at else Parameter.empty)
-        for at, key in enumerate(visible)
-    ]
-    lined_up.__signature__ = inspect.Signature(shows)  # type: ignore[attr-defined]
-    setattr(cls, name, lined_up)
+    return None if list(visible) == named else _Lines(visible, dict(zip(_without_shape(named), named)), mine, must_have)
 
 
 def _trace_call(cls: type, base: Any) -> None:
@@ -349,6 +400,11 @@ def _take_several_shapes(cls: type) -> None:
     setattr(of_several, _TAKES_SEVERAL, True)
     of_several.__signature__ = inspect.signature(build)  # type: ignore[attr-defined]
     cls.build = of_several  # type: ignore[attr-defined]
+    _note_shapes_in_call(cls)
+
+
+def _note_shapes_in_call(cls: type) -> None:
+    """Makes ``__call__`` note the shapes of all arguments for the ``build`` that it runs."""
     inherited = cls.__call__
     own = vars(cls).get("__call__")
     signature = inspect.Signature(_parameters(cls.call))  # type: ignore[attr-defined]

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_buildfix._keras.built import wraps_build
-from keras_buildfix._keras.classes import brings, check_listed_first, layer_base
+from keras_buildfix._keras.classes import ListedFirst, brings, layer_base
 from keras_buildfix._keras.graphs import runs_without_state
 
 
-class TFFunctionMixin:
+class TFFunctionMixin(ListedFirst):
     """Makes a layer or model train whose ``call`` has the user's own ``@tf.function`` above it.
 
     On plain Keras 3, ``fit`` of such a model raises "No gradients provided for any variable" if its first call
@@ -48,7 +48,6 @@ class TFFunctionMixin:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        check_listed_first(cls, TFFunctionMixin)
         base = layer_base(cls)
         if base is None or not wraps_build(base):
             return

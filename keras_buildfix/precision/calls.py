@@ -16,9 +16,9 @@ from typing import Any, TypeVar, overload
 
 from keras_buildfix._keras.autocasting import autocasts, casts_arrays_of_integers, reading_weights
 from keras_buildfix._keras.classes import (
+    ListedFirst,
     belongs_to_keras,
     brings,
-    check_listed_first,
     describe,
     is_model_class,
     layer_base,
@@ -86,7 +86,7 @@ def mixed_precision_safe(call: Any = NOT_GIVEN) -> Any:
     return _safe(call)
 
 
-class MixedPrecisionMixin:
+class MixedPrecisionMixin(ListedFirst):
     """Makes ``call`` of every subclass follow the casting rule of ``mixed_precision_safe``.
 
     List it before the Keras class. It has no ``__init__`` and no methods of its own. When a subclass is
@@ -115,7 +115,6 @@ class MixedPrecisionMixin:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        check_listed_first(cls, MixedPrecisionMixin)
         _fix(cls)
 
 

@@ -6,10 +6,10 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from keras_buildfix._arrays import LARGEST, Array, holds_all_of, itemsize, kind_of_dtype
+from keras_buildfix._arrays import LARGEST, Array, holds_all_of, itemsize, kind_of_dtype, numpy_name
 from keras_buildfix._keras.variables import (
     assign_value,
     backend_of,
@@ -32,13 +32,17 @@ Casting = Literal["same_kind", "unsafe"]
 CASTINGS = ("same_kind", "unsafe")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Assignment:
-    """A weight and its new value."""
+    """A weight, its new value, and the dtype in which the weight is kept."""
 
     name: str
     variable: Any
     entry: Entry
+    dtype: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.dtype = dtype_of(self.variable)
 
 
 def why_not(assignment: Assignment, casting: str) -> str | None:
@@ -48,8 +52,9 @@ def why_not(assignment: Assignment, casting: str) -> str | None:
     bools into bools, complex into complex; ``check_values`` finds values that are too large.
     ``casting="unsafe"`` lets numbers and bools into anything else that is numeric.
     """
-    variable, entry = assignment.variable, assignment.entry
-    shape, dtype = shape_of(variable), dtype_of(variable)
+    entry, shape, dtype = assignment.entry, shape_of(assignment.variable), assignment.dtype
+    if shape == entry.shape and dtype == entry.dtype:
+        return None
     if len(shape) != len(entry.shape) or any(size not in (None, given) for size, given in zip(shape, entry.shape)):
         return f"its shape is {_shown(shape)}, the value's {_shown(entry.shape)}"
     if entry.dtype == dtype:
@@ -76,8 +81,8 @@ def check_values(assignments: Iterable[Assignment]) -> list[SkippedWeight]:
         if each.entry.check is not None and not narrower:
             each.entry.check()
         if narrower and (lost := _overflowing(each)):
-            dtype = dtype_of(each.variable)
-            found.append(SkippedWeight(each.name, f"{lost} of its {each.entry.dtype} values are too large for {dtype}"))
+            reason = f"{lost} of its {each.entry.dtype} values are too large for {each.dtype}"
+            found.append(SkippedWeight(each.name, reason))
     return found
 
 
@@ -134,17 +139,23 @@ def count_not_finite(value: Array) -> int:
     """How many NaN and infinite values an array has."""
     import numpy as np
 
-    if kind_of_dtype(str(value.dtype)) not in ("float", "complex"):
+    if kind_of_dtype(numpy_name(value.dtype)) not in ("float", "complex"):
         return 0
+    if value.size < _FEW:
+        return int(value.size - np.count_nonzero(np.isfinite(value)))
     with np.errstate(all="ignore"):
         if value.dtype.itemsize > 2 and np.isfinite(value.sum()):  # one pass without extra memory; nearly always enough
             return 0
         return int(value.size - np.count_nonzero(np.isfinite(value)))
 
 
+#: For fewer values than this it costs more to avoid an array of bools than to make it.
+_FEW = 4096
+
+
 def _narrower(each: Assignment) -> bool:
     """Whether values of the entry may be too large for the weight."""
-    given, wanted = each.entry.dtype, dtype_of(each.variable)
+    given, wanted = each.entry.dtype, each.dtype
     if (
         given == wanted
         or kind_of_dtype(given) != kind_of_dtype(wanted)
@@ -160,7 +171,7 @@ def _overflowing(each: Assignment) -> int:
     """How many finite values of an entry would become infinite or another number."""
     import numpy as np
 
-    value, dtype = each.entry.read(), dtype_of(each.variable)
+    value, dtype = each.entry.read(), each.dtype
     if kind_of_dtype(dtype) == "whole":
         limits = np.iinfo(dtype)
         return int(np.count_nonzero((value < limits.min) | (value > limits.max)))

@@ -112,7 +112,7 @@ def finalize(tree: LayerNode, assigned: Collection[int]) -> None:
         assigned: The ``id`` of each weight with a new value.
     """
     for node in tree.nodes():
-        if hasattr(node.layer, "finalize_state") and any(id(variable) in assigned for _, variable in node.own):
+        if hasattr(type(node.layer), "finalize_state") and any(id(variable) in assigned for _, variable in node.own):
             node.layer.finalize_state()
 
 

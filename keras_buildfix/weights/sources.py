@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from keras_buildfix._arrays import numpy_name
 from keras_buildfix._keras.classes import describe, layer_base
 from keras_buildfix._keras.variables import dtype_of, is_variable, shape_of, view_value
 from keras_buildfix.weight_files.entry import Entries, Entry, is_structural
@@ -15,7 +16,7 @@ from keras_buildfix.weight_files.reading import WeightFile
 
 def entry_of(name: str, variable: Any) -> Entry:
     """A weight as an ``Entry``, whose value is read only when it is needed."""
-    shape = tuple(int(size or 0) for size in shape_of(variable))
+    shape = tuple(size or 0 for size in shape_of(variable))
     return Entry(name, shape, dtype_of(variable), lambda: view_value(variable), variable=variable, borrowed=True)
 
 
@@ -79,4 +80,4 @@ def _of_value(name: str, value: Any) -> Entry:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name}: {type(value).__name__} is not an array: {error}") from None
-    return Entry(name, tuple(array.shape), array.dtype.name, lambda: array, borrowed=True)
+    return Entry(name, tuple(array.shape), numpy_name(array.dtype), lambda: array, borrowed=True)
