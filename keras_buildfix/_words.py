@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import heapq
 from collections.abc import Iterable
 
 
@@ -36,6 +34,9 @@ def in_bytes(size: int) -> str:
 
 def nearest_names(names: Iterable[str], others: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """The most similar names on the other side, for the first few names."""
+    import difflib  # these two here, for only a report needs them
+    import heapq
+
     candidates = [(other, set(other.split("/"))) for other in others]
     found = {}
     for name in list(names)[:SHOWN]:

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import zoo
 from conftest import KERAS
 
 import keras_buildfix
@@ -156,15 +157,15 @@ def test_a_constructor_that_marks_in_a_new_way_is_noticed():
     """A regression that nobody knows of yet: found by reading the code, whatever it is called."""
 
     def direct(self):
-        super(cls, self).__init__()
+        KERAS.layers.Layer.__init__(self)
         self.built = 1 == 1
 
     def by_setattr(self):
-        super(cls, self).__init__()
+        KERAS.layers.Layer.__init__(self)
         setattr(self, "built", True)  # noqa: B010
 
     def through_helper(self):
-        super(cls, self).__init__()
+        KERAS.layers.Layer.__init__(self)
         self._say_so()
 
     def say_so(self):
@@ -174,12 +175,8 @@ def test_a_constructor_that_marks_in_a_new_way_is_noticed():
         self.built = True
 
     for init in (direct, by_setattr, through_helper):
-        helpers = {"_say_so": say_so, "_and_so": and_so}
-        for helper in helpers.values():
-            helper.__module__ = "keras.src.layers.new"
-        cls = type(
-            "NewLayer", (KERAS.layers.Layer,), {"__init__": init, "__module__": "keras.src.layers.new", **helpers}
-        )
+        methods = {"__init__": init, "_say_so": say_so, "_and_so": and_so}
+        cls = zoo.made_by_keras("NewLayer", (KERAS.layers.Layer,), methods)
         own = type("Own", (cls,), {"build": lambda self, shape: None})
         assert own().built is True
         assert keras_buildfix.deferred_build(own)().built is False, init.__name__

@@ -7,6 +7,7 @@ names of their own, since pickle and Keras's files look classes up by name.
 import concurrent.futures
 import contextlib
 import importlib.metadata
+import types
 
 from conftest import INFO, KERAS
 
@@ -147,3 +148,17 @@ def has_both():
     """Whether Keras 3 and tf_keras are both installed."""
     names = {dist.metadata["Name"].lower().replace("-", "_") for dist in importlib.metadata.distributions()}
     return {"keras", "tf_keras"} <= names
+
+
+def made_by_keras(name, bases, methods):
+    """A class as if Keras defined it: its module is Keras's, and so is that of its functions, in which they run."""
+    module = "keras.src.layers.new"
+    functions = {
+        attribute: types.FunctionType(
+            each.__code__.replace(co_name=attribute),
+            {"__name__": module, "KERAS": KERAS, "setattr": setattr},
+            attribute,
+        )
+        for attribute, each in methods.items()
+    }
+    return type(name, bases, {**functions, "__module__": module})

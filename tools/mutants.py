@@ -80,7 +80,7 @@ MUTANTS = [
     Mutant(
         "a built-in's mark is let through",
         "building/deferred.py",
-        "is_marked_by_builtin(layer, sys._getframe(1))",
+        'is_set_by_keras_constructor(layer, "built", sys._getframe(1))',
         "False",
         "keras3.9-jax",
         "test_ways",
@@ -88,10 +88,18 @@ MUTANTS = [
     Mutant(
         "every mark is ignored, a user's too: built twice",
         "building/deferred.py",
-        "is_marked_by_builtin(layer, sys._getframe(1))",
+        'is_set_by_keras_constructor(layer, "built", sys._getframe(1))',
         "True",
         "keras3.9-jax",
         "test_ways",
+    ),
+    Mutant(
+        "a user's hook that marks while a built-in's constructor runs is ignored",
+        "_keras/frames.py",
+        'package_of(frame.f_globals.get("__name__") or "") and is_run_for(layer, frame)',
+        "is_run_for(layer, frame)",
+        "keras3.9-jax",
+        "test_who_marks",
     ),
     Mutant(
         "Keras 2 may build twice",

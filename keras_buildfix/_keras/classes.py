@@ -6,13 +6,15 @@ Nothing here imports Keras: each class leads to its own.
 from __future__ import annotations
 
 import functools
-import inspect
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 from keras_buildfix._words import short
+
+TYPE_CHECKING = False  # `typing` itself would cost more than this module
+if TYPE_CHECKING:
+    from typing import Any
 
 #: Top-level packages that are a Keras. TensorFlow's own old copy has a longer path.
 PACKAGES = ("keras", "tf_keras")
@@ -56,13 +58,8 @@ def layer_base(cls: object) -> type | None:
 
     The last one counts: Keras 2's ``legacy_tf_layers.base.Layer`` is a ``Layer`` above the real one.
     """
-    if not isinstance(cls, type):
-        return None
-    found = None
-    for base in cls.__mro__:
-        if base.__name__ == "Layer" and belongs_to_keras(base):
-            found = base
-    return found
+    bases = cls.__mro__ if isinstance(cls, type) else ()
+    return next((base for base in reversed(bases) if base.__name__ == "Layer" and belongs_to_keras(base)), None)
 
 
 def layer_class(cls: object, wanted_by: str) -> type:
@@ -118,6 +115,8 @@ def describe(thing: object) -> str:
     """What a thing is, in words for an error message."""
     if isinstance(thing, type):
         return f"the {'Keras layer ' if layer_base(thing) else ''}class {_type_name(thing)}"
+    import inspect  # here, for it takes longer to import than this package
+
     if inspect.ismodule(thing):
         return f"the module {thing.__name__}"
     if inspect.isroutine(thing):

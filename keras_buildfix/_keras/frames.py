@@ -1,17 +1,79 @@
-"""Which constructor is running for a layer."""
+"""Which constructor is running for a layer, and who sets one of its attributes: read from the frames of the callers.
+
+It asks where a function is from and what its arguments are. It reads no bytecode, so it is the same on
+every Python, and also under a debugger, a profiler or coverage.
+"""
 
 from __future__ import annotations
 
 import sys
 from types import FrameType
-from typing import Any
+
+from keras_buildfix._keras.classes import package_of
+
+TYPE_CHECKING = False  # `typing` itself would cost more than this module
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def arguments(frame: FrameType) -> list[Any]:
+    """What the positional arguments of a running function hold now."""
+    code, values = frame.f_code, frame.f_locals
+    found = [values.get(name) for name in code.co_varnames[: code.co_argcount]]
+    if code.co_flags & 4:  # it has `*args`: `inspect.CO_VARARGS`
+        found += values.get(code.co_varnames[code.co_argcount + code.co_kwonlyargcount]) or ()
+    return found
+
+
+def is_run_for(layer: Any, frame: FrameType) -> bool:
+    """Whether a frame runs a method of this very layer: its first argument is the layer."""
+    given = arguments(frame)
+    return bool(given) and given[0] is layer
 
 
 def is_being_constructed(layer: Any) -> bool:
+    """Whether a constructor of the layer is running, Keras's or the user's."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        code = frame.f_code
-        if code.co_name == "__init__" and code.co_varnames and frame.f_locals.get(code.co_varnames[0]) is layer:
-            return True
+    while frame is not None and not (frame.f_code.co_name == "__init__" and is_run_for(layer, frame)):
+        frame = frame.f_back
+    return frame is not None
+
+
+def setting_frame(layer: Any, name: str, frame: FrameType | None) -> FrameType | None:
+    """The frame that says ``layer.name = ...``, from a frame inside that assignment.
+
+    Python runs ``type(layer).__setattr__`` for it, and that may run others (Keras's, TensorFlow's). So it
+    is the caller of that function. An assignment that goes round it, as by ``object.__setattr__``, is made by
+    the first function that is not called ``__setattr__`` itself.
+    """
+    entry = getattr(type(layer).__setattr__, "__code__", None)
+    at = frame
+    while entry is not None and at is not None:
+        if at.f_code is entry and is_run_for(layer, at):
+            if name in arguments(at)[1:2]:
+                return at.f_back
+            break  # it sets another attribute, and something in it sets this one
+        at = at.f_back
+    while frame is not None and frame.f_code.co_name == "__setattr__" and name in arguments(frame)[1:2]:
+        frame = frame.f_back
+    return frame
+
+
+#: Once one of these has run, the layer is built.
+_REALLY_BUILD = frozenset({"build", "__call__", "call"})
+
+
+def is_set_by_keras_constructor(layer: Any, name: str, frame: FrameType | None) -> bool:
+    """Whether Keras's own constructor of the layer makes the assignment ``layer.name = ...`` in which `frame` runs.
+
+    The statement must stand in that constructor, or in a function of Keras that the constructor runs for
+    this layer. What a user's function says is the user's word, also while Keras's constructor runs it. So is a
+    ``build`` that ran.
+    """
+    frame = setting_frame(layer, name, frame)
+    while frame is not None and package_of(frame.f_globals.get("__name__") or "") and is_run_for(layer, frame):
+        function = frame.f_code.co_name
+        if function == "__init__" or function in _REALLY_BUILD:
+            return function == "__init__"
         frame = frame.f_back
     return False

@@ -1,31 +1,38 @@
-"""Reads the bytecode of a function, without running it: which attributes it assigns. Knows nothing of Keras."""
+"""Reads the bytecode of a function, without running it: which attributes it assigns. Knows nothing of Keras.
+
+Only reports depend on it. What fixes a class does without: it then fixes more classes than it needs to.
+"""
 
 from __future__ import annotations
 
-import dis
-import inspect
-from types import CodeType, FrameType, FunctionType
-from typing import Any
+import functools
+import sys
+from types import CodeType, FunctionType
+
+TYPE_CHECKING = False  # `typing` itself would cost more than this module
+if TYPE_CHECKING:
+    import dis
+    from typing import Any
 
 #: An attribute that this package sets on its own ``build`` functions: those that mark the layer as built.
 MARKS_BUILT = "_keras_buildfix_marks_built"
 
-_STORE_ATTR = dis.opmap["STORE_ATTR"]
 
+def stores_built(code: CodeType) -> bool | None:
+    """Whether code assigns ``something.built``, other than by a plain ``= False``.
 
-def stores_built(code: CodeType) -> bool:
-    """Whether code assigns ``something.built``, other than by a plain ``= False``."""
+    None if it may, but the bytecode of this Python can't be read. `dis` is imported only for code that
+    mentions ``built``: it takes as long as the rest of this package's first use.
+    """
     if "built" in code.co_consts:  # setattr(self, "built", ...)
         return True
     if "built" not in code.co_names:
         return False
-    # Look at the raw bytes first: `dis` takes a millisecond for ten functions, and `install()` looks at many.
-    raw, index = code.co_code, code.co_names.index("built") & 255
-    if not any(raw[at] == _STORE_ATTR and raw[at + 1] == index for at in range(0, len(raw), 2)):
-        return False
-    if not any(constant is False for constant in code.co_consts):
-        return True
-    steps = [s for s in dis.get_instructions(code) if s.opname not in ("CACHE", "EXTENDED_ARG", "NOP")]
+    return _stores_built(code) if can_read_code() else None
+
+
+def _stores_built(code: CodeType) -> bool:
+    steps = _steps(code)
     for at, step in enumerate(steps):
         if step.opname == "STORE_ATTR" and step.argval == "built":
             value = steps[at - 2]  # between them, `self` is loaded
@@ -34,29 +41,56 @@ def stores_built(code: CodeType) -> bool:
     return False
 
 
-def is_assigning_built(frame: FrameType) -> bool:
-    """Whether a frame is just running the statement ``something.built = ...``."""
-    code = frame.f_code
-    raw, at = code.co_code, frame.f_lasti
-    return (
-        "built" in code.co_names
-        and 0 <= at < len(raw)
-        and raw[at] == _STORE_ATTR
-        and raw[at + 1] == code.co_names.index("built") & 255
-    )
+@functools.cache
+def can_read_code() -> bool:
+    """Whether this module understands the bytecode of this Python: it tries it on functions of its own."""
+
+    def marks(self: Any) -> None:
+        self.built = True
+
+    def takes_back(self: Any) -> None:
+        self.built = False
+
+    def builds(self: Any) -> None:
+        self.build()
+
+    try:
+        stored = [_stores_built(each.__code__) for each in (marks, takes_back, builds)]
+        seen = [_sees_to_built(each.__code__) for each in (marks, takes_back, builds)]
+    except Exception:  # whatever another Python's `dis` does
+        return False
+    return stored == [True, False, False] and seen == [True] * 3 and _attributes_stored(marks.__code__) == {"built"}
+
+
+def _check_readable() -> None:
+    if not can_read_code():
+        python = sys.version.split()[0]
+        raise RuntimeError(
+            f"a report on build() reads the bytecode of functions, and can't read that of Python {python}. "
+            "Ask for it under another Python. deferred_build, the mixin and install() work on this one too."
+        )
+
+
+def _steps(code: CodeType) -> list[dis.Instruction]:
+    import dis
+
+    return [step for step in dis.get_instructions(code) if step.opname not in ("CACHE", "EXTENDED_ARG", "NOP")]
 
 
 def sees_to_built(code: CodeType) -> bool:
     """Whether a method assigns ``self.built``, calls ``self.build``, or calls ``mark_built`` or ``reset_built``."""
+    _check_readable()
+    return _sees_to_built(code)
+
+
+def _sees_to_built(code: CodeType) -> bool:
     if {"mark_built", "reset_built", "_build_at_init"}.intersection(code.co_names):
         return True
     if "built" in code.co_consts:
         return True
     this = code.co_varnames[:1]
     before: Any = None
-    for step in dis.get_instructions(code):
-        if step.opname in ("CACHE", "EXTENDED_ARG", "NOP"):
-            continue
+    for step in _steps(code):
         wanted = {"STORE_ATTR": "built", "LOAD_ATTR": "build", "LOAD_METHOD": "build"}.get(step.opname)
         if wanted is not None and step.argval == wanted and before is not None:
             loaded = before.argval if isinstance(before.argval, tuple) else (before.argval,)
@@ -68,16 +102,30 @@ def sees_to_built(code: CodeType) -> bool:
 
 def attributes_stored(code: CodeType) -> set[str]:
     """The names of the attributes that code assigns."""
-    return {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_ATTR"}
+    _check_readable()
+    return _attributes_stored(code)
+
+
+def _attributes_stored(code: CodeType) -> set[str]:
+    return {step.argval for step in _steps(code) if step.opname == "STORE_ATTR"}
 
 
 #: An attribute of a function of ours that stands in for a user's and can't have ``__wrapped__``: the user's.
 WRAPS = "_keras_buildfix_wraps"
 
 
+def plain_function(function: Any) -> Any:
+    """The function under its decorators, as far as they used ``functools.wraps``."""
+    seen = {id(function)}
+    while (inner := getattr(function, "__wrapped__", None)) is not None and id(inner) not in seen:
+        function = inner
+        seen.add(id(function))
+    return function
+
+
 def function_code(function: Any) -> CodeType | None:
     """The code of a function, looking through decorators, with or without ``functools.wraps``."""
-    function = inspect.unwrap(function) if callable(function) else function
+    function = plain_function(function)
     function = getattr(function, WRAPS, function)
     for cell in getattr(function, "__closure__", None) or ():
         # The decorator `shape_type_conversion` of Keras 2 leaves no __wrapped__: the function is in a cell.

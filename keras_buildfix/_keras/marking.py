@@ -1,21 +1,20 @@
-"""Which built-in layer's constructor marks a layer as built, found by reading the code of the constructor."""
+"""Which built-in layer's constructor marks a layer as built, found by reading the code of the constructor.
+
+This decides which classes are left as they are, and what reports say. In doubt a class is fixed: that changes
+nothing for a class that is sound, since `building.deferred` sees by itself who sets the mark.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import inspect
-import weakref
 from collections.abc import Iterator
-from types import CodeType, FrameType, FunctionType
-from typing import Any
+from types import CodeType, FunctionType
 
 from keras_buildfix._keras.built import wraps_build
 from keras_buildfix._keras.classes import belongs_to_keras, brings, layer_base, package_of
-from keras_buildfix._keras.function_code import MARKS_BUILT, function_code, is_assigning_built, stores_built
+from keras_buildfix._keras.function_code import MARKS_BUILT, function_code, plain_function, stores_built
 
-#: Built-ins that no call ever builds, so that nothing is skipped when they mark themselves built:
-#: placeholders, TensorFlow ops turned into layers, and metrics, which are layers on Keras 2.
+#: Built-ins that no call ever builds: placeholders, TensorFlow ops turned into layers, and the metrics of Keras 2.
 _BUILT_OTHERWISE = frozenset({"InputLayer", "TensorFlowOpLayer", "ReloadedLayer", "Metric"})
 
 
@@ -34,10 +33,14 @@ def marking_code(builtin: type) -> tuple[CodeType, frozenset[CodeType]] | None:
     base = layer_base(builtin)
     if base in (None, builtin) or builtin.__name__ in _BUILT_OTHERWISE or not belongs_to_keras(builtin):
         return None
-    if not isinstance(init := inspect.unwrap(init) if callable(init) else None, FunctionType):
+    if not isinstance(init := plain_function(init), FunctionType):
         return None
     helpers = frozenset(_called_code_that_marks(builtin, init.__code__, set()))
-    return (init.__code__, helpers) if helpers or stores_built(init.__code__) else None
+    return (init.__code__, helpers) if helpers or _may_mark(init.__code__) else None
+
+
+def _may_mark(code: CodeType) -> bool:
+    return stores_built(code) is not False
 
 
 def marking_builtins(cls: type) -> list[type]:
@@ -56,33 +59,13 @@ def marks_unconditionally(builtin: type) -> bool:
     if marking is None:
         return False
     init, helpers = marking
-    return stores_built(init) or any("is_default" not in helper.co_names for helper in helpers)
+    return _may_mark(init) or any("is_default" not in helper.co_names for helper in helpers)
 
 
 def marks_through_helper(builtin: type) -> bool:
     """Whether a helper method of Keras sets the mark: it may do more than that, such as lock the state."""
     marking = marking_code(builtin)
     return marking is not None and bool(marking[1])
-
-
-def is_marked_by_builtin(layer: Any, frame: FrameType | None) -> bool:
-    """Whether a built-in's constructor makes the assignment to ``built`` in which `frame` runs.
-
-    It walks out of every ``__setattr__`` of Keras, the backend and the user, to the statement
-    ``self.built = True``, and from there out of Keras's helpers. If it ends elsewhere than in such a
-    constructor, the assignment is the user's and counts.
-    """
-    inits, helpers = _marking_code_above(type(layer))
-    inner = frame
-    while frame is not None and not is_assigning_built(frame):
-        frame = frame.f_back
-    if frame is None:  # somebody called setattr(): take the first function that is no __setattr__
-        frame = inner
-        while frame is not None and frame.f_code.co_name == "__setattr__":
-            frame = frame.f_back
-    while frame is not None and frame.f_code in helpers:
-        frame = frame.f_back
-    return frame is not None and frame.f_code in inits
 
 
 def leaves_unbuilt(cls: type) -> bool:
@@ -106,22 +89,6 @@ def leaves_unbuilt(cls: type) -> bool:
     return False
 
 
-def _marking_code_above(cls: type) -> tuple[set[CodeType], set[CodeType]]:
-    """The code of all constructors of a class and its bases that mark a layer built, and the code of their helpers."""
-    with contextlib.suppress(KeyError, TypeError):  # TypeError: a metaclass made its classes unhashable
-        return _marking_codes[cls]
-    marking = [marking_code(base) for base in marking_builtins(cls)]
-    inits = {each[0] for each in marking if each}
-    helpers = {code for each in marking if each for code in each[1]}
-    with contextlib.suppress(TypeError):
-        _marking_codes[cls] = (inits, helpers)
-    return inits, helpers
-
-
-#: Remembered for as long as the class lives, since it is needed for each layer that is made.
-_marking_codes: weakref.WeakKeyDictionary[type, tuple[set[CodeType], set[CodeType]]] = weakref.WeakKeyDictionary()
-
-
 def _called_code_that_marks(builtin: type, code: CodeType, seen: set[str]) -> Iterator[CodeType]:
     """The code of the Keras methods that `code` calls and that, directly or through others, mark the layer built."""
     for name in code.co_names:
@@ -133,5 +100,5 @@ def _called_code_that_marks(builtin: type, code: CodeType, seen: set[str]) -> It
         if isinstance(method, FunctionType) and package_of(method.__module__) is not None:
             deeper = list(_called_code_that_marks(builtin, method.__code__, seen))
             yield from deeper
-            if deeper or stores_built(method.__code__):
+            if deeper or _may_mark(method.__code__):
                 yield method.__code__

@@ -82,7 +82,7 @@ SUBJECTS: dict[str, tuple[Name, ...]] = {
             "_build_at_init",
             LAYER,
             "3.10-",
-            "function_code: sees_to_built",
+            "function_code: _sees_to_built",
             change="PR #20880: constructors build and lock",
         ),
         _row("_is_default", BUILD, "2.12-", "defaults: has_default_build is_default as_default"),

@@ -11,11 +11,9 @@ metaclass stay the user's, and Keras reads the same signatures.
 from __future__ import annotations
 
 import functools
-import inspect
 import sys
 import weakref
 from collections.abc import Callable
-from typing import Any, TypeVar, overload
 
 from keras_buildfix._keras.built import LOCK, lock_for_others
 from keras_buildfix._keras.classes import (
@@ -26,9 +24,9 @@ from keras_buildfix._keras.classes import (
     layer_class,
     users_bases,
 )
+from keras_buildfix._keras.frames import is_set_by_keras_constructor
 from keras_buildfix._keras.function_code import MARKS_BUILT
 from keras_buildfix._keras.marking import (
-    is_marked_by_builtin,
     leaves_unbuilt,
     marking_builtins,
     marks_through_helper,
@@ -36,14 +34,22 @@ from keras_buildfix._keras.marking import (
 )
 from keras_buildfix._keywords import NOT_GIVEN
 
-_Class = TypeVar("_Class", bound=type)
+TYPE_CHECKING = False  # `typing` itself would cost more than this module
+if TYPE_CHECKING:
+    from typing import Any, TypeVar, overload
+
+    _Class = TypeVar("_Class", bound=type)
+else:
+
+    def overload(function):  # noqa: D103
+        return function
 
 
 @overload
-def deferred_build(cls: _Class) -> _Class: ...
+def deferred_build(cls: _Class) -> _Class: ...  # noqa: D103
 @overload
-def deferred_build() -> Callable[[_Class], _Class]: ...
-def deferred_build(cls: Any = NOT_GIVEN) -> Any:
+def deferred_build() -> Callable[[_Class], _Class]: ...  # noqa: D103, F811
+def deferred_build(cls: Any = NOT_GIVEN) -> Any:  # noqa: F811
     """Makes the ``build()`` of a layer class run, once, where the installed Keras would skip it.
 
     Use it as ``@deferred_build`` or ``@deferred_build()``, or call it on somebody else's class.
@@ -115,8 +121,14 @@ class DeferredBuildMixin(ListedFirst):
             _fix(cls)
 
 
+#: An attribute of `DeferredBuilt`, by which another copy of this package knows it.
+DEFERS = "_keras_buildfix_defers"
+
+
 class DeferredBuilt:
     """The attribute ``built`` of a fixed class: ignores the mark set by a built-in's constructor."""
+
+    _keras_buildfix_defers = True
 
     def __get__(self, layer: Any, owner: type | None = None) -> Any:
         if layer is None:
@@ -128,7 +140,7 @@ class DeferredBuilt:
 
     def __set__(self, layer: Any, value: Any) -> None:
         # Only a user's `build` can be skipped. Ask for one first: that is cheaper than a walk through the frames.
-        if value and build_owner(type(layer)) and is_marked_by_builtin(layer, sys._getframe(1)):
+        if value and build_owner(type(layer)) and is_set_by_keras_constructor(layer, "built", sys._getframe(1)):
             return
         layer.__dict__["built"] = value
 
@@ -163,6 +175,8 @@ def _has(cls: type, name: str) -> bool:
 
 def _build_and_mark(cls: type) -> Callable[..., None]:
     """A ``build`` for a Keras 2 class that also marks the layer as built once it has run."""
+    import inspect  # here, for it takes longer to import than this package
+
     build: Callable[..., None] = cls.build  # type: ignore[attr-defined]
     base: Any = layer_base(cls)
 
@@ -180,7 +194,7 @@ def _build_and_mark(cls: type) -> Callable[..., None]:
 def is_fixed(cls: type, *, by_install: bool = True) -> bool:
     """Whether builds of `cls` are deferred; with `by_install=False`, ``install()`` does not count."""
     bases = cls.__mro__ if by_install else users_bases(cls)
-    return any(isinstance(vars(base).get("built"), DeferredBuilt) for base in bases)
+    return any(hasattr(vars(base).get("built"), DEFERS) for base in bases)
 
 
 def was_deferred(cls: type) -> bool:
