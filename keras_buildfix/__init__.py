@@ -1,7 +1,7 @@
 """Write a Keras layer once; it builds, loads, freezes and runs the same on every Keras.
 
 Write portable layers:
-    PortableLayerMixin       all of the mixins below at once, and bodies with any Keras's signatures
+    PortableLayerMixin       all of the mixins below at once; your methods may have any Keras's signatures
     raw_weight               makes a raw variable a weight of its layer: trained and saved
     TFFunctionMixin          makes a ``call`` under your own ``tf.function`` train
     Shape                    the shape that ``build`` gets: a tuple, with ``as_list()``
@@ -11,9 +11,9 @@ Write portable layers:
 Make ``build()`` run:
     deferred_build           above a class: its ``build()`` runs, once, before first use
     DeferredBuildMixin       the same for all subclasses
-    install                  the same for classes that can't be edited, in the whole process
+    install                  does it for classes that can't be edited, in the whole process
     uninstall                takes ``install`` back
-    installed                the same for a ``with`` block
+    installed                ``install`` for a ``with`` block only
     mark_built               tells Keras that a layer is built
     reset_built              makes Keras build a layer again
     ResetReport              what ``reset_built`` did
@@ -55,9 +55,9 @@ Train a part:
 
 Mixed precision:
     MixedPrecisionMixin      one casting rule for ``call`` on every Keras
-    mixed_precision_safe     the same as a decorator
+    mixed_precision_safe     that rule as a decorator
     full_precision           makes a function compute in float32
-    safe_call                calls a layer that can't be edited by the same rule
+    safe_call                applies the rule to a call of a layer that can't be edited
     cast_inputs              casts tensors to the dtype in which a layer computes
     compute_dtype            the dtype in which a layer computes
     variable_dtype           the dtype in which a layer keeps its weights

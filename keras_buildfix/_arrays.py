@@ -45,7 +45,7 @@ def dtype_name(dtype: Any) -> str:
 
 @functools.lru_cache(maxsize=256)
 def numpy_name(dtype: Any) -> str:
-    """The name of a numpy dtype; numpy puts it together each time."""
+    """The name of a numpy dtype, from a cache: numpy makes the text at each access."""
     return str(dtype.name)
 
 
@@ -59,10 +59,11 @@ def empty_aligned(shape: tuple[int, ...], dtype: Any) -> Array:
     return buffer[start : start + size].view(dtype).reshape(shape)
 
 
+#: JAX and TensorFlow take over an array without a copy if its address is a multiple of this.
 _ALIGNED = 64
 
 
-#: The largest value of each dtype that is not rounded to infinity.
+#: For each dtype, the largest number that casting to it does not turn into infinity.
 LARGEST = {
     "float16": 65519.0,
     "bfloat16": 3.3961e38,

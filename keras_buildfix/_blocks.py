@@ -1,4 +1,4 @@
-"""What a function for ``with`` returns: a block that warns if nobody enters it, as it does nothing then."""
+"""``block``: like ``contextlib.contextmanager``, but the result warns if nobody enters it, as it then did nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers for keywords of Keras that people will try here, and ``NOT_GIVEN``, a default that means "not passed"."""
+"""Errors that show a way out, for keywords of Keras that people try here; ``NOT_GIVEN``, a default for "not passed"."""
 
 from __future__ import annotations
 

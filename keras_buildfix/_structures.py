@@ -1,4 +1,4 @@
-"""Lists, tuples and dicts of things, nested in any way: does something with each thing, and keeps what is around it."""
+"""``map_structure``: changes each thing in nested lists, tuples and dicts, and keeps the structure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def map_structure(change: Callable[[Any], Any], value: Any, is_one: Callable[[Any], bool] = lambda value: False) -> Any:
-    """The same lists, tuples and dicts, with what `change` makes of each thing in them.
+    """New lists, tuples and dicts of the same structure, with the result of `change` for each thing in them.
 
     Args:
         change: Gets each thing.

@@ -34,7 +34,7 @@ def in_bytes(size: int) -> str:
 
 def nearest_names(names: Iterable[str], others: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """The most similar names on the other side, for the first few names."""
-    import difflib  # these two here, for only a report needs them
+    import difflib  # these two are imported here, as only a report needs them
     import heapq
 
     candidates = [(other, set(other.split("/"))) for other in others]

@@ -1,4 +1,4 @@
-"""In which dtype Keras reads weights and casts inputs."""
+"""Autocasting: finds and sets the dtype in which Keras reads weights and casts inputs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def reading_uncast(base: type) -> contextlib.AbstractContextManager[Any]:
 
 
 def autocasts(layer: Any) -> bool:
-    """Whether a layer casts its inputs: its argument ``autocast``.
+    """Whether a layer casts its inputs, as its argument ``autocast`` says.
 
     ``_autocast``: Keras 2, all versions; ``autocast``: 3.0.0 to nightly. Both are attributes of the instance.
     """
@@ -44,15 +44,18 @@ def autocasts(layer: Any) -> bool:
 
 
 def converts_call(base: type) -> bool:
-    """Whether this ``Layer`` lets AutoGraph convert ``call``: Keras 2, where its module has ``autocast_variable``."""
+    """Whether AutoGraph converts the ``call`` of this ``Layer``: only Keras 2 lets it.
+
+    The module of ``Layer`` has ``autocast_variable`` on Keras 2, all versions, and not on Keras 3.
+    """
     return hasattr(sys.modules[base.__module__], "autocast_variable")
 
 
 def weights_dtype(base: type) -> Callable[[], str | None]:
-    """A function that returns the dtype in which the Keras of `base` reads weights now; None means their own.
+    """A function that returns the dtype in which the Keras of `base` reads weights now; None: each in its own dtype.
 
-    ``get_autocast_scope``: 3.0.0 to nightly. ``autocast_variable._autocast_dtype``, of this thread: Keras 2,
-    all versions. The module of ``Layer`` has both.
+    ``get_autocast_scope``: 3.0.0 to nightly. ``autocast_variable._autocast_dtype``, which each thread has of its
+    own: Keras 2, all versions. Both are found in the module of ``Layer``.
     """
     module = sys.modules[base.__module__]
     if converts_call(base):

@@ -1,4 +1,4 @@
-"""Whether a layer is built and whether its state is locked: asks Keras, and tells it."""
+"""Finds and sets whether Keras counts a layer as built, and whether it is locked: refuses new weights and layers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from keras_buildfix._keras.frames import is_being_constructed
 
-#: The attribute that ``lock_for_others`` may add to a class: 3.0.0 to nightly.
+#: The method with which Keras locks a layer, and which ``lock_for_others`` may replace: 3.0.0 to nightly.
 LOCK = "_lock_state"
 
 TYPE_CHECKING = False  # `typing` itself would cost more than this module
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def wraps_build(base: type) -> bool:
-    """Whether this ``Layer`` wraps ``build`` for each layer, to mark it built: Keras 3.
+    """Whether this ``Layer`` wraps the ``build`` of each layer and then marks the layer as built: Keras 3 does.
 
     ``Layer._lock_state``, which the wrapper calls: 3.0.0 to nightly, not on Keras 2.
     """
@@ -26,6 +26,7 @@ def wraps_build(base: type) -> bool:
 def lock_for_others(cls: type) -> dict[str, Callable[[Any], None]]:
     """The attribute that lets a user's constructor make state after a built-in's constructor has locked the layer.
 
+    It is returned in a dict, by its name; the dict is empty on Keras 2, which locks nothing.
     ``Layer._lock_state``: 3.0.0 to nightly; constructors call it through ``_build_at_init`` (3.10.0 on).
     The layer is locked and built as usual. If its constructor then makes a weight or sub-layer, the layer
     is unlocked and counts as not built, like any layer that makes state in ``__init__``.
@@ -44,7 +45,7 @@ def lock_for_others(cls: type) -> dict[str, Callable[[Any], None]]:
 
 
 def _unlock_on_demand(layer: Any) -> None:
-    """Makes a layer's tracker accept state from its constructor. ``Tracker.add_to_store``: 3.0.0 to nightly."""
+    """Lets the constructor of a locked layer still make state. ``Tracker.add_to_store``: 3.0.0 to nightly."""
     tracker = layer._tracker
     add_to_store = tracker.add_to_store
 
@@ -66,7 +67,7 @@ def lock_state(layer: Any) -> None:
     for name in ("_post_build", LOCK):
         if hasattr(layer, name):
             getattr(layer, name)()
-    vars(getattr(layer, "_tracker", layer)).pop("add_to_store", None)
+    vars(getattr(layer, "_tracker", layer)).pop("add_to_store", None)  # ends `_unlock_on_demand`: it stays locked
 
 
 def unlock_state(layer: Any) -> None:
@@ -77,7 +78,7 @@ def unlock_state(layer: Any) -> None:
 
 
 def forget_build(layer: Any) -> None:
-    """Makes Keras forget that ``build`` ran and with which shapes: it would save them. See ``build_has_run``."""
+    """Makes Keras forget that ``build`` ran, and its shapes, which Keras would save. See ``build_has_run``."""
     if hasattr(layer, "_build_shapes_dict"):
         layer._build_shapes_dict = None
 

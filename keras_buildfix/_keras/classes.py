@@ -1,6 +1,6 @@
-"""Whose a class is, Keras's or a user's; which are layers and models; whether a mixin comes first.
+"""Tells Keras's classes from users' classes, finds layer and model classes, and checks that a mixin is listed first.
 
-Nothing here imports Keras: each class leads to its own.
+Nothing here imports Keras: a class says in ``__module__`` which Keras it comes from, and ``sys.modules`` has that one.
 """
 
 from __future__ import annotations
@@ -16,17 +16,14 @@ TYPE_CHECKING = False  # `typing` itself would cost more than this module
 if TYPE_CHECKING:
     from typing import Any
 
-#: Top-level packages that are a Keras. TensorFlow's own old copy has a longer path.
+#: The top-level packages that are a Keras; and TensorFlow's own old copy of Keras, a package inside TensorFlow.
 PACKAGES = ("keras", "tf_keras")
 _VENDORED = "tensorflow.python.keras"
 
 
-# --- Whose class is it -------------------------------------------------------------------------
-
-
 @functools.lru_cache(maxsize=4096)
 def package_of(module_name: str) -> str | None:
-    """The Keras package of a module: ``keras``, ``tf_keras``, TensorFlow's copy, or None."""
+    """The Keras package that a module is in: ``keras``, ``tf_keras`` or TensorFlow's copy; None if it is in none."""
     root = module_name.partition(".")[0]
     if root in PACKAGES:
         return root
@@ -39,7 +36,7 @@ def belongs_to_keras(cls: type) -> bool:
 
 
 def keras_of(cls: type) -> Any:
-    """The Keras module that defines a class or the nearest of its bases that is Keras's."""
+    """The top-level module of the Keras that defines a class, or that defines the nearest of its bases."""
     packages = (package_of(base.__module__) for base in cls.__mro__)
     return sys.modules[next(filter(None, packages))]
 
@@ -179,7 +176,7 @@ def users_bases(cls: type) -> Iterator[type]:
 
 
 def written_bases(cls: type) -> list[type]:
-    """The Keras layer classes that the ``class`` statements of `cls` and its users' bases name, nearest first."""
+    """The Keras layer classes that a user wrote as bases of `cls` or its parents, nearest first."""
     written = {id(base) for above in cls.__mro__ if not belongs_to_keras(above) for base in above.__bases__}
     return [base for base in cls.__mro__ if id(base) in written and belongs_to_keras(base) and layer_base(base)]
 

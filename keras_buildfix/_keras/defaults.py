@@ -1,4 +1,4 @@
-"""Which of a layer's methods Keras treats as not overridden."""
+"""Finds and sets whether Keras treats a method of a layer as not overridden."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 
 def has_default_build(layer: Any) -> bool:
-    """Whether a layer has no ``build`` that could make weights. ``_is_default`` on Keras's: 2.12 to nightly.
+    """Whether a layer has no ``build`` that could make weights. ``_is_default`` on Keras's own: 2.12 to nightly.
 
-    ``BaseRandomLayer.build`` only makes a seed. Dropout and its kind have it on Keras 2, and are built by a call.
+    ``BaseRandomLayer.build`` only makes a seed. On Keras 2 Dropout and similar layers have it, and a call builds them.
     """
     build = layer.build
     return hasattr(build, "_is_default") or getattr(build, "__qualname__", "") == "BaseRandomLayer.build"

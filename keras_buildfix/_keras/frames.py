@@ -1,6 +1,6 @@
-"""Which constructor is running for a layer, and who sets one of its attributes: read from the frames of the callers.
+"""Finds, in the frames of the callers, whether a layer's constructor is running and who sets one of its attributes.
 
-It asks where a function is from and what its arguments are. It reads no bytecode, so it is the same on
+It looks at the module and the arguments of each running function. It reads no bytecode, so it works the same on
 every Python, and also under a debugger, a profiler or coverage.
 """
 
@@ -40,11 +40,11 @@ def is_being_constructed(layer: Any) -> bool:
 
 
 def setting_frame(layer: Any, name: str, frame: FrameType | None) -> FrameType | None:
-    """The frame that says ``layer.name = ...``, from a frame inside that assignment.
+    """The frame of the statement ``layer.name = ...``, found from a frame inside that assignment.
 
-    Python runs ``type(layer).__setattr__`` for it, and that may run others (Keras's, TensorFlow's). So it
-    is the caller of that function. An assignment that goes round it, as by ``object.__setattr__``, is made by
-    the first function that is not called ``__setattr__`` itself.
+    For such a statement Python runs ``type(layer).__setattr__``, which may run others (Keras's, TensorFlow's).
+    So the statement is in the caller of that function. An assignment may also go past it, for example with
+    ``object.__setattr__``. Then the statement is in the nearest caller that is not called ``__setattr__`` itself.
     """
     entry = getattr(type(layer).__setattr__, "__code__", None)
     at = frame
@@ -59,16 +59,16 @@ def setting_frame(layer: Any, name: str, frame: FrameType | None) -> FrameType |
     return frame
 
 
-#: Once one of these has run, the layer is built.
+#: The methods that really build a layer: if one of them sets ``built``, that is right.
 _REALLY_BUILD = frozenset({"build", "__call__", "call"})
 
 
 def is_set_by_keras_constructor(layer: Any, name: str, frame: FrameType | None) -> bool:
     """Whether Keras's own constructor of the layer makes the assignment ``layer.name = ...`` in which `frame` runs.
 
-    The statement must stand in that constructor, or in a function of Keras that the constructor runs for
-    this layer. What a user's function says is the user's word, also while Keras's constructor runs it. So is a
-    ``build`` that ran.
+    The statement must be in that constructor, or in a function of Keras that the constructor runs for this layer.
+    An assignment in a user's function does not count, even if Keras's constructor calls that function: the user
+    wants it. An assignment in a ``build`` does not count either: that layer is built.
     """
     frame = setting_frame(layer, name, frame)
     while frame is not None and package_of(frame.f_globals.get("__name__") or "") and is_run_for(layer, frame):

@@ -1,6 +1,7 @@
-"""Reads the bytecode of a function, without running it: which attributes it assigns. Knows nothing of Keras.
+"""Reads the bytecode of a function, without running it: which attributes it assigns, and whether it sets ``built``.
 
-Only reports depend on it. What fixes a class does without: it then fixes more classes than it needs to.
+Only reports need it. Where the bytecode of a new Python can't be read, classes are still fixed: then also those that
+do not need it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import dis
     from typing import Any
 
-#: An attribute that this package sets on its own ``build`` functions: those that mark the layer as built.
+#: An attribute of each ``build`` function that this package made: it marks the layer as built.
 MARKS_BUILT = "_keras_buildfix_marks_built"
 
 
@@ -22,7 +23,7 @@ def stores_built(code: CodeType) -> bool | None:
     """Whether code assigns ``something.built``, other than by a plain ``= False``.
 
     None if it may, but the bytecode of this Python can't be read. `dis` is imported only for code that
-    mentions ``built``: it takes as long as the rest of this package's first use.
+    mentions ``built``: importing it takes as long as all else at the first use of this package.
     """
     if "built" in code.co_consts:  # setattr(self, "built", ...)
         return True
@@ -43,7 +44,7 @@ def _stores_built(code: CodeType) -> bool:
 
 @functools.cache
 def can_read_code() -> bool:
-    """Whether this module understands the bytecode of this Python: it tries it on functions of its own."""
+    """Whether this module understands the bytecode of this Python: it tests that on three functions of its own."""
 
     def marks(self: Any) -> None:
         self.built = True
@@ -110,7 +111,7 @@ def _attributes_stored(code: CodeType) -> set[str]:
     return {step.argval for step in _steps(code) if step.opname == "STORE_ATTR"}
 
 
-#: An attribute of a function of ours that stands in for a user's and can't have ``__wrapped__``: the user's.
+#: An attribute that holds the user's function, on a function of ours that replaces it without ``__wrapped__``.
 WRAPS = "_keras_buildfix_wraps"
 
 
@@ -124,7 +125,7 @@ def plain_function(function: Any) -> Any:
 
 
 def function_code(function: Any) -> CodeType | None:
-    """The code of a function, looking through decorators, with or without ``functools.wraps``."""
+    """The code of the function under its decorators, whether or not they used ``functools.wraps``."""
     function = plain_function(function)
     function = getattr(function, WRAPS, function)
     for cell in getattr(function, "__closure__", None) or ():

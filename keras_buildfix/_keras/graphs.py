@@ -1,4 +1,4 @@
-"""TensorFlow's graphs and AutoGraph, Keras's symbolic calls, and Keras 3's scope without state."""
+"""Works with TensorFlow's graphs and AutoGraph, Keras's symbolic calls, and the stateless scope of Keras 3."""
 
 from __future__ import annotations
 
@@ -50,8 +50,9 @@ def as_autograph_has_it(function: Callable[..., Any], base: type | None) -> Call
 def runs_without_state(package: str) -> bool:
     """Whether Keras is now in a stateless scope, where it takes the values of weights from elsewhere.
 
-    ``keras.src.backend.common.stateless_scope.in_stateless_scope``: 3.0.0 to nightly. Keras uses it to find the
-    shapes of a model's outputs: the first values of new weights stand in for them. Always False on Keras 2.
+    ``keras.src.backend.common.stateless_scope.in_stateless_scope``: 3.0.0 to nightly. Keras uses the scope to find
+    the shapes of a model's outputs: a new weight has no value there, so Keras reads what its initializer returns.
+    Always False on Keras 2.
     """
     module = sys.modules.get(f"{package}.src.backend.common.stateless_scope")
     asked = getattr(module, "in_stateless_scope", None)

@@ -141,7 +141,7 @@ def _configured_backend() -> str:
 
 
 def configured_backend() -> tuple[str, str]:
-    """The backend that Keras 3 would use, and what chooses it: ``KERAS_BACKEND``, else ``keras.json``, else Keras."""
+    """The backend that Keras 3 would use, and what chooses it: ``KERAS_BACKEND``, ``keras.json`` or Keras's default."""
     chosen = os.environ.get("KERAS_BACKEND")
     if chosen:
         return chosen, "KERAS_BACKEND"

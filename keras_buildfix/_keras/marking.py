@@ -1,7 +1,7 @@
-"""Which built-in layer's constructor marks a layer as built, found by reading the code of the constructor.
+"""Finds the built-in layers whose constructor marks the layer as built, by reading the code of the constructor.
 
-This decides which classes are left as they are, and what reports say. In doubt a class is fixed: that changes
-nothing for a class that is sound, since `building.deferred` sees by itself who sets the mark.
+`building.deferred` leaves a class alone if it has no such base, and reports name the base. In doubt a class is
+fixed. That is harmless: `DeferredBuilt` looks, at each assignment of ``built``, who makes it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,13 @@ from keras_buildfix._keras.function_code import MARKS_BUILT, function_code, plai
 _BUILT_OTHERWISE = frozenset({"InputLayer", "TensorFlowOpLayer", "ReloadedLayer", "Metric"})
 
 
-# --- Who marks a layer built -------------------------------------------------------------------
-
-
 @functools.cache
 def marking_code(builtin: type) -> tuple[CodeType, frozenset[CodeType]] | None:
     """The code in which a built-in's own constructor marks a layer built, if it does.
 
     That is its ``__init__``, and the helper methods of Keras that ``__init__`` calls for it
-    (``_build_at_init`` on 3.10 and later, keras PR #20880). It is read from the code itself, not from a
-    version. So a built-in that starts to do this tomorrow is found too.
+    (``_build_at_init`` on 3.10 and later, keras PR #20880). No version is compared: the code itself is read. So a
+    built-in that starts to do this in a future version is found too.
     """
     init = vars(builtin).get("__init__")
     base = layer_base(builtin)

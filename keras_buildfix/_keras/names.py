@@ -1,8 +1,8 @@
 """Every private name of Keras that this package touches, as data: where it is, in which releases, and who uses it.
 
-A test on each environment holds each row: the name is there in these releases, and not in others. Another one reads
-the package's source: every private name that it touches has a row, with all its users. `docs/private_names.md` is
-made from this file. Some names have no underscore: Keras does not document them either.
+A test checks each row on each environment: Keras has the name in these releases, and in no others. Another test reads
+the package's source: every private name that it touches must have a row that lists all its users.
+`docs/private_names.md` is made from this file. Some names have no underscore: Keras does not document them either.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ class Name(NamedTuple):
         name: The name.
         holder: The class, module or object that has it.
         first: The first release that has it, such as ``(3, 0)``; the oldest that is supported is 2.12.
-        last: The last one; None if the nightly still has it. What ends with Keras 2 ends at tf_keras 2.21.
+        last: The last one; None if the nightly still has it. A name that only Keras 2 has ends at tf_keras 2.21.
         users: The functions that use it: ``file.function`` in ``_keras/``.
         only: The backends that have it; empty if all do.
-        change: Where it is known: what Keras changed at `first` or after `last`, with the number of the change.
+        change: What Keras changed at `first` or after `last`, with the number of the change; empty if not known.
     """
 
     name: str
@@ -49,7 +49,7 @@ def _users(text: str) -> tuple[str, ...]:
     return tuple(f"{file.rstrip(':')}.{function}" for file, *functions in files for function in functions)
 
 
-#: What a name is an attribute of; ``tests/_keras/test_names.py`` finds each of these.
+#: The things that have private names, in words; ``tests/_keras/test_names.py`` finds each of them on every Keras.
 LAYER, A_LAYER, TRACKER, WEIGHT = "Layer", "a layer", "a layer's tracker", "a layer's weight"
 MODEL, FUNCTIONAL = "a compiled model", "a functional model"
 OPTIMIZER, UPDATE, LEGACY = "an optimizer", "an optimizer's _update_step_xla", "an optimizer of optimizers.legacy"
@@ -66,7 +66,7 @@ TF_VARIABLE, AUTOGRAPH, TF_FUNCTION = "a tf.Variable", "tf.__internal__.autograp
 #: Modules that are holders, by their names in Keras's package.
 MODULES = (SAVING, SAVING_2_12, STATELESS)
 
-#: Keras 2.12 to 2.14 calls a group in its files of weights so: what reads files knows this one as text.
+#: Names that are also in weight files: Keras 2.12 to 2.14 gives a group this name. So code that reads files may use it.
 IN_FILES = frozenset({"_layer_checkpoint_dependencies"})
 
 SUBJECTS: dict[str, tuple[Name, ...]] = {

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-#: The names of the methods that write, on every Keras version.
+#: The method that writes a layer's own weights: its public name, and its name on 2.12.
 SAVING = ("save_own_variables", "_save_own_variables")
 
 
@@ -26,7 +26,7 @@ def saved_by_walk(layer: Any, package: str) -> set[int] | None:
     """The ids of all objects that Keras visits when it saves a layer; None where that can't be found out.
 
     ``saving_lib._save_state``, in ``keras.saving`` on 2.12, in ``keras.src.saving`` (or that of ``tf_keras``)
-    from 2.13 to nightly. With a store that is false it visits the layers, but writes nothing and does not call
+    from 2.13 to nightly. If ``bool(store)`` is False, it visits the layers, but writes nothing and does not call
     a layer's ``save_own_variables`` or ``save_assets``. 3.13 accepts only its own kind of store, ``H5IOStore``.
     """
     for name in (f"{package}.src.saving.saving_lib", f"{package}.saving.saving_lib"):

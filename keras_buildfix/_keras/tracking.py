@@ -1,4 +1,4 @@
-"""The weights and layers that Keras tracks for a layer: lists them, replaces them, freezes one alone."""
+"""Lists, replaces and freezes the weights and layers that Keras tracks for a layer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LAYERS = "_layers"
 
 
 def attributes(thing: Any) -> dict[str, Any]:
-    """The attributes of a layer or ``tf.Module``, without TensorFlow's lists (``_self_...``) of what these hold."""
+    """The attributes of a layer or ``tf.Module``, without TensorFlow's own (``_self_...``), which list the others."""
     return {name: value for name, value in vars(thing).items() if not name.startswith("_self_")}
 
 
@@ -62,13 +62,13 @@ def nested_layers(layer: Any) -> list[Any]:
 
 
 def track_again(layer: Any) -> None:
-    """Makes a portable layer track what Keras does not know of yet: variables that a ``tf.Module`` in it made late."""
+    """Makes a portable layer track the variables that a ``tf.Module`` in it has made by now, which Keras misses."""
     if tracks_again(layer):
         layer._keras_buildfix_track_again()
 
 
 def tracks_again(layer: Any) -> bool:
-    """Whether a layer is a portable one, which tracks what a ``tf.Module`` in it makes late."""
+    """Whether a layer is a portable one, for which ``track_again`` does something."""
     return hasattr(type(layer), "_keras_buildfix_track_again")
 
 
@@ -265,7 +265,7 @@ def watch_when_locked(layer: Any, tracker: Any, check: Callable[[Any, Any], None
 
 
 class _Watch:
-    """Holds the replacement of ``track``, as a bound method: ``copy.deepcopy`` binds that to the copy."""
+    """Replaces ``track`` of a tracker by a bound method: ``copy.deepcopy`` of a layer binds it to a copy of this."""
 
     def __init__(self, layer: Any, tracker: Any, check: Callable[[Any, Any], None]) -> None:
         self.layer, self.tracker, self.check = layer, tracker, check

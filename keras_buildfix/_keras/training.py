@@ -1,4 +1,4 @@
-"""The inside of Keras's models and optimizers that are being trained."""
+"""Reads and changes what compiled models and their optimizers keep for training."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ def take_state_back(model: Any) -> None:
 
 
 def respect_flags(model: Any, noted: dict[str, Any]) -> None:
-    """Makes a compiled model use the flags as they are now; `noted`: what ``noted_for_flags`` gave for them, if any.
+    """Makes a compiled model train by the ``trainable`` flags as they are now.
 
+    `noted` is what ``noted_for_flags`` returned when the flags were the same before; empty if they never were.
     ``_compiled_trainable_state``: Keras 2, where ``fit`` restores the flags that ``compile`` saw.
     ``_record_training_state_sharding_spec``: JAX, 3.0.0 to 3.11, keeps a list with an item per trainable weight.
     """
@@ -55,18 +56,18 @@ def respect_flags(model: Any, noted: dict[str, Any]) -> None:
 
 
 def noted_for_flags(model: Any) -> dict[str, Any]:
-    """What a model keeps for the flags with which it steps. ``_..._variable_shardings``: JAX, 3.0.0 to 3.11.
+    """The attributes of a model that fit its present ``trainable`` flags only; empty if it has none at the moment.
 
-    Empty if it keeps nothing at the moment.
+    ``_..._variable_shardings``: JAX, 3.0.0 to 3.11.
     """
     noted = {name: held for name, held in vars(model).items() if name.endswith("_variable_shardings")}
     return {} if any(held is None for held in noted.values()) else noted
 
 
 def flags_are_compiled(model: Any) -> bool:
-    """Whether the flags are those with which a model steps. ``_compiled_trainable_state``: Keras 2.
+    """Whether a model trains by its present ``trainable`` flags. ``_compiled_trainable_state``: Keras 2.
 
-    Keras 3 steps with the flags that it finds when it traces.
+    Always True on Keras 3, which uses the flags that it finds when it traces a step.
     """
     if not hasattr(model, "_get_trainable_state"):
         return True
@@ -74,12 +75,15 @@ def flags_are_compiled(model: Any) -> bool:
 
 
 def can_be_put_back(model: Any, name: str) -> bool:
-    """Whether Keras made a model's function and traces it: a function that a user made may hold anything."""
+    """Whether a function of a model, such as ``train_function``, may be kept and put back later.
+
+    Keras must have made and traced it. A function that a user made may hold anything.
+    """
     return _is_keras(getattr(type(model), f"make_{name}", None)) and not model.run_eagerly
 
 
 def put_function(model: Any, name: str, function: Any) -> None:
-    """Makes a model step with this function. ``train_tf_function``: Keras 2, for TensorBoard."""
+    """Makes a model use this ``train_function`` or the like. ``train_tf_function``: Keras 2, for TensorBoard."""
     setattr(model, name, function)
     if name == "train_function" and getattr(model, "train_tf_function", None) is not None:
         model.train_tf_function = function
@@ -133,7 +137,7 @@ _LISTS = {
     *("_outbound_nodes", "_trainable_variables", "_non_trainable_variables", "_seed_generators"),
     *("_self_tracked_trackables", "_self_unconditional_checkpoint_dependencies"),
 }
-#: By their ids, because a metaclass may have made its classes unhashable.
+#: Types of attributes that hold no optimizer. By their ids, because a metaclass may have made its classes unhashable.
 _PLAIN = {id(kind) for kind in (bool, int, float, str, type(None), FunctionType, MethodType, type)}
 
 
@@ -224,7 +228,7 @@ def per_variable_dicts(optimizer: Any) -> dict[str, dict[Any, Any]]:
 
 
 def notes(optimizer: Any) -> dict[str, dict[Any, Any]]:
-    """The dicts of an optimizer that hold other things: on nightly, ``build`` notes which weights decay."""
+    """The dicts of an optimizer that hold none of its variables: on nightly, ``build`` notes which weights decay."""
     own = {id(variable) for variable in own_variables(optimizer)}
     return {
         name: dict(value)
@@ -241,7 +245,7 @@ def single_variables(optimizer: Any) -> dict[str, Any]:
 
 
 def build_for(optimizer: Any, variables: list[Any]) -> None:
-    """Makes an optimizer that was built before build itself for these weights only. Call ``hand_over`` afterwards."""
+    """Makes an optimizer that is already built build itself again, for these weights only. Then call ``hand_over``."""
     _set(optimizer, {_PLACES_3 if hasattr(optimizer, _PLACES_3) else _PLACES_2: {}})
     _set_built(optimizer, False)
     try:
@@ -275,7 +279,7 @@ def hand_over(optimizer: Any, known: list[Any], own: list[Any], attributes: dict
 
 
 def know_only(optimizer: Any, known: list[Any]) -> None:
-    """Sets which weights an optimizer trains that wraps another one (the one with a loss scale)."""
+    """Sets which weights an optimizer trains, if it only wraps another one, as ``LossScaleOptimizer`` does."""
     if hasattr(optimizer, _KNOWN):
         hand_over(optimizer, known, own_variables(optimizer), {})
 

@@ -23,7 +23,7 @@ def stored(variable: Any) -> Any:
 def set_initial_value(variable: Any, value: Any, tensor: Callable[..., Any]) -> None:
     """Sets the first value of a weight that has no value yet. ``_initializer``: 3.0.0 to nightly.
 
-    Keras calls `tensor` later to make a tensor of it: while it traces a model on torch, that is on no device.
+    Keras calls `tensor` later, when it needs a tensor of the value: on torch, one made during a trace is on no device.
     """
 
     def initializer(shape: Any, dtype: Any = None) -> Any:
@@ -108,12 +108,12 @@ def assign_value(variable: Any, value: Array) -> None:
 
 
 def _assign_in_tensorflow(variable: Any, held: Any, value: Array) -> None:
-    """Assigns by TensorFlow's own operation, in which Keras's ``assign`` ends after several copies and checks."""
+    """Assigns with TensorFlow's own operation: Keras's ``assign`` also runs it, but after several copies and checks."""
     with outside_graphs():
         handle = _handle_of(held)
         if handle is None or numpy_name(value.dtype) != held.dtype.name or not _is_assigned_by_keras(variable):
             variable.assign(value)
-        else:  # it keeps the memory of an array that is aligned for it, and training writes there
+        else:  # TensorFlow may keep the memory of an aligned array, and training then writes into that array
             raw = sys.modules["tensorflow"].raw_ops
             raw.AssignVariableOp(resource=handle, value=value, validate_shape=True)
 
@@ -156,7 +156,7 @@ def same_backend(first: Any, second: Any) -> bool:
 
 
 def backend_of(variable: Any) -> str:
-    """The backend of a weight."""
+    """The name of a weight's backend, such as ``"jax"``."""
     ops = _ops(variable)
     return str(sys.modules["keras"].config.backend()) if ops is not None else "tensorflow"
 
@@ -173,7 +173,7 @@ def take_snapshot(variable: Any) -> Any:
 
 
 def restore_snapshot(variable: Any, value: Any) -> None:
-    """Assigns the value of a ``snapshot`` to a weight again."""
+    """Gives a weight the value that it had when ``take_snapshot`` returned `value`."""
     if value is not None:
         with outside_graphs():
             variable.assign(value)

@@ -1,4 +1,4 @@
-"""Deferred build: a subclass's ``build`` runs, once, before first use; which builds are skipped, and who skips them."""
+"""Makes ``build`` of a built-in's subclass run, once, before first use; finds builds that Keras skips, and says why."""
 
 #: What other parts of the package may use, by file.
 SHARED = {

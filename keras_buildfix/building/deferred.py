@@ -1,4 +1,4 @@
-"""Deferred build: a subclass's ``build()`` runs, once, before first use, on every Keras.
+"""``deferred_build`` and ``DeferredBuildMixin``: they make a subclass's ``build()`` run, once, before first use.
 
 How it works, in one paragraph. Some built-ins set ``self.built = True`` at the end of their own
 ``__init__``, and Keras then never calls ``build``. The fix gives a class a descriptor named ``built``.
@@ -121,7 +121,7 @@ class DeferredBuildMixin(ListedFirst):
             _fix(cls)
 
 
-#: An attribute of `DeferredBuilt`, by which another copy of this package knows it.
+#: An attribute of `DeferredBuilt`, by which another copy of this package recognizes it.
 DEFERS = "_keras_buildfix_defers"
 
 
@@ -156,7 +156,7 @@ def repairs(cls: type) -> dict[str, Any]:
         found["build"] = _build_and_mark(cls)
     marking = marking_builtins(cls)
     skipping = any(marks_unconditionally(builtin) for builtin in marking)
-    # A class with a `build`, and so each subclass, is not locked by its constructor.
+    # Keras's constructors do not lock a layer whose class has a user's `build`, its own or inherited.
     locked = build_owner(cls) is None or skipping
     if locked and any(marks_through_helper(builtin) for builtin in marking) and not _has(cls, LOCK):
         found.update(lock_for_others(cls))
@@ -169,7 +169,7 @@ def _has(cls: type, name: str) -> bool:
     """Whether this package or the user gave a class or a base this attribute; one from ``install()`` does not count."""
     for base in [cls] if belongs_to_keras(cls) else users_bases(cls):
         if name in vars(base):
-            return name != "built" or hasattr(vars(base)[name], "__set__")  # a plain value hides nothing
+            return name != "built" or hasattr(vars(base)[name], "__set__")  # a plain value catches no assignment
     return False
 
 

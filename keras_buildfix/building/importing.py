@@ -76,7 +76,7 @@ def import_class(target: str) -> type:
     if isinstance(value, type) and layer_base(value) is not None:
         return value
     classes = {cls.__qualname__: cls for cls in layers_defined_in([module])}
-    known = sorted(known for known, cls in classes.items() if _named(module, known) is cls)  # not those in functions
+    known = sorted(known for known, cls in classes.items() if _named(module, known) is cls)  # none inside a function
     near = difflib.get_close_matches(name, known, n=3)
     listed = f" The nearest: {', '.join(near)}." if near else f" It has: {', '.join(known[:5])}."
     listed = listed if known else " It has none."

@@ -20,7 +20,7 @@ from keras_buildfix._keras.marking import marking_code
 from keras_buildfix.building.deferred import repairs
 
 _lock = threading.Lock()
-_replaced: list[tuple[type, str, object, object]] = []  # a class, an attribute set on it, to what, what it was before
+_replaced: list[tuple[type, str, object, object]] = []  # class, attribute, our value, the value before
 _ABSENT = object()
 
 
@@ -47,7 +47,7 @@ def install() -> None:
     with _lock:
         if _hook not in sys.meta_path:
             sys.meta_path.insert(0, _hook)
-    # Not under our lock: another thread that is importing Keras would wait for the lock in our hook.
+    # Not under our lock: a thread that is importing Keras needs that lock in our hook, and we wait for this thread.
     for package in PACKAGES:
         _wait_for_import(package)
     _fix_loaded()

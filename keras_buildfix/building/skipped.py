@@ -262,7 +262,10 @@ def skipping_builtin(cls: type) -> type | None:
 
 
 def skipping_elsewhere(cls: type, version: str) -> type | None:
-    """The same on another Keras version, as measured there: one of the built-ins that the user's classes subclass."""
+    """The built-in that makes another Keras version skip a user's ``build``, as measured there; None if there is none.
+
+    It is one of the built-ins that the user's classes subclass.
+    """
     affected, written = affected_layers(version), written_bases(cls)
     return _first_marker(cls, lambda base: base if base in written and public_name(base) in affected else None)
 
@@ -282,13 +285,13 @@ def _first_marker(cls: type, look: Callable[[type], type | None]) -> type | None
 
 
 def _elsewhere(cls: type, version: str) -> type | None:
-    """The same, but None if ``deferred_build``, the mixin or ``install()`` makes the ``build`` run there."""
+    """The result of ``skipping_elsewhere``, but None if ``deferred_build``, the mixin or ``install()`` fixes it."""
     marker = skipping_elsewhere(cls, version)
     return None if marker is None or is_fixed_elsewhere(cls, marker) else marker
 
 
 def is_fixed_elsewhere(cls: type, marker: type) -> bool:
-    """Whether ``deferred_build``, the mixin or ``install()`` makes the ``build`` run though a built-in marks it."""
+    """Whether ``deferred_build``, the mixin or ``install()`` makes ``build`` run, although `marker` sets the mark."""
     return is_installed() or _was_deferred(cls, marker)
 
 

@@ -1,1 +1,1 @@
-"""The commands of ``keras-buildfix``, one file a group."""
+"""The command ``keras-buildfix``: its commands, their parser, and how they print."""

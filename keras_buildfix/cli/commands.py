@@ -1,4 +1,7 @@
-"""The parser of the command line: help with examples and exit codes, nearest words, completion for shells."""
+"""The parser of the command line: help with examples and exit codes, hints after a wrong word, completion in shells.
+
+All commands of ``keras-buildfix`` are added with ``add_command``.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **kwargs)
 
     def add_argument(self, *args: Any, **kwargs: Any) -> argparse.Action:
-        """Adds an argument, and remembers its options."""
+        """Adds an argument, and remembers its options: completion and suggestions need them."""
         self.options.update({name: tuple(kwargs.get("choices") or ()) for name in args if name.startswith("-")})
         return super().add_argument(*args, **kwargs)
 

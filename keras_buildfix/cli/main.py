@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    """Runs a script or module as ``__main__``, with ``install()`` on; its errors look as they do without us."""
+    """Runs a script or module as ``__main__``, with ``install()`` on; its errors look as they do under plain Python."""
     import runpy
 
     program = args.module or args.script
@@ -239,7 +239,7 @@ def _affected(args: argparse.Namespace) -> int:
 
 
 def _as_dict(found: Any) -> dict[str, Any]:
-    import dataclasses  # imported here because most calls do not need it: `--version` takes 50 ms
+    import dataclasses  # imported here, as most commands do not need it: `--version` takes only 50 ms
 
     return dataclasses.asdict(found)
 

@@ -13,7 +13,7 @@ import keras_buildfix
 from keras_buildfix.cli.commands import Parser, add_command
 from keras_buildfix.cli.screen import complain
 
-#: By this a file is known as one that this command wrote, of whatever version.
+#: The words in the first line by which this command recognizes a file that it wrote, in any version.
 _OURS = re.compile(r"the core of keras-buildfix (\S+), copied\.")
 
 
@@ -81,7 +81,7 @@ def _version_of(file: Path) -> str | None:
 
 
 def _write(file: Path, text: str) -> None:
-    """Writes a file whole or not at all; one that was there keeps its permissions."""
+    """Writes a file whole or not at all; a file that is replaced keeps its permissions."""
     target = Path(os.path.realpath(file))
     mode = target.stat().st_mode & 0o777 if target.exists() else 0o644
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")

@@ -12,7 +12,7 @@ from keras_buildfix.layer_tree.tree import name_of, unique
 
 
 def extra_keys(layer: Any, saving: OwnSaving) -> dict[int, str]:
-    """The key of each weight that Keras does not restore, by the ``id`` of the weight."""
+    """By the ``id`` of each weight, the key under which it is saved; for an extra weight, a number or its name."""
     keys = {id(variable): key for key, variable in saving.weight_of.items()}
     return {**keys, **(_numbers(saving) if _is_in_plain_order(saving) else _names(layer, saving))}
 
@@ -60,7 +60,7 @@ def _names_in(store: Any) -> set[str]:
 
 
 class Found:
-    """Where a file holds the extra weights of a layer; and the rest of it, under the keys that the built-in expects."""
+    """Finds a layer's extra weights in a file. `rest` is what the built-in loads, under the keys that it expects."""
 
     def __init__(self, layer: Any, saving: OwnSaving, store: Any, taken_on: bool) -> None:
         self.taken_on = taken_on  # whether a user's class loads weights too, so that unknown keys may be its own

@@ -16,11 +16,11 @@ from keras_buildfix.extra_weights.trial_saving import is_stand_in, loads_by_hand
 class ExtraWeightsMixin(ListedFirst):
     """Saves, loads and copies the extra weights of a built-in's subclass together with the others, on every Keras.
 
-    On Keras 3 Dense, EinsumDense and Embedding (from 3.2 on) and Conv1D to Conv3D (from 3.3 on) write their own
-    weights by hand, and so do lookup layers on every Keras. They silently leave what a subclass adds out of
-    ``.keras`` and ``.weights.h5``; loading, ``copy.deepcopy`` and pickling then fail (no layer can be copied before
-    3.3). ``Discretization`` writes extra weights and, on Keras 3, never reads them. List the mixin before the Keras
-    class. On 2.12, which has other methods, it does nothing.
+    On Keras 3 Dense, EinsumDense and Embedding (from 3.2 on) and Conv1D to Conv3D (from 3.3 on) have code of their
+    own that writes their weights, and so do lookup layers on every Keras. This code silently leaves what a subclass
+    adds out of ``.keras`` and ``.weights.h5``; loading, ``copy.deepcopy`` and pickling then fail (no layer can be
+    copied before 3.3). ``Discretization`` writes extra weights and, on Keras 3, never reads them. List the mixin
+    before the Keras class. On 2.12, where the methods have other names, it does nothing.
 
     The mixin writes the extra weights after the built-in's. Their names in the file are ``"2"``, ``"3"``, ... as in
     plain Keras before 3.2, if the layer made the built-in's weights first, is not quantized and has no

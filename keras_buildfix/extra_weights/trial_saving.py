@@ -81,7 +81,7 @@ def loads_by_hand(layer: Any) -> type | None:
 
 
 def is_by_users_hand(layer: Any) -> bool:
-    """Whether a user's class saves or loads the layer's own weights: then only its code knows which is which."""
+    """Whether a user's class saves or loads the layer's own weights: then only its code knows the keys."""
     owners = [saves_by_hand(layer), loads_by_hand(layer)]
     return any(owner is not None and not belongs_to_keras(owner) for owner in owners)
 
@@ -116,7 +116,7 @@ def own_saving(layer: Any) -> OwnSaving:
 
 
 def is_stand_in(layer: object) -> bool:
-    """Whether a layer is only such a stand-in: a mixin of ours then adds nothing to what is saved."""
+    """Whether a layer is a stand-in that this module made: a mixin of ours then adds nothing to what is saved."""
     return isinstance(layer, _StandIn)
 
 
@@ -139,7 +139,7 @@ def _saved(layer: Any, save: str, own: list[Any]) -> tuple[_Watch, dict[str, Any
 
 
 def _saved_in_memory(layer: Any, save: str, own: list[Any]) -> tuple[_Watch, dict[str, Any]]:
-    """The same with an HDF5 file in memory: a Keras 2 layer may use parts of h5py that a dict does not have."""
+    """What ``_saved`` returns, from an HDF5 file in memory: a Keras 2 layer may use methods of h5py that dicts lack."""
     import h5py
 
     watch = _Watch(own)
@@ -208,8 +208,9 @@ class _Watch:
 def _counts(frame: FrameType | None) -> bool:
     """Whether the code that asks for a weight is about to write it.
 
-    Keras's own code is (it merges the weights of LoRA), and so is a user's ``save_own_variables``. A user's property
-    that a built-in's ``save_own_variables`` reads is not: a ``kernel`` may be scaled by another weight.
+    Keras's own code writes what it asks for, or merges it into what it writes (LoRA). So does a user's
+    ``save_own_variables``. If a built-in's ``save_own_variables`` reads a user's property, such as ``kernel``, that
+    property may ask for weights that are not written: it may scale the kernel by another weight.
     """
     module = frame.f_globals.get("__name__", "") if frame is not None else ""
     if package_of(module) is not None:
@@ -249,7 +250,11 @@ def _noted(stand_in: Any, value: Any, frame: FrameType) -> Any:
 
 
 def _stand_in(layer: Any, watch: _Watch) -> Any:
-    """Makes a stand-in, not of a subclass of the layer's class: the user's metaclass would make and register it."""
+    """Makes a stand-in for a layer.
+
+    Its class is not a subclass of the layer's class: the user's metaclass would make such a class, and could
+    register it.
+    """
     kind = type(layer)
     looks = type(kind.__name__, (), {"__module__": __name__})
     attributes = {_KIND: kind, _WATCH: watch, **vars(layer)}
@@ -291,7 +296,7 @@ def _given(layer: Any, load: str, own: list[Any], store: Any) -> list[list[Any]]
 
 def _unread(layer: Any, load: str, own: list[Any], stored: dict[str, Any]) -> list[Any]:
     """The weights to which a built-in's load assigns nothing."""
-    # An error does not tell what would be read: the count differs, or the load computes with the values.
+    # After an error none counts as unread: the file may have another number of weights, or the load computes with them.
     given = _given(layer, load, own, dict(stored))
     return [variable for variable, values in zip(own, given or ()) if not values]
 

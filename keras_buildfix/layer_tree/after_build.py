@@ -1,4 +1,4 @@
-"""Runs code once a single layer is built: ``AfterBuild`` replaces its ``build`` until then."""
+"""``AfterBuild`` runs code once a single layer is built; ``Refusal`` makes each call of a layer an error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def is_to_build(layer: Any) -> bool:
     """Whether a layer is not built, and has a ``build`` that may make weights."""
     if getattr(layer, "built", True) or has_default_build(layer):
         return False
-    # A call builds a model without a user's build, layer by layer: Sequential on Keras 2, subclasses on Keras 3.
+    # A model without a user's build is built by a call, layer by layer: Sequential on Keras 2, subclasses on Keras 3.
     return not is_model(layer) or build_owner(type(layer)) is not None
 
 
@@ -32,7 +32,7 @@ class AfterBuild:
         self.layer, self.then, self.owner = layer, then, owner
         self.build = layer.build
         self.was_own = "build" in vars(layer)
-        # Keras reads the names of build's arguments. `updated=()`: the attributes of another AfterBuild are not ours.
+        # Keras reads the names of build's arguments. `updated=()`: do not copy the attributes of another AfterBuild.
         functools.update_wrapper(self, self.build, updated=())
         vars(layer)["build"] = self
 

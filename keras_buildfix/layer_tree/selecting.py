@@ -40,7 +40,9 @@ class Selection:
 
 
 def find_selected(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bool = False) -> Selection:
-    """What `wanted` selects in a layer or model; `partly`: `tree` is only a part of the model of the request.
+    """What `wanted` selects in a layer or model.
+
+    With `partly`, `tree` is only a part of the model, so a layer or weight that is not in it is no error.
 
     Raises:
         TypeError: If it is or contains something that can't select anything.
@@ -75,7 +77,7 @@ def find_selected(tree: LayerNode, wanted: Select, wanted_by: str, *, partly: bo
 
 
 def find_excluded(tree: LayerNode, wanted: Select | None, wanted_by: str, *, partly: bool = False) -> Selection:
-    """The same for what is excluded; here None and an empty sequence are allowed, and exclude nothing."""
+    """What `wanted` excludes, found as ``find_selected`` does it. None and an empty sequence exclude nothing."""
     if wanted is None or not any(True for _ in _parts(wanted)):
         return Selection()
     return find_selected(tree, wanted, wanted_by, partly=partly)
@@ -184,7 +186,7 @@ def _is_layer(part: object) -> bool:
 
 
 def _answer(function: Callable[[Any], Any], wanted_by: str, layer: Any) -> bool:
-    """The answer of a user's function for a layer."""
+    """Whether a user's function selects a layer; if it raises, a ValueError names the function and the layer."""
     try:
         return bool(function(layer))
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The tree of layers inside a layer, and the name of each weight: the same on every Keras, however it was built."""
+"""The tree of layers inside a layer, with a name for each weight that is the same on every Keras."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OF_MODELS = ("model", "functional")
 PLACE_NAME = "_keras_buildfix_place_name"
 
 #: Weights to which Keras 2 and Keras 3 give different names -> Keras 3's name.
-#: Measured on 2.12 to tf_keras 2.21 against 3.0 to nightly by ``tests/test_weight_names.py``.
+#: Measured on 2.12 to tf_keras 2.21 against 3.0 to nightly by ``tests/layer_tree/test_weight_names.py``.
 _NAMES_SINCE_KERAS_3 = {
     "DepthwiseConv1D": {"depthwise_kernel": "kernel"},
     "DepthwiseConv2D": {"depthwise_kernel": "kernel"},
@@ -35,7 +35,8 @@ _RENAMED = frozenset(name for names in _NAMES_SINCE_KERAS_3.values() for name in
 class LayerNode:
     """A layer at its place in a model: its path, whether Keras made its name up, its weights, the layers it holds.
 
-    `held` also has the layers that are nearer to the top elsewhere. A node remembers the names once it made them.
+    `held` also has layers that are not in `children`, because another place of them is nearer to the top. A node keeps
+    the names once it has made them.
     """
 
     layer: Any
@@ -116,7 +117,7 @@ def weight_tree(layer: Any, path: tuple[str, ...] = ()) -> LayerNode:
 
 
 def _is_own_module(layer: Any, held: Any) -> bool:
-    """Whether weights in a ``tf.Module`` are named as the portable layer's own, as Keras 3 has them."""
+    """Whether `held` is a ``tf.Module`` in a portable layer: its weights are named as the layer's, as on Keras 3."""
     return tracks_again(layer) and layer_base(type(held)) is None
 
 
@@ -193,7 +194,7 @@ def own_name(layer: Any, keras_name: str) -> str:
 
 @functools.lru_cache(maxsize=8192)
 def _last_part(keras_name: str) -> str:
-    """The last part of Keras's name of a weight; the same for all weights that nobody named."""
+    """The last part of Keras's name of a weight; ``variable`` for a weight that nobody named."""
     name = keras_name.partition(":")[0].rpartition("/")[2]
     return "variable" if re.fullmatch(r"[Vv]ariable(_\d+)?", name) else name
 
@@ -274,7 +275,7 @@ def _made_up(layer: Any) -> tuple[str, int | None]:
     name, kind = str(layer.name), type(layer).__name__
     prefix, base, number = _parts(name)
     ours = snake_case(kind)
-    as_class = base in (ours, _snake_case(kind, "[a-z0-9]"))  # the second on Keras 2: conv_lst_m2d
+    as_class = base in (ours, _snake_case(kind, "[a-z0-9]"))  # Keras 2 makes the second: conv_lst_m2d
     if not as_class and not (base in _OF_MODELS and is_functional(layer)):
         return name, None
     if kind in ("Functional", "Model") and is_functional(layer):

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from keras_buildfix import install, uninstall
 
-install()  # at once, before any conftest: it may import Keras and define layers
+install()  # at once, before any conftest, which may import Keras and define layers
 
 
 def pytest_report_header() -> str:
-    """A line at the top of the run that says so."""
+    """A line at the top of the run that says that the built-ins are fixed."""
     return "keras-buildfix: built-in layers are fixed (install)"
 
 
