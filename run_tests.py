@@ -44,7 +44,7 @@ SECOND_PASS = "tests/weights/test_weight_files.py::test_it_is_read_whoever_wrote
 ON_SOURCE = ("lint", "types")
 #: With ``full``, Keras's own tests run in these environments too; each with the one whose Keras has the tests.
 OWN_TESTS = {"keras3.9-jax": "keras3.12-jax", "newest-jax": "newest-jax"}
-#: Seconds between two lines of progress: more for a run of all environments into a log.
+#: Seconds between two lines of progress. A run of all environments into a log prints fewer lines.
 TOLD_EVERY = 20
 TOLD_EVERY_IN_CI = 60
 #: Seconds that a process gets to stop before it is killed.

@@ -1,7 +1,7 @@
 """The environments of tox.ini's matrix, and the bands of Keras releases in which layers are built alike.
 
-What takes long for what it shows is spread over the environments of a band, so that a band as a whole
-shows it all. With ``KERAS_BUILDFIX_FULL=1`` (``run_tests.py full``) and outside the matrix nothing is spread.
+Slow tests are divided among the environments of a band: each runs a part, and together they run all of it.
+With ``KERAS_BUILDFIX_FULL=1`` (``run_tests.py full``) and outside the matrix each environment runs all of it.
 """
 
 import configparser
@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FULL = os.environ.get("KERAS_BUILDFIX_FULL") == "1"
 
 NEWEST = (99, 0)
-#: First and last release of each band: a row of `facts.SKIPPED_BUILD` and `facts.LOCKED_STATE` starts one.
+#: First and last release of each band. A band starts where `keras_buildfix/_keras/facts.py` has a row in
+#: `SKIPPED_BUILD` or `LOCKED_STATE`.
 BANDS = (
     ((2, 12), (2, 99)),  # Keras 2 and tf_keras: no build is skipped, some run twice
     ((3, 0), (3, 2)),  # the dropouts, Discretization and Softmax are skipped
@@ -26,11 +27,11 @@ BANDS = (
 )
 
 
-#: First and last release of each span, over which the parts of the files of `IN_TURNS` go: wider than bands, since what
-#: these test depends less on the release.
+#: First and last release of each span. The tests in the files of `IN_TURNS` are divided among the environments of a
+#: span. Spans are wider than bands, because these tests depend less on the release.
 SPANS = (((2, 12), (2, 99)), ((3, 0), (3, 5)), ((3, 6), (3, 11)), ((3, 12), NEWEST))
-#: Test files of which an environment takes a part in its turn: Keras 2 runs all that is in them, and so does each
-#: backend of Keras 3, and so do the three with the nightly, which is another Keras every day.
+#: Test files of which each environment runs only a part, its turns. All their tests run on Keras 2, on each backend of
+#: Keras 3, and on the three environments with the nightly, because that changes every day.
 IN_TURNS = (
     "test_blocks",
     "test_build",
@@ -59,7 +60,7 @@ IN_TURNS = (
 )
 
 
-#: How many turns there are; where a span has fewer environments, each takes several.
+#: Into how many turns the tests are divided. If a span has fewer environments, each takes several turns.
 PARTS = 7
 
 
@@ -81,8 +82,8 @@ def release(environment):
 
 @functools.cache
 def info_of(environment):
-    """What `keras_info` says there, as far as the name tells it."""
-    from keras_buildfix import KerasInfo  # what only needs names runs where the package is not installed
+    """What `keras_info` returns in an environment, as far as its name tells."""
+    from keras_buildfix import KerasInfo  # imported here, because callers that need only names may lack the package
 
     major, minor = release(environment)
     package = "tf_keras" if "tf_keras" in environment else "keras"
@@ -90,7 +91,7 @@ def info_of(environment):
 
 
 def band_of(environment, bands=BANDS):
-    """The first release of its band."""
+    """The first release of an environment's band; it stands for the band."""
     for first, last in bands:
         if first <= release(environment) <= last:
             return first
@@ -98,13 +99,13 @@ def band_of(environment, bands=BANDS):
 
 
 def backend_of(environment):
-    """The backend in its name."""
+    """The backend in an environment's name."""
     return info_of(environment).backend
 
 
 @functools.cache
 def _turns(able, number, bands):
-    """Which turns each of these environments takes: each band of releases takes all, and so does each backend."""
+    """Environment -> its turns. The environments of a band together take all turns, and so do those of a backend."""
     taken = {environment: [] for environment in able}
 
     def band(environment):
@@ -127,22 +128,22 @@ def _turns(able, number, bands):
 def turns(environment, number, can=lambda other: True, bands=BANDS):
     """Which of `number` turns an environment takes, among those that `can` take them.
 
-    In a band of two environments each takes half of the turns, in one of many each takes one. The only one with
-    its backend takes all.
+    In a band of two environments each takes half of the turns, in one of many each takes one. An environment that is
+    the only one with its backend takes all.
     """
     return _turns(tuple(filter(can, matrix())), number, bands)[environment]
 
 
 def goes_in_turns(environment):
-    """Whether an environment takes a part of what takes long."""
+    """Whether an environment runs only a part of the slow tests."""
     return not FULL and environment in matrix()
 
 
 def runs(environment, test):
-    """Whether an environment runs a test of `IN_TURNS`: its name says in which of the turns it is.
+    """Whether an environment runs a test of `IN_TURNS`: a hash of the test's name gives the turn that it is in.
 
-    A span of releases takes all turns. On TensorFlow, where they take longest, those of Keras 3 that have the same
-    turn take half of it each.
+    The environments of a span together take all turns. Tests take longest on TensorFlow, so its environments with
+    Keras 3 divide a turn that several of them have: each runs about half of it.
     """
     if not goes_in_turns(environment):
         return True
@@ -159,14 +160,14 @@ def runs(environment, test):
 
 @functools.cache
 def _sharing(turn):
-    """The environments with TensorFlow and Keras 3 that have this turn; none if it is one alone."""
+    """The environments with TensorFlow and Keras 3 that have this turn; empty if there is only one."""
     able = [other for other in matrix() if backend_of(other) == "tensorflow" and release(other) >= (3, 0)]
     found = [other for other in able if turn in turns(other, PARTS, bands=SPANS)]
     return found if len(found) > 1 else []
 
 
 def share(environment, cases):
-    """Some of these: a span takes all of them, and so does a backend."""
+    """The cases that an environment takes. The environments of a span together take all, as do those of a backend."""
     if not goes_in_turns(environment):
         return list(cases)
     taken = turns(environment, len(cases), bands=SPANS)
@@ -174,5 +175,5 @@ def share(environment, cases):
 
 
 def reads_nightly(environment):
-    """Whether it is the one in its band of releases that reads what the nightly wrote in the same run."""
+    """Whether an environment is the one of its band that reads what the nightly wrote in the same run."""
     return environment == next(other for other in matrix() if band_of(other) == band_of(environment))

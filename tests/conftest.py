@@ -1,4 +1,4 @@
-"""What every test may use: the Keras of the environment, with two devices."""
+"""Fixtures for all tests (the environment's Keras, with two devices), and the choice of tests for an environment."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ from keras_buildfix.testing.ways import Case
 ENVIRONMENT = os.environ.get("KERAS_BUILDFIX_ENV", "")
 #: Where run_tests.py reads how far the tests are. Processes that tests start must not write there.
 PROGRESS = os.environ.pop("KERAS_BUILDFIX_PROGRESS", "")
-#: Some that differ much from each other: what is the same on most is tried at length on these.
+#: Whether this environment runs tests at length whose results are the same on most: these differ much from each other.
 THOROUGH = bands.FULL or ENVIRONMENT in (
     "",
     "py39-keras2.12-tensorflow",
@@ -27,7 +27,8 @@ THOROUGH = bands.FULL or ENVIRONMENT in (
     "newest-numpy",
     "py313-newest-tensorflow",
 )
-#: Those that differ most in Python, numpy, h5py and ml_dtypes: what reads and writes files depends on nothing else.
+#: Whether this environment tests files at length. Reading and writing files depends only on Python, numpy, h5py and
+#: ml_dtypes, so we take environments that differ most in these.
 FILES_AT_LENGTH = bands.FULL or ENVIRONMENT in (
     "",
     "py39-keras2.12-tensorflow",  # Python 3.9, numpy 1.23, the oldest h5py
@@ -36,12 +37,12 @@ FILES_AT_LENGTH = bands.FULL or ENVIRONMENT in (
     "py313-newest-tensorflow",  # Python 3.13
     "newest-numpy",  # the newest of all
 )
-#: The oldest Python that run_tests.py is for: it depends on no Keras, so its tests run on one environment.
+#: Where the tests of run_tests.py run. It depends on no Keras, so one environment is enough: with its oldest Python.
 RUNNERS = ("", "py310-keras3.12-tensorflow")
 
 
 def sampled(cases, *sample):
-    """All of them where files are tried at length, else the sample."""
+    """All cases on an environment that tests files at length, else the sample."""
     assert sample
     assert {*sample} <= {*cases}
     return cases if FILES_AT_LENGTH else [case for case in cases if case in sample]
@@ -73,7 +74,7 @@ def _tell(text):
 
 
 def _is_run_here(item):
-    """Whether a test runs on this environment; which turn it has is in its name, so that it is the same on all."""
+    """Whether a test runs on this environment. Its name alone decides its turn, so that all environments agree."""
     if item.path.stem == "test_run_tests":
         return ENVIRONMENT in RUNNERS
     of_files = item.path.stem in ("test_hostile_files", "test_saving")
@@ -89,7 +90,7 @@ def _import_keras():
         return None, None
     info = keras_info()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Keras and its backends say while they import is not ours
+        warnings.simplefilter("ignore")  # warnings from the import of Keras and its backends are not ours
         keras = __import__(info.package)
         if info.backend == "tensorflow":
             import tensorflow as tf

@@ -1,7 +1,7 @@
-"""Small models that every Keras can make, for what is said of their weights and files.
+"""Small models that every Keras can make, for tests of weights and weight files.
 
-Each environment writes each of them in every format after a fit, and reads what the others wrote: that is
-recorded in ``data/weight_files.tar.xz`` by ``tools/record_weight_files.py``.
+Each environment fits each model, writes it in every format, and reads what the others wrote.
+``tools/record_weight_files.py`` records the written files in ``data/weight_files.tar.xz``.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_buildfix import keras_info, load_weights, named_weights, save_weights, set_weights
 
-#: Endings of the files that plain Keras writes, and of those that this package does.
+#: Endings of the files that plain Keras writes, and of those that this package writes.
 PLAIN = (".h5", ".w.h5", ".weights.h5", ".keras")
 OURS = (".safetensors", ".npz", ".ours.h5")
 FORMATS = PLAIN + OURS
@@ -102,7 +102,7 @@ def models(keras):
                 layers.DepthwiseConv2D(3),
                 layers.SeparableConv2D(4, 2),
                 layers.BatchNormalization(),
-                layers.Dropout(0.5, seed=7),  # its state is filed too
+                layers.Dropout(0.5, seed=7),  # Keras stores the state of its seed in files too
                 layers.Conv2DTranspose(3, 2),
                 layers.Flatten(),
                 layers.Dense(3),
@@ -164,7 +164,7 @@ def value_for(name, shape, dtype="float32"):
 
 
 def built(function, inputs):
-    """A model that is built: by a call only where it is not yet, since JAX is slow eagerly."""
+    """A built model. It is called only if it is not built yet, because eager calls are slow on JAX."""
     model = function()
     if not model.built:
         model(inputs)
@@ -182,7 +182,7 @@ def make(keras, name):
 def trained(keras, name):
     """A model of the zoo that was compiled and fitted, and then got the values that it has everywhere.
 
-    So it has metrics and an optimizer, which Keras files too: with values that are the same everywhere.
+    So it has metrics and an optimizer, which Keras stores in files too. They get the same values everywhere.
     The numpy backend can't fit.
     """
     keras.backend.clear_session()  # Keras counts layers, and some files have the counted names
@@ -198,7 +198,7 @@ def trained(keras, name):
             loss=["mse"] * len(outputs),
             metrics=[["mae"]] * len(outputs) if several else ["mae"],
             weighted_metrics=[["mse"]] * len(outputs) if several else ["mse"],
-            run_eagerly=backend != "jax",  # faster, and some names of layers are none for TensorFlow's graphs
+            run_eagerly=backend != "jax",  # faster, and TensorFlow's graphs refuse some names of layers
         )
         targets = [np.zeros(tuple(output.shape), "float32") for output in outputs]
         model.fit(inputs, targets if several else targets[0], verbose=0)
@@ -212,12 +212,12 @@ def trained(keras, name):
 
 
 def listed(outputs):
-    """The outputs of a model with one or several."""
+    """A model's outputs as a list, also if it has only one."""
     return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
 
 
 def outputs_of(keras, model, inputs):
-    """What a model gives. Eagerly, since some names of layers are none for TensorFlow's graphs; JAX is slow so."""
+    """All outputs in one array. Runs eagerly, as TensorFlow's graphs refuse some names; but JAX is slow at that."""
     jax = keras_info(keras).backend == "jax"
     outputs = model.predict_on_batch(inputs) if jax else model(inputs)
     return np.concatenate([as_numpy(keras, output).reshape(-1) for output in listed(outputs)])
@@ -229,7 +229,7 @@ def as_numpy(keras, tensor):
 
 
 def write(keras, model, path, form):
-    """Writes a model; plain Keras does where it has the format."""
+    """Writes a model: with plain Keras in its own formats, else with ``save_weights``."""
     if form == ".keras":
         model.save(path)
     elif form in (".w.h5", ".weights.h5"):
@@ -241,7 +241,7 @@ def write(keras, model, path, form):
 
 
 def content_of(path):
-    """A hash of what is read of a file: of a ``.keras`` file that is the file of weights in it."""
+    """A hash of the part of a file that is read: in a ``.keras`` only the file of weights counts."""
     data = Path(path).read_bytes()
     if not bands.FULL and zipfile.is_zipfile(path) and path.endswith(".keras"):
         with zipfile.ZipFile(path) as archive:
@@ -262,7 +262,7 @@ class Reader:
         self.outputs = None
 
     def read(self, path, expected):
-        """Reads a file and compares each weight exactly, and the outputs; what is wrong, or nothing."""
+        """Reads a file, and compares each weight exactly and the outputs. Returns what is wrong, or None."""
         content = content_of(path)
         if content not in self.known:  # many environments write the very same bytes
             try:
@@ -272,14 +272,14 @@ class Reader:
         wrong = self.known[content]
         if isinstance(wrong, ValueError):
             raise wrong
-        if wrong is None and self.outputs is None:  # the same weights give the same again
+        if wrong is None and self.outputs is None:  # equal weights give equal outputs, so once is enough
             self.outputs = outputs_of(self.keras, self.model, self.inputs)
         if wrong is None and not np.allclose(self.outputs, expected, rtol=1e-4, atol=1e-6):
             return f"outputs differ by {np.abs(self.outputs - expected).max()}"
         return wrong
 
     def weights_wrong(self, path):
-        """Reads a file into weights that are all something else before."""
+        """Gives all weights a wrong value, reads a file, and returns which weight differs, or None."""
         for weight in self.weights.values():
             weight.assign(np.full(weight.shape, 0.125, "float32"))
         report = load_weights(self.model, path)

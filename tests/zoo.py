@@ -1,7 +1,7 @@
 """Subclasses of every built-in that is affected on some Keras, each with a weight made in ``build``.
 
-They are made by decorator, by mixin, and left bare (for ``install()``), and stand in this module under
-names of their own, since pickle and Keras's files look classes up by name.
+There are three of each: with the decorator, with the mixin, and with neither (for ``install()``). Each is an
+attribute of this module, because pickle and Keras's files look classes up by name.
 """
 
 import concurrent.futures
@@ -50,17 +50,18 @@ ARGUMENTS = {
     "UnitNormalization": ((), (4,)),
 }
 
-#: One for each kind of constructor, which is what decides how a layer is built: see `test_ways.kind`.
+#: One for each kind of constructor, because the constructor decides how a layer is built: see `kind` in
+#: tests/building/test_ways.py.
 OF_EACH_KIND = (
     "GaussianNoise",  # 3.0 to 3.2: has a seed, and its constructor does not mark it
     "Activation",  # marks itself, in its own constructor: most layers do
-    "Softmax",  # the only one to do so on 3.3-3.5
-    "MaxPooling2D",  # a base that nobody sees marks it
+    "Softmax",  # the only one that marks itself on 3.3-3.5
+    "MaxPooling2D",  # a private base class marks it
     "GlobalAveragePooling1D",  # the same; and on Keras 2 its build runs twice
     "Dropout",  # has a seed generator by then
     "SpatialDropout1D",  # its base marks it, and the base's base before that
     "Discretization",  # is no plain layer: works on data outside a graph too
-    "Reshape",  # marks itself at once where others ask first
+    "Reshape",  # marks itself unconditionally; others check something first
     "UnitNormalization",  # on Keras 2 its build runs twice
 )
 
@@ -78,7 +79,7 @@ class ScaledMixin:
 
 
 class ScaledInputMixin(ScaledMixin):
-    """For Discretization, whose output has no gradient: scales what goes in and leaves it at that."""
+    """For Discretization, whose output has no gradient: scales its input, and does not call Discretization."""
 
     def call(self, x):
         return x * self.scale
@@ -94,12 +95,12 @@ class UnmaskedMixin(ScaledInputMixin):
         return None
 
 
-#: Built-ins whose own `call` is left out.
+#: Built-ins whose own `call` the subclasses do not use; each mixin says why.
 MIXINS = {"Discretization": ScaledInputMixin, "Masking": UnmaskedMixin}
 
 
 def subclass(base_name, entry):
-    """A subclass of a built-in with a weight made in build, by one of the three entries."""
+    """A subclass of a built-in that makes a weight in ``build``, for one of the three `ENTRIES`."""
     base = getattr(layers, base_name)
     mixin = MIXINS.get(base_name, ScaledMixin)
     bases = (DeferredBuildMixin, mixin, base) if entry == "mixin" else (mixin, base)
@@ -121,7 +122,7 @@ globals().update({cls.__name__: cls for cls in CLASSES.values()})
 
 
 def active(entry):
-    """The context in which classes of an entry are used."""
+    """The context in which classes of an entry work: ``installed()`` for "install"."""
     return installed() if entry == "install" else contextlib.nullcontext()
 
 

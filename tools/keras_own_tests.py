@@ -6,13 +6,13 @@
 
 The environment needs Keras 3 with its backend, and pytest. The tests come from the installed wheel, or, if that has
 none, from the sdist of the same release, which pip fetches. For some releases (3.9.2) neither has tests:
-`--tests-from` takes those of another environment. Tests of newer features then fail each way. The tests are copied to
+`--tests-from` takes those of another environment. Tests of newer features then fail every way. The tests are copied to
 a folder of their own, because classes in a module called `keras...` count as Keras's. Each folder of tests runs in
 its own process, in these ways:
 
 - `plain`: plain Keras;
 - `bare`: every layer class of `keras.layers`, except `Layer` itself, is replaced by a subclass that adds nothing;
-- `mixin`: the same, with `PortableLayerMixin` listed first;
+- `mixin`: like `bare`, but the subclasses list `PortableLayerMixin` first;
 - `install`: plain Keras after `keras_buildfix.install()`.
 
 A table shows how many tests passed and failed each way. A test fails only with us if it fails in `mixin` but neither
@@ -97,7 +97,7 @@ def take_for_users(name: str) -> None:
 
 
 def pytest_configure(config: Any) -> None:
-    """Prepares the way, before any test is imported."""
+    """Replaces or fixes Keras's layers as this process's way of running needs, before any test is imported."""
     config.addinivalue_line("markers", "requires_trainable_backend: Keras's own")
     import keras
 
@@ -116,7 +116,7 @@ def pytest_configure(config: Any) -> None:
 
 
 def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
-    """Skips what Keras's own settings skip, and notes all tests as lost: those that never run stay so."""
+    """Skips what Keras's own settings skip. Notes all tests as lost first, so that those that never run stay lost."""
     import keras
     import pytest
 
@@ -130,7 +130,7 @@ def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
 
 
 def pytest_runtest_protocol(item: Any) -> bool | None:
-    """Leaves tests out once the time is up, and stops a test that hangs, like some of a newer Keras on 3.9."""
+    """Leaves tests out once the time is up. Stops a test that hangs, as some tests of newer releases do on 3.9."""
     minutes = float(os.environ.get(MINUTES) or "inf")
     if time.monotonic() - START < minutes * 60:
         if hasattr(signal, "SIGALRM"):  # not on Windows
@@ -176,7 +176,7 @@ def _note(outcome: str, tests: list[str]) -> None:
         file.writelines(f"{outcome}\t{test}\n" for test in tests)
 
 
-# --- What starts them -------------------------------------------------------------------------------
+# --- In the process that starts them ----------------------------------------------------------------
 
 
 def ask(python: Path, code: str) -> str:

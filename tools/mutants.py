@@ -5,8 +5,9 @@
 
 Each mutant is one exact replacement in a copy of the package. Its tests run on one environment, first with every
 combination (KERAS_BUILDFIX_FULL=1), then as in ``all``: the turns of the environments of its band, one after the
-other. Each run stops at the first test that fails. `only` selects tests where the others take minutes and have
-nothing to do with the bug. It prints the table of CONTRIBUTING.md, and fails if ``all`` does not find a mutant.
+other. Each run stops at the first test that fails. If a mutant has `only`, its other tests are left out: they take
+minutes and have nothing to do with the bug. It prints the table of CONTRIBUTING.md, and fails if ``all`` does not
+find a mutant.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-#: The Python of environments whose name has none.
+#: The Python of environments whose names do not say which.
 USUAL = "3.11"
 #: How many environments run at once. Three keep two cores busy: each waits at times, for files or packages.
 AT_ONCE = 3
@@ -156,7 +156,7 @@ def seconds(names: Iterable[str], full: bool = False) -> dict[str, float]:
     names = list(names)
     recorded: dict[str, int] = json.loads(RECORDED.read_text("utf-8"))
     usual = sorted(recorded.values())[len(recorded) // 2]
-    # The records are of three environments on two cores: with a core for each, they are faster by that factor.
+    # The records come from three environments on two cores. If each has a core of its own, it is faster by that factor.
     load = max(1.0, min(AT_ONCE, len(names)) / (os.cpu_count() or 1)) / (AT_ONCE / 2)
     return {
         name: recorded.get(name, usual) * load * (FULL if full else 1)

@@ -14,9 +14,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-#: Private names of Python, which are no concern of this.
+#: Private names of Python itself, which this tool ignores.
 PYTHONS = frozenset({"_fields", "_getframe", "_current_frames", "_initializing", "_SubParsersAction"})
-#: Every attribute that this package sets on what belongs to others begins so.
+#: All attributes that this package sets on objects of Keras or of users begin with this.
 _MARK = "_keras_buildfix_"
 _ASKING = frozenset({"getattr", "hasattr", "setattr", "delattr"})
 _TAKING = frozenset({"get", "pop", "setdefault"})
@@ -26,11 +26,11 @@ class Use(NamedTuple):
     r"""One place where a private name is touched.
 
     Attributes:
-        name: The name; of an f-string a regular expression, with ``\w+`` for what is filled in.
+        name: The name; for an f-string a regular expression, with ``\w+`` for what is filled in.
         file: The file, from the package's folder on.
         line: The line in it.
         user: The function, method or constant that touches it, after the name of its file.
-        sure: Whether it can only be this name of Keras, which it can't be told of an f-string or a plain word.
+        sure: Whether it can only be this name of Keras. For an f-string or a plain word that is unknown.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Use(NamedTuple):
     sure: bool = True
 
     def is_of(self, name: str) -> bool:
-        """Whether it may touch this name."""
+        """Whether this use may touch a name."""
         return re.fullmatch(self.name, name) is not None
 
 
@@ -50,7 +50,7 @@ def is_telling(name: str) -> bool:
 
 
 def uses(package: Path, listed: Collection[str]) -> list[Use]:
-    """All uses of private names in the files of a package, of these and of unknown ones."""
+    """All uses of private names in the files of a package: of the `listed` names, and of any others."""
     trees = {file: ast.parse(file.read_text("utf-8")) for file in sorted(package.rglob("*.py"))}
     own = _Own(trees)
     found: list[Use] = []
@@ -102,7 +102,7 @@ def _is_self(node: ast.AST) -> bool:
 
 
 class _Reader(ast.NodeVisitor):
-    """Reads one file."""
+    """Collects the uses in one file."""
 
     def __init__(self, file: Path, own: _Own, listed: frozenset[str]) -> None:
         self.file, self.own, self.listed = file, own, listed
@@ -182,7 +182,7 @@ class _Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def _asked(self, node: ast.AST, of_self: bool = False) -> None:
-        """Notes a string where a name is asked for; `visit_Constant` notes all that rows list, wherever they are."""
+        """Notes a string that names an attribute to look up. `visit_Constant` notes listed names in any string."""
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in self._judged:
             self._judged.add(id(node))
             self._note(node.value, node, of_self)

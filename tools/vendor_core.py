@@ -1,8 +1,9 @@
 """Joins the core of the package into the one file that ``keras-buildfix vendor`` writes.
 
 `python tools/vendor_core.py` writes keras_buildfix/cli/vendored.txt again; a test fails while that is stale. The
-functions are taken from the package's own modules, with the first paragraph of their docstrings. Only what reads
-code in the package has a smaller form here: the copy fixes each subclass of a built-in, whether it needs it or not.
+functions are taken from the package's own modules, with the first paragraph of their docstrings. Only the functions
+that decide by bytecode what to fix have a smaller form here (`SMALL`): the copy fixes each subclass of a built-in,
+whether it needs it or not.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ MEANING = {
 
 def main() -> None:
     """Reads the results and writes the page."""
-    cells: dict[str, dict[str, dict[str, list[str]]]] = {}  # form -> writer -> reader -> what came of each model
+    cells: dict[str, dict[str, dict[str, list[str]]]] = {}  # form -> writer -> reader -> the result for each model
     models = set()
     for file in sorted(RESULTS.glob("*.json")):
         reader, _, model = file.name[: -len(".json")].rpartition(".")

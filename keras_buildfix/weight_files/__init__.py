@@ -1,4 +1,4 @@
-"""Files of weights: reads and writes each format. Knows no Keras."""
+"""Reads and writes files of weights in each format, without Keras."""
 
 #: What other parts of the package may use, by file.
 SHARED = {

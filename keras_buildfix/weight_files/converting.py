@@ -71,7 +71,7 @@ def convert_weights(
 
 
 class _Told:
-    """Makes entries under new names that report to `progress` when they are read."""
+    """Makes copies of entries under new names; they report to `progress` when they are read."""
 
     def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
         self.total, self.progress, self.done = total, progress, 0

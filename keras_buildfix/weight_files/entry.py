@@ -20,11 +20,11 @@ class Entry:
         dtype: The name of its dtype, such as ``"bfloat16"``.
         read: Reads its value; a new array each time, unless `borrowed`.
         layer: In a legacy ``.h5``: the layer whose group holds it; empty for the model's own weights.
-        layer_names: In a ``.weights.h5``: the name of the layer of each group on the way; None where the
-            file does not tell it (before Keras 3.9 no file does).
+        layer_names: In a ``.weights.h5``: for each group on its path, the name of the layer; None where the file
+            has no name (before Keras 3.9 no file has any).
         variable: In a layer or model: the variable itself.
         borrowed: Whether somebody else owns the array that `read` returns, and may change it.
-        check: Raises a ValueError if the value can't be read; None if it surely can.
+        check: Raises a ValueError if the value can't be read; None if we know that it can, without reading it.
     """
 
     name: str

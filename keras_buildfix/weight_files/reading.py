@@ -77,7 +77,7 @@ class WeightFile(Mapping[str, Array]):
             file.close()
 
     def _told(self, entry: Entry) -> Entry:
-        """The entry with reads whose errors begin with the file's path."""
+        """A copy of the entry whose errors begin with the file's path, and which can't be read after ``close``."""
 
         def told(function: Callable[[], Any]) -> Callable[[], Any]:
             def call() -> Any:

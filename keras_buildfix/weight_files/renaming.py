@@ -9,7 +9,7 @@ from typing import Any, Union
 from keras_buildfix._words import nearest_names, short
 from keras_buildfix.weight_files.entry import Entry
 
-Pairs = Sequence[tuple[Union[str, "re.Pattern[str]"], str]]  # Python 3.9
+Pairs = Sequence[tuple[Union[str, "re.Pattern[str]"], str]]  # Python 3.9 has no `|` between types at run time
 Rename = Union[Mapping[str, str], Pairs, Callable[[str], str]]
 
 

@@ -24,8 +24,9 @@ from keras_buildfix._keras.variables import (
 from keras_buildfix.weight_files.entry import Entry
 from keras_buildfix.weights.report import SkippedWeight
 
-#: Up to this size we keep the old values until all new ones are in place. Above it we rely on the checks before,
-#: because keeping them would take the memory twice. (On TensorFlow we keep values in memory anyway: that is free.)
+#: Up to this size we keep the old values until all new ones are in place, so that an error undoes everything. Above it
+#: we rely on the earlier checks, because the old values would take as much memory again. ``_is_free_to_keep`` knows
+#: where they take none.
 UNDO_BYTES = 256 << 20
 
 Casting = Literal["same_kind", "unsafe"]
@@ -70,7 +71,7 @@ def why_not(assignment: Assignment, casting: str) -> str | None:
 
 
 def check_values(assignments: Iterable[Assignment]) -> list[SkippedWeight]:
-    """Reads what can be checked only by reading it: compressed files, and values that might overflow.
+    """Returns the weights for which some values are too large. Also reads the data that only reading can check.
 
     Raises:
         ValueError: If a value can't be read.
@@ -114,7 +115,7 @@ def assign_all(assignments: Sequence[Assignment]) -> dict[str, int]:
 
 
 def _is_free_to_keep(assignments: Sequence[Assignment]) -> bool:
-    """Whether keeping old values costs no memory: on TensorFlow, where values from another model share theirs."""
+    """Whether old values cost no extra memory: on TensorFlow, if the new ones share the memory of another model."""
     return all(each.entry.variable is not None and backend_of(each.variable) == "tensorflow" for each in assignments)
 
 
@@ -144,12 +145,12 @@ def count_not_finite(value: Array) -> int:
     if value.size < _FEW:
         return int(value.size - np.count_nonzero(np.isfinite(value)))
     with np.errstate(all="ignore"):
-        if value.dtype.itemsize > 2 and np.isfinite(value.sum()):  # one pass without extra memory; nearly always enough
+        if value.dtype.itemsize > 2 and np.isfinite(value.sum()):  # then all values are finite; needs no extra memory
             return 0
         return int(value.size - np.count_nonzero(np.isfinite(value)))
 
 
-#: For fewer values than this it costs more to avoid an array of bools than to make it.
+#: For fewer values than this an array of bools takes less time than the attempt to do without one.
 _FEW = 4096
 
 

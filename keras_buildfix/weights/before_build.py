@@ -1,4 +1,4 @@
-"""Values for a layer that is not built yet: it is built for them, or they wait until ``build`` ends."""
+"""Sets weights of a layer that is not built yet: builds the layer to fit, or keeps the values until ``build`` ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keras_buildfix.weights.report import SkippedWeight, WeightReport
 from keras_buildfix.weights.sources import Source
 
 #: Built-ins whose input shape follows from a weight: the weight, which of its axes, and how many axes the input has.
-#: Measured by ``tests/test_weights.py`` on every Keras.
+#: ``test_these_are_built_for_their_weights`` in ``tests/weights/test_weights.py`` checks this on every Keras.
 _INPUT_FROM = {
     "Dense": ("kernel", 0, 2),
     "Embedding": ("embeddings", None, 2),
@@ -57,7 +57,7 @@ def build_for(layer: Any, entries: Sequence[Entry]) -> bool:
 
 
 def _is_known(base: type, cls: type) -> bool:
-    """Whether a class is a built-in of the table, and the layer's class has not overridden its ``build``."""
+    """Whether a class is a built-in in ``_INPUT_FROM``, and the layer's class has not overridden its ``build``."""
     return (
         base.__name__ in _INPUT_FROM
         and belongs_to_keras(base)
@@ -104,7 +104,7 @@ class WaitingWeights:
 
     def _built(self, layer: Any, path: tuple[str, ...]) -> None:
         if self.hooks.pop(id(layer), None) is None:
-            return  # stop() came while another hook was on top, so this one could not be removed
+            return  # stop() could not remove this hook, because another one was installed over it
         tree = weight_tree(layer, path)
         self._hook(tree)
         if self.source.layout == "names":
@@ -115,7 +115,7 @@ class WaitingWeights:
             self._settle()
 
     def stop(self) -> None:
-        """Stops waiting."""
+        """Drops the values that still wait, and allows calls of the layer again if values were refused."""
         for hook in self.hooks.values():
             hook.remove()
         if self.refusal is not None:
@@ -136,7 +136,7 @@ class WaitingWeights:
         return bool(skipped) and not self.options.skip_mismatch
 
     def _settle(self) -> None:
-        """Now everything is built: finds the weights for the other values, by any kind of name."""
+        """Sets the remaining values once the layers are built: only then can names of other kinds be matched."""
         source = Source(self.remaining, self.source.layout, self.source.canonical, self.source.described)
         tree = weight_tree(self.layer)
         if source.layout == "positions" and len(tree.weights()) < len(self.remaining) and self.hooks:
@@ -154,14 +154,14 @@ class WaitingWeights:
             nearest = nearest_names(missing, source.entries) | nearest_names(unexpected, weights)
             if wrong := WeightReport(missing=missing, unexpected=unexpected, nearest=nearest).lines():
                 self._give_up([line.strip() for line in wrong])
-        # Weights that seem missing have got their value already, so strict would be wrong here.
+        # Some weights got their values earlier. With strict, place_matched would report them as missing.
         allowed = replace(self.options, strict=False)
         place_matched(tree, source, match, allowed, self.wanted_by)
         self.set |= set(match.pairs)
         self.remaining = {}
 
     def _give_up(self, reasons: list[str]) -> None:
-        """Raises now and at each use of the layer: on Keras 2 Sequential swallows errors while it builds."""
+        """Raises now and at each call of the layer, because Sequential on Keras 2 swallows errors while it builds."""
         self.stop()
         lines = "\n  ".join(reasons[:20])
         message = (
@@ -174,7 +174,7 @@ class WaitingWeights:
 
 
 def stop_waiting(tree: LayerNode) -> None:
-    """Drops the values that wait for a layer, and forgets refused ones: the last values count."""
+    """Drops values that wait for a layer, and forgets that earlier ones were refused: only the latest values count."""
     for node in tree.nodes():
         refusing = getattr(vars(node.layer).get("call"), "owner", None)
         for owner in (refusing, *waiting_for(node.layer)):
@@ -183,6 +183,6 @@ def stop_waiting(tree: LayerNode) -> None:
 
 
 def _held(entry: Entry) -> Entry:
-    """The entry with its value in memory: its file, or the layer it comes from, may be gone when it is set."""
+    """The entry with its value in memory: its file, or the layer it comes from, may be gone when the value is set."""
     value = entry.read().copy()
     return Entry(entry.name, entry.shape, entry.dtype, lambda: value, borrowed=True)

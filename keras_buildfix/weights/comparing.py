@@ -189,9 +189,10 @@ def _weights(file: WeightFile) -> dict[str, Entry]:
 
 
 def _counted_otherwise(first: WeightFile, second: WeightFile, one: Entries, two: Entries) -> Pairing | None:
-    """Pairs two files whose made-up names differ only in how layers are numbered.
+    """Pairs two files whose made-up names differ only in how layers are numbered; None if they differ otherwise.
 
-    A legacy ``.h5`` has ``conv2d_7`` where other files have ``conv2d``; up to 2.14 places count each layer twice.
+    A legacy ``.h5`` has ``conv2d_7`` where other files have ``conv2d``. Up to Keras 2.14 the numbers in places count
+    each layer twice.
     """
     if "names" in (first.layout, second.layout) and "layers" not in (first.layout, second.layout):
         return None

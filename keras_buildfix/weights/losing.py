@@ -1,4 +1,4 @@
-"""``lost_weights``: finds the weights that Keras leaves out of the files it writes, why, and what to do."""
+"""``lost_weights``: finds the weights that Keras leaves out of the files it writes, and says why and what to do."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class _Loss:
-    """Why a weight is lost, and what its author can do: a sentence each."""
+    """Why a weight is lost, and what the author of its layer can do: one sentence each."""
 
     why: str
     way_out: str
@@ -164,7 +164,7 @@ def _saving(node: LayerNode, wanted_by: str) -> OwnSaving | None:
 
 
 def _is_completed(layer: Any) -> bool:
-    """Whether ``ExtraWeightsMixin`` writes a layer. On 2.12 the mixin does nothing."""
+    """Whether ``ExtraWeightsMixin`` saves the layer's weights. It does not on Keras 2.12, where it does nothing."""
     name = "save_own_variables"
     first = next((cls for cls in type(layer).__mro__ if name in vars(cls)), None)
     return first is ExtraWeightsMixin and hasattr(super(ExtraWeightsMixin, layer), name)
@@ -260,7 +260,7 @@ def _shown(layer: Any) -> str:
 
 
 def _lost_in_legacy(root: LayerNode) -> dict[int, _Loss]:
-    """What a legacy HDF5 file loses: it has only the model's own weights, and those of the layers that it lists."""
+    """What a legacy HDF5 file loses: it has only the model's own weights and those of layers in ``model.layers``."""
     saved = {id(variable) for layer in root.layer.layers for variable in layer.weights}
     saved.update(id(variable) for _, variable in root.own)
     loss = _Loss(f"this .keras has only what the list `layers` of {_shown(root.layer)} has", "")
@@ -295,10 +295,10 @@ def _package(layer: Any) -> str:
 
 
 def met_while_saving(model: Any) -> set[int]:
-    """Finds the layers that Keras reaches with public names only: slower, and for models only.
+    """Finds the layers that Keras reaches when it saves a model, with no private name of Keras.
 
-    We need it for a Keras version without the private name. It saves the model to a folder that it deletes at
-    once; each layer notes that it was reached and writes no weights.
+    It is slower than ``saved_by_walk``, so it serves only Keras versions that lack the private names. It saves the
+    model to a temporary folder, while a stand-in for each layer's saving method notes the layer and writes nothing.
 
     Raises:
         ValueError: If `model` is not a model.

@@ -15,7 +15,7 @@ from keras_buildfix.weights.matching.match import OwnLoad
 def loaded_by_own_code(
     loads: Sequence[OwnLoad], only: Collection[int] | None = None
 ) -> Iterator[list[tuple[OwnLoad, str]]]:
-    """A block before which these layers load their weights with their own code.
+    """Lets layers load their weights with their own code, then runs the block of ``with``.
 
     If the block raises, all weights of these layers, and of the layers in them, get their old values back. A layer
     whose own code raises keeps its values; the block gets a list of these layers, each with the reason. With `only`,

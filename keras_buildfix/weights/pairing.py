@@ -100,7 +100,7 @@ class _Search:
         return self.values[id(entry)]
 
     def given_names(self) -> None:
-        """Pairs layers by names in both files that somebody gave, or that are the only ones of their kind."""
+        """Pairs layers of equal names, if somebody gave the name or both files have one layer of its kind."""
         ours, theirs = (
             {key: name for key, group in side.items() if (name := _layer_name(key, group, structural))}
             for side, structural in zip((self.here, self.there), self.structural)
@@ -142,7 +142,7 @@ class _Search:
         return bool(found)
 
     def groups_of_a_form(self, here: Groups, there: Groups) -> None:
-        """Pairs the groups that are the last ones of their shapes."""
+        """Pairs two groups if each is the only one left on its side with these shapes."""
         ours, theirs = (Counter(_shapes(group) for group in side.values()) for side in (here, there))
         last = {_shapes(group): key for key, group in there.items()}
         for key, group in here.items():
@@ -151,7 +151,7 @@ class _Search:
                 self.members(key, last[form])
 
     def crossing_groups(self, here: Groups, there: Groups) -> None:
-        """Pairs weights that one side has in two groups and the other in one: by values, the rest by shapes."""
+        """Pairs weights that one side has in two groups and the other in one: first by values, then by shapes."""
         links, back = self.links(here, there)
         for key, others in links.items():
             if len(others) > 1 and any(len(back[other]) > 1 for other in others):
@@ -166,7 +166,7 @@ class _Search:
             self.single_shapes(here[key], there[other])
 
     def groups_within_groups(self, here: Groups, there: Groups) -> None:
-        """Pairs weights of the only remaining groups whose shapes contain each other."""
+        """Pairs weights of two groups if one has all shapes of the other, and neither could have another partner."""
         links = self.candidates(here, there)
         back = Counter(other for others in links.values() for other in others)
         for key, others in links.items():
@@ -174,7 +174,7 @@ class _Search:
                 self.single_shapes(here[key], there[others[0]])
 
     def note_unsure(self) -> None:
-        """Notes groups that could still be partners, and those with equal values left."""
+        """Notes groups that could still be partners, and groups that still have equal values."""
         homes: dict[Hashable, set[str]] = {}
         for key, group in self.there.items():
             for entry in group:

@@ -187,7 +187,7 @@ def _way_out(layer: Any, source: Source, report: WeightReport, advice: Sequence[
 
 
 def _left_out_by_keras(layer: Any, missing: Iterable[str]) -> str:
-    """The built-in that saves only the weights it made itself, if it explains what is missing."""
+    """The name of a built-in that saves only its own weights, if that explains the missing ones; else empty."""
     names = set(missing)
     for node in weight_tree(layer).nodes():
         if any("/".join((*node.path, name)) in names for name, _ in node.own):

@@ -16,9 +16,9 @@ def named_weights(layer: Any) -> dict[str, Any]:
 
     A name consists of the names of the layers on the way to the weight, and its own:
     ``encoder/block_1/dense/kernel``, ``bn/moving_mean``. Keras numbers the names that it makes up through the
-    whole process; here they are numbered among their siblings, in the order in which these were made: ``dense_7``
-    becomes ``dense`` if it is the first. The name of `layer` itself is not part of it, nor is ``:0``. A weight
-    that can be reached in several ways (a shared layer) has the name of the shortest.
+    whole process. Here a layer's number counts only its siblings, in the order in which they were made: if
+    ``dense_7`` was made first, it becomes ``dense``. The name of `layer` itself and ``:0`` are left out. If several
+    paths lead to a weight (in a shared layer), its name is the shortest path.
 
     Args:
         layer: A layer or model. A layer that is not built yet has no weights, so it does not show.

@@ -20,16 +20,16 @@ from keras_buildfix.weights.sources import entry_of
 def reset_built(layer: Any, *, fresh: bool = False) -> ResetReport:
     """Makes Keras build a layer again: its ``build`` runs before the next use, with the shape given then.
 
-    The layers inside it that were built are built again too. Until then the layer accepts new weights and
-    sub-layers, and inputs of other sizes. When the new ``build`` sets an attribute again, the old weight or
-    sub-layer in it is dropped; Keras 3 by itself keeps it. Everything else, like weights made in
-    ``__init__``, stays with its values. A new weight with the name and shape of an old one gets the old
-    value. On Keras 2, weights that a ``build`` keeps in a list or dict are not known to be replaced.
+    The layers inside it that were built are built again too. Until ``build`` runs, the layer accepts new weights
+    and sub-layers, and inputs of other sizes. When ``build`` sets an attribute again, the old weight or sub-layer
+    in it is dropped; Keras 3 by itself keeps it. Everything else, like weights made in ``__init__``, keeps its
+    values. A new weight with the name and shape of an old one gets the old value. On Keras 2, old weights that a
+    ``build`` keeps in a list or dict are not dropped.
 
     Args:
         layer: A Keras layer, built or not: ``self`` at the end of ``__init__``, or one to build again for
             another input shape or with another layer in it.
-        fresh: Whether new weights keep their initial values instead of the old values.
+        fresh: If True, new weights keep their initial values. If False, they get the old values.
 
     Returns:
         A report that is filled in as the layers are built: the names of the weights that were ``kept``
@@ -109,7 +109,7 @@ class _Rebuild:
 
         def tidy() -> None:
             if loose != before and layer.input_spec == loose:
-                layer.input_spec = before  # `build` did not set it, so the old one still holds
+                layer.input_spec = before  # `build` did not set it, so the old one still applies
             still = {id(value) for value in state_in_attributes(layer)}
             untrack(layer, [value for value in held if id(value) not in still])
 

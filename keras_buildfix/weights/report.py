@@ -28,7 +28,7 @@ class WeightReport:
     """What happened to each weight. It prints as a table. Its truth value is always True: ask ``complete``.
 
     Attributes:
-        complete: Whether nothing is missing, unexpected or skipped. Waiting values may turn out to be so later.
+        complete: Whether nothing is missing, unexpected or skipped. Values that still wait may be so later.
         assigned: Names of the weights that have their new value.
         waiting: Names (or ``"weight 0"``, ... if only positions are known) of weights that get their value when
             the layer is built.
@@ -37,8 +37,8 @@ class WeightReport:
         skipped: Weights whose values do not fit, each with the reason.
         not_finite: Name -> how many of its new values are NaN or infinite, if the values were read on
             the host. Such values are accepted.
-        by_order: With ``strict=False``: a weight that got its value only by the order of layers, because its layer
-            has another given name in the source -> the name of the value there.
+        by_order: With ``strict=False``: the name of a weight whose layer has another given name in the source, so
+            that only the order of layers led to its value -> the name of the value there.
         nearest: A missing or unexpected name (as renamed) -> the names on the other side that look most like it.
         renamed: A name in the source -> the name that ``rename`` made of it.
 
@@ -83,7 +83,7 @@ class WeightReport:
         return lines + some_of(f"  not finite  {name}: {count} values" for name, count in self.not_finite.items())
 
     def refused(self) -> str:
-        """The report as the text of an error: nothing was assigned, so it says what would fit."""
+        """The report as the text of an error: it says "would fit" for "assigned", because nothing was assigned."""
         counts = str(self).partition("\n")[0].replace("assigned", "would fit").replace("skipped", "would not")
         lines = [line.replace("  skipped     ", "  would not   ", 1) for line in self.lines()]
         return "\n".join([counts, *lines])

@@ -39,10 +39,10 @@ def save_weights(
 
     Args:
         layer: A layer or model that is built.
-        path: The file. Its ending says the format: ``.safetensors`` (also without an ending: safe, streamed, with
-            the names of ``named_weights``), ``.npz`` (the same names), ``.h5`` (legacy: plain Keras 2 and 3 read
-            it too); and, for models, ``.weights.h5`` and ``.keras``, which Keras itself writes. The file has all
-            weights of ``named_weights``.
+        path: The file. Its ending says the format: ``.safetensors`` (also taken if there is no ending; it has the
+            names of ``named_weights``, and one weight at a time is in memory), ``.npz`` (the same names), ``.h5``
+            (legacy: plain Keras 2 and 3 read it too); and, for models, ``.weights.h5`` and ``.keras``, which Keras
+            itself writes. The file has all weights of ``named_weights``.
         select: Which weights to save, as in ``get_weights``. Only ``.safetensors`` and ``.npz`` can hold a selection.
         exclude: Which of the selected weights to leave out.
         overwrite: If False, a file that exists already is an error.

@@ -47,8 +47,8 @@ def set_weights(
             ``layer.weights`` when nothing is frozen. To load a file, call ``load_weights``.
         rename: See ``transfer_weights``. A sequence has no names to change.
         select: Which weights to set, as in ``get_weights``; all must be built. The others keep their values,
-            even if `weights` has values for them. `strict` then asks for a value for each selected weight, and
-            for no further values in the selected layers. A sequence has values for the selected weights only.
+            even if `weights` has values for them. With `strict`, each selected weight then needs a value, and a
+            value in a selected layer needs a weight. A sequence has values for the selected weights only.
         exclude: Which of the selected weights to leave as they are.
         input_shape: The shape to build an unbuilt layer with first, as for ``build``. Without it Dense, Embedding,
             BatchNormalization, LayerNormalization, the Conv and ConvTranspose layers, SimpleRNN, LSTM and GRU
@@ -56,13 +56,13 @@ def set_weights(
             ``build`` not overridden). For all other layers the values wait: each one until the ``build`` that
             makes its weight has ended; a sequence until everything is built.
         strict: If True, a weight without a value and a value without a weight are errors. If False, the report
-            lists them. A layer that has another given name in the source counts as such; if `strict` is False,
-            layers of a file are then matched by their order (``by_order``).
+            lists them. Weights of a layer that has another given name in the source count as without a value; with
+            ``strict=False``, layers of a file are then matched by their order (``by_order`` in the report).
         skip_mismatch: If True, a weight keeps its value where the value for it has another shape or dtype. If
             False, that is an error. This skips nothing else: `strict` still holds for names.
         casting: ``"same_kind"``: floats go into floats of any width, whole numbers into whole numbers, bools
             into bools; a value that would become infinite or another number is an error. ``"unsafe"``: numbers
-            and bools go into any of them.
+            and bools go into weights of all these kinds.
 
     Returns:
         A report of what happened to each weight; it prints as a table.
@@ -162,9 +162,9 @@ def load_weights(
 
     It finds weights by name where the file has names (``.safetensors``, ``.npz``, legacy ``.h5``). In a file of
     places (``.weights.h5``, ``.keras``) it finds them by their place in the model, so the model's code should
-    be the same. If the file has a given name of a layer, that name decides before any order (files of places have
-    given names from Keras 3.9 on). Names that Keras made up (``dense_7``) match by their order. An entry that could
-    mean several weights is an error, which names them. Metrics, optimizers and seeds in a file are not weights.
+    be the same. A name that somebody gave to a layer counts more than the order of layers, if the file has it (files
+    of places have it from Keras 3.9 on). Names that Keras made up (``dense_7``) match by their order. An entry that
+    could mean several weights is an error, which names them. Metrics, optimizers and seeds in a file are not weights.
     A layer with its own ``load_own_variables`` reads its part of a ``.weights.h5`` or ``.keras`` by that method; if
     the method raises, the model is as it was.
 
@@ -173,7 +173,7 @@ def load_weights(
         path: A file that ``read_weights`` reads.
         rename: See ``transfer_weights``. The old names are those that ``keras-buildfix weights show`` prints.
         select: Which weights of `layer` to set; see ``set_weights``. In a file of places (``.weights.h5``, ``.keras``)
-            an entry that belongs nowhere is unexpected, wherever it is.
+            an entry without a weight is unexpected in every part of the file, not only in the selected part.
         exclude: Which of the selected weights to leave as they are.
         strict: See ``set_weights``.
         skip_mismatch: See ``set_weights``.

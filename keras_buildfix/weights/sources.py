@@ -1,4 +1,4 @@
-"""Where values come from: a file, a mapping, a list, or another layer or model, as entries."""
+"""``Source``: the values to set, from a file, a mapping, a sequence, or another layer or model, all in one form."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def entry_of(name: str, variable: Any) -> Entry:
 
 @dataclass(frozen=True)
 class Source:
-    """Where values come from: a file, a mapping, a sequence or another layer.
+    """The values to set, from a file, a mapping, a sequence or another layer.
 
     Attributes:
         entries: The values by name, in the source's order.
-        layout: ``"names"``, ``"layers"``, ``"structure"`` or ``"positions"``.
-        canonical: Whether a name that Keras made up may be a canonical one.
+        layout: ``"positions"`` for a sequence; else ``"names"``, ``"layers"`` or ``"structure"``: see ``WeightFile``.
+        canonical: Whether a made-up name (``dense_1``) may be one that ``named_weights`` gives, not one of Keras's.
         described: What messages call the source: ``"the file w.h5"``.
     """
 
@@ -73,7 +73,7 @@ def _of_value(name: str, value: Any) -> Entry:
 
     if is_variable(value):
         return entry_of(name, value)
-    if hasattr(value, "detach"):  # a torch tensor, which numpy can't take while it has a gradient, or as bfloat16
+    if hasattr(value, "detach"):  # numpy takes no torch tensor that needs a gradient or is bfloat16
         value = value.detach().cpu()
         value = value.float() if "bfloat16" in str(value.dtype) else value
     try:

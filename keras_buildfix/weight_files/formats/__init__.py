@@ -1,1 +1,1 @@
-"""The formats of weight files, one file a format."""
+"""The formats of weight files: one module for each format, and helpers for all of them."""

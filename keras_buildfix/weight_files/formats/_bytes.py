@@ -10,7 +10,8 @@ from typing import IO, Any
 from keras_buildfix._arrays import Array, empty_aligned, itemsize
 from keras_buildfix.weight_files.entry import Entry
 
-#: An array may be this many times as large as its (compressed) bytes in the file, or have this many bytes.
+#: A small file must not fill the memory: an array may be EXPANSION times as large as its bytes in the file, or have
+#: SMALL bytes.
 EXPANSION, SMALL = 200, 64 << 20
 
 
@@ -85,7 +86,7 @@ def read_at(file: IO[bytes], offset: int, shape: tuple[int, ...], dtype: str) ->
     return from_bits(array, dtype) if bits else array
 
 
-#: The dtypes as which numpy can read these.
+#: A dtype that numpy lacks -> the dtype of the same size as which numpy can read it.
 _BITS_OF = {"bfloat16": "uint16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}
 
 

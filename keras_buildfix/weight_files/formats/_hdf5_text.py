@@ -12,7 +12,7 @@ from typing import IO
 
 from keras_buildfix.weight_files.formats._bytes import BadFileError
 
-#: The limit for all texts of one attribute together. Those of Keras have some kilobytes.
+#: The limit in bytes for all texts of one attribute together. In Keras's files they have some kilobytes.
 _LONGEST = 64 << 20
 
 _FIXED, _VARIABLE = 3, 9

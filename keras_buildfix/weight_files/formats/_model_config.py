@@ -19,7 +19,7 @@ def layer_names(config: bytes, paths: Iterable[str]) -> dict[str, str]:
     """The names of layers in functional and sequential models, also in nested ones.
 
     Args:
-        config: A model's ``config.json``. Anything that Keras does not write so is ignored.
+        config: A model's ``config.json``. Anything in it that Keras would not write is ignored.
         paths: All paths in the file of weights.
 
     Returns:
@@ -54,7 +54,7 @@ def layer_names(config: bytes, paths: Iterable[str]) -> dict[str, str]:
 
 
 def _layers(model: Any) -> dict[str, list[Any]]:
-    """The layers that a model's config lists, by the names of their groups without the number: the class."""
+    """The layers in a model's config, by their class, spelled as in the names of groups in the file of weights."""
     layers = _get(_get(model, "config"), "layers")
     found: dict[str, list[Any]] = {}
     for layer in layers if isinstance(layers, list) else ():
@@ -66,7 +66,7 @@ def _layers(model: Any) -> dict[str, list[Any]]:
 
 
 def _name(layer: Any) -> str | None:
-    """The name of a layer. A functional model notes it itself, even if the class's config leaves it out."""
+    """The name of a layer. A functional model's config has it even if the config of the layer's class does not."""
     name = _get(layer, "name") or _get(_get(layer, "config"), "name")
     return name if name and isinstance(name, str) else None
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
-    """Gives a path to write to: the same name in a folder beside. If all goes well, renames the file to `path`.
+    """Yields a path to write to, in a new folder beside the file. If the block ends well, the file becomes `path`.
 
     A process that is killed in the middle leaves the old file as it was, and a folder ``.NAME.XXXX.tmp``.
     """

@@ -29,7 +29,7 @@ _DEEPEST, _MOST_PATHS = 100, 100_000
 #: A larger attribute is divided into several, as Keras does: HDF5 limits the size of an object's header.
 _LARGEST_ATTRIBUTE = 64512
 
-#: Seen on 2.12 to tf_keras 2.21 and 3.0 to 3.2. The file that they leave can't be used.
+#: Why Keras itself may have written a broken file. Seen on 2.12 to tf_keras 2.21 and on 3.0 to 3.2.
 _HALF_WRITTEN = " (Keras 2, and 3.0 to 3.2, stop half-way where two weights in a layer have one name)"
 
 _OWN_WEIGHTS = "top_level_model_weights"

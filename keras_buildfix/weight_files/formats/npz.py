@@ -28,7 +28,7 @@ from keras_buildfix.weight_files.formats._bytes import (
 
 _CHUNK = 4 << 20
 
-#: A member's header is in this many bytes at its beginning: numpy's own limit, and the header's size before it.
+#: How much of a member we read to find its header: numpy's limit for it, and at most 12 bytes that stand before it.
 _LONGEST_HEADER = 10_012
 
 
@@ -60,7 +60,7 @@ def write(file: IO[bytes], entries: Iterable[Entry]) -> None:
 
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for entry in entries:
-            # A fixed date, so that the same weights give the same file.
+            # A ZipInfo has a fixed date, so that the same weights give the same file.
             info = zipfile.ZipInfo(f"{entry.name}.npy")
             with archive.open(info, "w", force_zip64=True) as member:
                 value = to_bits(entry)
@@ -117,7 +117,7 @@ def _header(member: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, Any]:
     if version not in readers:
         raise BadFileError(f"{name!r} is an array of the unknown version {version}.")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # headers of Python 2
+        warnings.simplefilter("ignore")  # numpy warns of headers that Python 2 wrote
         shape, fortran, dtype = readers[version](member)
     if (
         dtype.hasobject

@@ -1,7 +1,7 @@
 """Reads and writes ``.safetensors``: a JSON header, then the arrays one after the other.
 
 We do not use the package of that name: it needs all arrays in memory to write them, and does not know bfloat16
-without ml_dtypes. The tests read the files of each with the other.
+without ml_dtypes. The tests read our files with that package, and its files with this module.
 """
 
 from __future__ import annotations

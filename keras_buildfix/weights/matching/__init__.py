@@ -1,1 +1,1 @@
-"""Which weight of a source belongs to which weight of a model."""
+"""Finds which entry of a source belongs to which weight of a model."""

@@ -18,8 +18,9 @@ def match_names(
 ) -> Match:
     """Finds the weights of `root` that named entries belong to.
 
-    It knows canonical names, and the layer's own (``dense_7/kernel:0``, ``sequential/dense_7/kernel``). Names
-    that Keras made up match by their order among their siblings, if both sides have equally many.
+    It knows canonical names (those of ``named_weights``) and Keras's own (``dense_7/kernel:0``,
+    ``sequential/dense_7/kernel``). Names that Keras made up match by their order among their siblings, if both
+    sides have equally many.
 
     Args:
         entries: The entries by name.
@@ -232,8 +233,8 @@ def _length_of_name(path: Parts, given: set[str]) -> int:
 def _deeper(names: Sequence[str], node: LayerNode) -> dict[str, LayerNode]:
     """Finds layers further down: Keras 2 lists the layers of inner models but omits the models' names.
 
-    A given name must be the only one of its kind below. Made-up names go by their numbers, which run through all
-    models, if there are as many layers here.
+    A given name must occur only once below. Made-up names are paired in the order of their numbers, because Keras
+    counts through all models; both sides must have equally many.
     """
     below = [each for each in node.nodes() if each is not node and has_weights(each)]
     pairs: dict[str, LayerNode] = {}
@@ -270,7 +271,8 @@ def trainable_first(tree: LayerNode) -> dict[str, Any]:
 def _by_shapes(groups: Mapping[str, Entries], children: list[LayerNode]) -> dict[str, LayerNode]:
     """Pairs layers that have other names here, if shapes tell all of them apart or agree in their order."""
     there = [sorted(str(entry.shape) for entry in group.values()) for group in groups.values()]
-    trees = [weight_tree(child.layer) for child in children]  # complete, even if a layer in it is nearer elsewhere
+    # The root's tree has a shared layer only at its shortest path. These trees have it in each layer that holds it.
+    trees = [weight_tree(child.layer) for child in children]
     here = [sorted(str(tuple(v.shape)) for v in tree.weights().values()) for tree in trees]
     if sorted(there) != sorted(here):
         return {}

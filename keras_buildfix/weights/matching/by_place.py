@@ -49,7 +49,7 @@ class _Search:
         self.unclaimed = self.with_weights(root.layer)
 
     def with_weights(self, layer: Any) -> set[int]:
-        """The ids of layers with weights to find, or that hold such a layer, wherever that one is nearest."""
+        """The ids of all layers that have a weight to find or hold such a layer; all holders of a shared one count."""
         known: dict[int, bool] = {}
 
         def has(layer: Any) -> bool:
@@ -87,7 +87,7 @@ class _Search:
         self.rest(left, layer)
 
     def checked(self, group: Group, held: Any, layer: Any) -> Any:
-        """The layer that an attribute holds. Notes it if the file gives it the name of a layer beside it."""
+        """Returns the layer that an attribute holds. If the file calls it like a sibling, ``note_order`` notes that."""
         name = group.layer_name
         if name is not None and plain_name(name) != plain_name(held.name):
             beside = [child.layer.name for child in self.nodes[id(layer)].children if not child.made_up]
@@ -96,16 +96,17 @@ class _Search:
         return held
 
     def note_order(self, group: Group, there: str, layer: Any) -> None:
-        """Notes that only order or shapes matched a group, whose layer is `there` in the file, to a layer."""
+        """Notes that only order or shapes matched a group to a layer, and that the file calls the layer `there`."""
         self.match.by_order.update({entry.name: (there, layer.name) for entry in group.entries()})
 
     def holds_layers(self, value: Any) -> bool:
         return any(id(each) in self.nodes for each in (value.values() if isinstance(value, dict) else value))
 
     def is_clear(self, group: Group, layer: Any) -> bool:
-        """Whether the file has a model's layers in the model's order.
+        """Whether the file surely has a model's layers in the model's order.
 
-        Keras 3 takes the layers of a dict in its order, Keras 2 sorts them by key; only Keras 3's files have names.
+        Keras 3 takes the layers of a dict in its order, Keras 2 sorts them by key. A file with the names of layers
+        comes from Keras 3.
         """
         if not is_model(layer) or all(each.layer_name is not None for each in group.groups.values()):
             return True
@@ -127,7 +128,7 @@ class _Search:
             for name, entry in filed.items():
                 self.match.pair(by_name[name], entry)
             return
-        # ExtraWeightsMixin stores weights without a position by name.
+        # ExtraWeightsMixin stores those weights by name to which Keras gives no position.
         named = {name for name in filed if name in by_name and not name.isdigit()}
         for name in named:
             self.match.pair(by_name[name], filed[name])
@@ -158,7 +159,7 @@ class _Search:
             self.left_over([entry for each in nested for entry in each.entries()], [])
         others = {_kind(each) for each in values if id(each) not in self.nodes and hasattr(each, "variables")}
         others -= {_kind(layer) for layer in layers}
-        groups = [each for each in groups if each.kind not in others]  # metrics that the list holds
+        groups = [each for each in groups if each.kind not in others]  # the others are metrics in the list
         self.alike(sorted(groups, key=lambda each: counted(each.name)[1]), layers)
 
     def alike(self, groups: list[Group], layers: list[Any]) -> None:
@@ -194,7 +195,7 @@ class _Search:
             self.layer(group, layer)
 
     def noted(self, group: Group, layer: Any) -> Any:
-        """The layer that the order gives. Notes it if the file has another name for it."""
+        """Returns the layer that order or shapes gave. If the file calls it otherwise, ``note_order`` notes that."""
         if group.given_name is not None and plain_name(group.given_name) != plain_name(layer.name):
             self.note_order(group, group.given_name, layer)
         return layer
@@ -218,7 +219,7 @@ class _Search:
         return [node for node in nodes if _shapes(v.shape for v in self.to_find(node.layer)) == filed]
 
     def rest(self, groups: list[Group], layer: Any) -> None:
-        """Matches groups whose name is no attribute here: by layer names, or by shapes that tell them apart."""
+        """Matches groups whose name is no attribute of the layer: by layer names, or by shapes if these differ."""
         children = [child for child in direct_sublayers(layer) if id(child) in self.unclaimed]
         nodes = [self.nodes[id(child)] for child in children]
         filed = [_shapes(entry.shape for entry in group.entries()) for group in groups]
@@ -236,7 +237,7 @@ class _Search:
                 self.left_over(group.entries(), alike)
 
     def left_over(self, entries: list[Entry], nodes: list[LayerNode]) -> None:
-        """Notes entries that could belong to several of these layers; with one or none there is no choice."""
+        """Notes entries as ambiguous if several layers remain to choose from, else as unexpected."""
         for entry in entries:
             if len(nodes) > 1:
                 self.match.ambiguous[entry.name] = ["/".join(node.path) or node.layer.name for node in nodes]
@@ -244,7 +245,7 @@ class _Search:
                 self.match.unexpected.append(entry.name)
 
 
-#: Names of the weights of built-ins that save them by hand, in the order in which they do.
+#: Names of the weights of built-ins that save them by hand, in the order in which Keras stores them.
 _MADE_BY_BUILTINS = ("kernel", "bias", "embeddings", "kernel_scale", "embeddings_scale")
 
 
@@ -266,7 +267,7 @@ def _kind(layer: Any) -> str:
 
 
 def _is_builtin_with_layers(layer: Any) -> bool:
-    """Whether a layer is, or derives from, a built-in that may hold layers: Keras named those attributes."""
+    """Whether a layer is, or derives from, a built-in that may hold layers: then Keras has named its attributes."""
     base = next((base for base in type(layer).__mro__ if belongs_to_keras(base)), None)
     return base not in (None, layer_base(type(layer))) and not is_model_class(base)
 

@@ -51,7 +51,7 @@ def in_order(names: Iterable[str], weights: Iterable[str]) -> tuple[str, ...]:
 
 
 def _led_by_order(match: Match, by_id: Mapping[int, str]) -> dict[str, str]:
-    """Weights that only the order of layers matched to a value of a layer with another name -> the value's name."""
+    """The name of a weight that only the order of layers matched -> the name of its value in the source."""
     led = {by_id[key]: entry.name for key, (_, entry) in match.pairs.items() if entry.name in match.by_order}
     for load in match.own:
         names = [entry.name for entry in load.filed.values() if entry.name in match.by_order]

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from keras_buildfix.layer_tree.tree import kind_of
 from keras_buildfix.weight_files.entry import Entries, Entry
 
-#: Under these names one release of Keras or another stores what is not a weight.
+#: Names under which some release of Keras stores what is not a weight.
 _STATE = ("optimizer", "metrics", "loss_tracker", "compile_metrics", "compile_loss", "seed_generator")
-#: Names of metrics and optimizers in users' models. The content must look like one too.
+#: Names that users like to give to metrics and optimizers. A group is one only if its content also looks like one.
 _METRIC_BY_HABIT = re.compile(
     r"(.*_)?(metrics?|tracker|loss|accuracy|acc|mean|sum|mean_metric_wrapper|error|score|crossentropy|hinge)(_\d+)?"
 )
@@ -25,8 +25,8 @@ class Group:
     Attributes:
         name: The group's name: the attribute that holds the layer; in a list, the class and a number.
         layer_name: The layer's name, if the file says it.
-        given_name: The layer's name if somebody gave it. It means that only in a list or dict, where Keras makes
-            places, and names up, from the class.
+        given_name: The layer's name, if it does not come from the class as its place does: then somebody gave it.
+            Use it only in a list or dict, because an attribute's place never comes from the class.
         weights: The layer's own weights, by position or name.
         groups: The groups in it, by their names.
     """
@@ -48,7 +48,7 @@ class Group:
 
 
 def parse(entries: Entries) -> Group:
-    """Makes the groups in which entries named by places lie."""
+    """Puts entries, whose names are places, into groups as in the file, and returns the top group."""
     root = Group()
     for name, entry in entries.items():
         path = name.split("/")
