@@ -88,7 +88,7 @@ if TYPE_CHECKING:
     from keras_buildfix.building.installing import install as install
     from keras_buildfix.building.installing import installed as installed
     from keras_buildfix.building.installing import uninstall as uninstall
-    from keras_buildfix.building.marks import mark_built as mark_built
+    from keras_buildfix.building.mark_built import mark_built as mark_built
     from keras_buildfix.building.skipped import SkippedBuild as SkippedBuild
     from keras_buildfix.building.skipped import skipped_builds as skipped_builds
     from keras_buildfix.extra_weights.mixin import ExtraWeightsMixin as ExtraWeightsMixin
@@ -177,7 +177,7 @@ _HOME = {
     "keras_info": "_keras.info",
     "load_weights": "weights.setting",
     "lost_weights": "weights.losing",
-    "mark_built": "building.marks",
+    "mark_built": "building.mark_built",
     "mixed_precision_safe": "precision.calls",
     "named_weights": "weights.reading",
     "raw_weight": "portable.raw_variables",

@@ -54,9 +54,11 @@ IN_TURNS = (
     "test_sharing",
     "test_signatures",
     "test_trained_models",
+    "test_vendored",
     "test_weight_diff",
     "test_weight_names",
     "test_weights",
+    "test_who_marks",
 )
 
 
