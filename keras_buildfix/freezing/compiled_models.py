@@ -15,9 +15,9 @@ from keras_buildfix.freezing.traced_steps import FUNCTIONS, Flags, State, knows_
 
 
 def compiled_models_with(layers: Iterable[Any]) -> list[CompiledModel]:
-    """Every model in the process that holds one of these layers, directly or nested, and that can step.
+    """Every model in the process that holds one of these layers, directly or nested, and depends on their flags.
 
-    Such a model has an optimizer, or a traced ``predict``. Models that are among the layers come first.
+    A model depends on them if it has an optimizer or a traced step. Models that are among the layers come first.
     """
     wanted = {id(layer): layer for layer in layers}
     bases = {id(base): base for base in map(layer_base, map(type, wanted.values())) if base is not None}
@@ -51,6 +51,7 @@ class CompiledModel:
         """Whether the optimizer trains what the flags say: if not, somebody changed a flag after the first step."""
         for optimizer, slots in self.slots:
             if optimizer is getattr(self.model, "optimizer", None):
+                # The optimizer says nothing about layers without weights: trust their flags only if all are true.
                 plain = all(layer.trainable for layer in nested_layers(self.model) if not layer.weights)
                 return plain and list(slots) == [id(variable) for variable in self.trained]
         return False
@@ -58,8 +59,8 @@ class CompiledModel:
     def follow(self, changed: bool = True) -> None:
         """Makes the next step train what is trainable now; everything else that ``compile`` set stays.
 
-        A step is only traced again if flags have `changed`, or somebody had changed them by hand before, and if no
-        kept step trains what is trainable now.
+        A kept step is used if one trains what is trainable now. Otherwise a step is traced again, but only if flags
+        have `changed`, or if somebody had changed them by hand before.
         """
         model = self.model
         flags = Flags.of(model)

@@ -114,7 +114,7 @@ class Trainability:
                 node.layer.trainable = flag  # this also sets the layers inside it
         for node in nodes:
             flag = self.flags.get(id(node.layer))
-            if flag is not None and node.layer.trainable != flag:  # another layer that holds it has set it again
+            if flag is not None and node.layer.trainable != flag:  # setting a layer that also holds it changed it
                 set_trainable_alone(node.layer, flag)
             self._put_weights(node)
 

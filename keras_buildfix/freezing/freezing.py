@@ -34,9 +34,10 @@ def freeze(
 
     It changes the optimizer given to ``compile``, and those that the model's attributes hold, also in lists and
     dicts. An optimizer keeps what it has for a weight (Adam's moments) until that weight is trained again. A model
-    keeps the traced steps of the last eight sets of trained weights until the next ``compile``: training in turns
-    traces each set once. Keras saves and copies a layer's flag. It does not save which single weights are frozen,
-    nor ``batchnorm="train"``: call ``freeze`` again after loading, and after setting ``trainable`` by hand.
+    keeps the traced steps of the last eight sets of trained weights until the next ``compile``: if you train sets
+    in turns, each is traced only once. Keras saves and copies a layer's flag. It does not save which single weights
+    are frozen, nor ``batchnorm="train"``: call ``freeze`` again after loading, and after setting ``trainable`` by
+    hand.
 
     Args:
         layer: A layer or model, built or not. Layers that are not built yet are frozen when they are built.
@@ -68,8 +69,8 @@ def freeze(
         >>> len(model.trainable_weights)
         2
 
-    Source: after a ``fit`` every Keras ignores ``layer.trainable = False``, before it Keras 2 does; after
-    unfreezing, Keras 3 raises "Unknown variable" and Keras 2 a KeyError (measured, 2.12 to nightly).
+    Source: after a ``fit``, every Keras ignores ``layer.trainable = False``; Keras 2 ignores it from ``compile``
+    on. After unfreezing, Keras 3 raises "Unknown variable" and Keras 2 a KeyError (measured, 2.12 to nightly).
     """
     return _change(layer, Rule("freeze", select, exclude, _kind(batchnorm, "freeze")))
 

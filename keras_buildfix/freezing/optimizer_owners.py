@@ -1,4 +1,4 @@
-"""Finds which weights of a model each of several optimizers trains. No Keras API tells: the user's code decides it."""
+"""Finds which of a model's optimizers trains which weights. No Keras API tells: the user's own step decides it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class _Knew:
 
     def __init__(self) -> None:
         self.weights: dict[int, Any] = {}
-        #: Whether the model also trained other weights: with Keras's own steps it does not.
+        #: Whether the model trained weights that this optimizer did not. If Keras's own step is used, the optimizer
+        #: given to ``compile`` trains all.
         self.some = False
 
     def __reduce__(self) -> Any:
@@ -80,6 +81,7 @@ def _nearest(variable: Any, optimizers: Sequence[Any], model: Any) -> list[Any]:
         owners = [optimizer for optimizer in optimizers if not inside.isdisjoint(_knew(optimizer).weights)]
         if owners:
             return owners
-    # No optimizer has trained anything in this part: it belongs to one that has trained nothing, if there is one.
+    # No optimizer has trained a weight in this part of the model. So the weight goes to the optimizers that have
+    # trained nothing yet, if there are any.
     idle = [optimizer for optimizer in optimizers if not _knew(optimizer).weights]
     return idle if idle and len(around) > 1 and around[-2].children else list(optimizers)

@@ -11,7 +11,13 @@ from keras_buildfix._keras.variables import copy_value
 
 
 class Slot(NamedTuple):
-    """A variable that an optimizer has for a weight; whether the optimizer saves it; its key, if it is in a dict."""
+    """A variable that an optimizer keeps for one weight, such as Adam's first moment.
+
+    Attributes:
+        variable: The variable.
+        filed: Whether the optimizer saves it.
+        key: Its key, if the optimizer keeps it in a dict.
+    """
 
     variable: Any
     filed: bool
@@ -53,10 +59,10 @@ def train_only(
         had: The variables of the optimizer, from ``slots_of``.
 
     Returns:
-        Whether it trained other weights so far.
+        Whether the optimizer trained other weights before.
 
     Raises:
-        ValueError: If it is not clear which of its variables belong to which weight. Nothing is changed then.
+        ValueError: If it is not clear which variables of the optimizer belong to which weight. Nothing is changed then.
     """
     inner = innermost(optimizer)
     if training.makes_slots_itself(inner):
@@ -116,7 +122,10 @@ def _by_attribute(optimizer: Any, names: Iterable[str], wanted: Sequence[Any], s
 
 
 def _set_aside_legacy(optimizer: Any, trained: Sequence[Any], wanted: Sequence[Any]) -> bool:
-    """The same for a legacy optimizer of Keras 2: it keeps its variables by weight, and makes missing ones itself."""
+    """Does what ``train_only`` does, for a legacy optimizer of Keras 2.
+
+    Such an optimizer keeps its variables by weight, and makes missing ones itself at its next step.
+    """
     aside = vars(optimizer).setdefault(_ASIDE_IN, _Aside())
     come, gone = _without(wanted, trained), _without(trained, wanted)
     back = aside.for_weights(come)
@@ -156,7 +165,10 @@ def _built_for(
 
 
 class _Files(NamedTuple):
-    """For how many weights an optimizer was built at once, and in which order it saved its variables then."""
+    """For how many weights an optimizer was built at once, and in which order it saved its variables then.
+
+    The build for the most weights shows the order best: for a single weight, two loops over weights look like one.
+    """
 
     of: int
     loops: list[list[str] | str]

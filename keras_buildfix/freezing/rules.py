@@ -17,6 +17,7 @@ class Rule:
     select: Select
     exclude: Select | None
     batchnorm: str
+    #: The function that the user called, for error messages; by default the action.
     wanted_by: str = ""
 
     def __post_init__(self) -> None:

@@ -64,7 +64,7 @@ class FreezeReport:
 
     Attributes:
         action: ``"froze"`` or ``"unfroze"``.
-        layers: Names of the layers with weights of their own of which the flag or a weight has changed.
+        layers: Names of the layers that have weights of their own and whose flag or weights have changed.
         weights: Names of the weights that were trained and no longer are, or the other way round.
         of: How many weights could be trained in all.
         waiting: Names of the layers that are not built yet: the change applies to the weights that they make then.

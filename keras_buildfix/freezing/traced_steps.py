@@ -1,4 +1,4 @@
-"""Keeps a model's traced steps while other weights are trained, and uses them again when the same ones are."""
+"""Keeps a model's traced steps while it trains other weights, for when it trains the same weights again."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from keras_buildfix._keras.tracking import nested_layers
 #: For how many sets of trained weights a model keeps its steps, besides the present one.
 KEPT = 8
 FUNCTIONS = {"train_function": "train_step", "test_function": "test_step", "predict_function": "predict_step"}
-#: An attribute of a function, with the functions that it replaced. So whatever drops the function, such as
-#: ``compile``, drops them too: JAX treats equal methods as one and must not find an old trace.
+#: An attribute of a function: the functions that it replaced. They are kept there so that ``compile``, which drops
+#: the function, drops them too. JAX takes equal methods for one, and would otherwise find an old trace.
 _KEPT_IN = "_keras_buildfix_kept"
 #: An attribute of a model: the flags that this package set last.
 _FLAGS_IN = "_keras_buildfix_flags"
@@ -33,7 +33,7 @@ class Things(tuple[Any, ...]):
 
 @dataclass
 class Flags:
-    """What is trainable in a model: its layers and their flags, its trained and other weights, and how it steps."""
+    """What is trainable in a model: its layers with their flags, its weights, and the settings of its steps."""
 
     layers: Things
     trained: Things

@@ -1,4 +1,4 @@
-"""How ``freeze`` and ``unfreeze`` wait for layers that are not built yet."""
+"""Lets ``freeze`` and ``unfreeze`` wait for layers that are not built yet, and applies them once these are built."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class WaitingFreeze:
     def __init__(self, tree: LayerNode, rule: Rule) -> None:
         self.top, self.rule = tree.layer, rule
         self.hooks: dict[int, AfterBuild] = {}
-        #: The flags as the rule left them: where one differs later, the user has set it by hand, and it stays.
+        #: The flags as the rule left them. If one differs later, the user has set it by hand, so the rule leaves it.
         self.flags: dict[int, bool] = {}
         self.chosen, self.left_out = rule.selected(tree)
         #: The parts of the selection, and of what is excluded, that have matched nothing so far.
@@ -94,7 +94,7 @@ class WaitingFreeze:
 
 
 def forget_refusals(nodes: Iterable[LayerNode]) -> None:
-    """Makes layers callable again that refuse calls since a failed freeze: another rule has replaced it."""
+    """Makes layers callable again that refuse calls because a freeze failed: a new rule has replaced that one."""
     for node in nodes:
         refusal = vars(node.layer).get("call")
         if isinstance(refusal, Refusal) and isinstance(refusal.owner, WaitingFreeze):

@@ -1,4 +1,4 @@
-"""``PortableLayerMixin``: layers written once, with any Keras's signatures."""
+"""``PortableLayerMixin`` and its parts: a layer written for one Keras version runs on all of them."""
 
 #: What other parts of the package may use, by file.
 SHARED = {

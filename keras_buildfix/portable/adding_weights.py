@@ -14,7 +14,7 @@ from keras_buildfix._keras.classes import describe_layer, keras_of, layer_base
 from keras_buildfix._keras.info import keras_info
 from keras_buildfix.portable.plain_shapes import plain_shapes
 
-#: Keras 2: 2.12 to tf_keras 2.21.
+#: The order of the arguments of ``add_weight`` on Keras 2 (2.12 to tf_keras 2.21).
 _NAME_FIRST = (
     *("name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint"),
     *("use_resource", "synchronization", "aggregation"),
@@ -25,10 +25,10 @@ _SHAPE_FIRST_AUTOCAST = (
     *("shape", "initializer", "dtype", "trainable", "autocast", "regularizer", "constraint"),
     *("aggregation", "overwrite_with_gradient", "name"),
 )
-#: ``add_variable``, from 3.2 on.
+#: The order of the arguments of ``add_variable``, from 3.2 on.
 _OF_ADD_VARIABLE = (*_SHAPE_FIRST_AUTOCAST[:7], "name")
 _EVERYWHERE = ("name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint")
-#: Keywords that only Keras 2 or 3 has, with the values that change nothing, as text in lower case.
+#: Keywords that only Keras 2 or 3 has, with the values that change nothing (as text in lower case): those are dropped.
 _ASKS_NOTHING: dict[str, tuple[str, ...]] = {
     "use_resource": ("none", "true"),
     "synchronization": ("none", "auto"),
@@ -49,11 +49,11 @@ _OF_KERAS_2 = frozenset(_ASKS_NOTHING) - {"overwrite_with_gradient", "partitione
 
 
 def add_weight(layer: Any, add: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Makes a weight of a layer by Keras's own ``add_weight``, from the arguments of any Keras.
+    """Makes a weight of a layer by Keras's own ``add_weight``, from arguments in the form of any Keras version.
 
     Args:
         layer: The layer.
-        add: Its Keras's ``add_weight``, bound.
+        add: The ``add_weight`` that the mixin replaces, bound to the layer.
         args: If the first is a string (or None before a shape): ``name, shape, dtype, initializer, ...`` as on
             Keras 2. Else: ``shape, initializer, dtype, trainable, ...`` as on Keras 3. The eighth of those is the
             name in ``add_variable`` and the aggregation in ``add_weight``; the value decides which it is.
@@ -109,7 +109,7 @@ def _add(layer: Any, add: Callable[..., Any], given: dict[str, Any]) -> Any:
 
 
 def where(layer: Any, given: dict[str, Any]) -> str:
-    """The words for the layer and weight in an error."""
+    """Names the weight and its layer, for an error message."""
     name = given.get("name")
     weight = f"the weight {name!r}" if name is not None else "a weight without a name"
     return f"{weight} of the layer {getattr(layer, 'name', '')!r} ({type(layer).__name__})"
@@ -192,7 +192,7 @@ def _order(args: tuple[Any, ...]) -> tuple[str, ...]:
 def _check_places(
     layer: Any, given: dict[str, Any], by_position: tuple[str, ...], checked: Iterable[str], cause: Any = None
 ) -> None:
-    """Raises a TypeError for a value that can't be what its argument asks for: mostly arguments in another order."""
+    """Raises a TypeError for a value that its argument can't have. Most often, the arguments are in another order."""
     for keyword in checked:
         value = given.get(keyword)
         if value is None or _CHECKS[keyword](layer, value):
@@ -252,7 +252,8 @@ _CHECKS: dict[str, Callable[[Any, Any], bool]] = {
     "regularizer": _is_not_bool,
     "constraint": _is_not_bool,
 }
-#: Arguments for which Keras takes any value. (Checking an initializer would use up one of Python's random numbers.)
+#: The arguments to check before Keras is called, because Keras takes any value for them. The others are checked only
+#: after an error: Keras notices wrong ones, and checking an initializer uses up one of Python's random numbers.
 _CHECKED_FIRST = ("shape", "trainable", "regularizer", "constraint")
 
 

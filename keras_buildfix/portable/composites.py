@@ -1,4 +1,4 @@
-"""Gives layers without ``build`` or ``compute_output_shape`` one on Keras 3, by tracing ``call`` as Keras 2 does."""
+"""Gives a layer that lacks ``build`` or ``compute_output_shape`` one on Keras 3: it traces ``call`` as on Keras 2."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def build_config_handed_over(layer: Any, owner: type, following: Any) -> Any:
 
 
 def build_from_config_handed_over(layer: Any, owner: type, following: Any) -> Any:
-    """The ``build_from_config`` of a layer without ``build``: it builds the layers inside it as they were."""
+    """The ``build_from_config`` of a layer without ``build``: it builds each layer inside it from its own config."""
     if not _is_composite(layer):
         return following
 
@@ -97,7 +97,7 @@ def build_from_config_handed_over(layer: Any, owner: type, following: Any) -> An
 
 
 def _build_inner(configs: Iterable[tuple[Any, Any]]) -> None:
-    """Builds those inner layers that are not built yet, as they were."""
+    """Builds those inner layers that are not built yet, each from its own build config."""
     for inner, config in configs:
         if config and not inner.built:
             inner.build_from_config(config)

@@ -37,12 +37,12 @@ class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMi
       ``raw_weight(...)`` (all backends) as an attribute, also in lists, tuples and dicts: it is tracked, trained and
       saved. On Keras 3 the attribute then holds a Keras weight that keeps its value in that very variable: your
       own reference stays valid, ``.value`` is the variable itself, and under mixed precision the weight is
-      read in the compute dtype. The variable answers what a Keras weight can't (``scatter_nd_update``,
-      ``read_value``), but ``.value`` is not a method, ``.dtype`` is a name, and a tape watches ``.value``. A
-      variable of unknown sizes, or of complex numbers on 3.0 to 3.3, is an error if it is trainable; if not, it
-      stays as it is and is not saved.
-    - The variables and layers in a ``tf.Module`` that you keep so are tracked too, also those that it makes later,
-      as in its first call.
+      read in the compute dtype. It also has the variable's methods that a Keras weight lacks
+      (``scatter_nd_update``, ``read_value``), but ``.value`` is not a method, ``.dtype`` is a string, and
+      ``tape.watch`` needs ``.value``. A variable of unknown sizes, or of complex numbers on 3.0 to 3.3, is an error
+      if it is trainable; if not, it stays as it is and is not saved.
+    - If such an attribute is a ``tf.Module``, the variables and layers in it are tracked too, also those that it
+      makes later, as in its first call.
     - ``add_variable`` takes what ``add_weight`` does.
     - ``assign_add`` and ``assign_sub`` add in the weight's own dtype; ``w.assign(w + 1)`` adds in the compute dtype.
     - ``build`` and ``compute_output_shape`` get tuples, in the lists and dicts of several inputs too, and

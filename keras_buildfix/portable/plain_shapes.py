@@ -24,7 +24,7 @@ else:
 
 
 class Shape(_Tuple):
-    """A shape: a tuple of ints and None that also has the methods code for ``tf.TensorShape`` uses.
+    """A shape: a tuple of ints and None that also has the methods that code for ``tf.TensorShape`` calls.
 
     On every Keras, ``build(self, input_shape: Shape)`` of a ``PortableLayerMixin`` gets one. It compares, hashes,
     pickles and goes into configs like the tuple that it is. Slices and sums of it are shapes too.
@@ -132,7 +132,7 @@ def _with_plain_shapes(method: Callable[..., Any], *, eagerly: bool, wrapped_aga
     # function, with `self`, so this function itself must have the arguments.
     found = _with_arguments_of(method, with_plain_shapes) if wrapped_again else with_plain_shapes
     setattr(found, WRAPS, method)
-    setattr(found, _TAKES_PLAIN, found)  # itself: `functools.wraps` copies attributes
+    setattr(found, _TAKES_PLAIN, found)  # not True: `functools.wraps` would copy that to functions that wrap this one
     return found
 
 

@@ -1,4 +1,4 @@
-"""Makes weights of a backend's variables that a portable layer holds, also in a ``tf.Module``; ``raw_weight``."""
+"""Makes Keras weights of the TensorFlow and torch variables that a portable layer holds, and of ``raw_weight``s."""
 
 from __future__ import annotations
 
@@ -182,9 +182,13 @@ def kept(layer: Any, attribute: str, value: Any) -> Any:
 
 
 def keep_what_was_added(layer: Any) -> None:
-    """Makes weights of what the layer's lists, dicts and modules got after they were set. Runs when it is built."""
-    track_again(layer)  # since 3.15 each call marks the layer as built
-    changed: dict[int, Any] = {}  # two attributes that are one list stay one
+    """Makes weights of variables and marks that a layer's lists, dicts and modules got after they were set.
+
+    It runs when the layer is marked as built.
+    """
+    # Since 3.15 each call marks the layer as built, also a locked layer: only this can then track new variables.
+    track_again(layer)
+    changed: dict[int, Any] = {}  # two attributes that hold the same list must hold the same new one
     for name, value in list(_attributes(layer).items()):
         if isinstance(value, (list, dict)) and type(value) not in (list, dict, OrderedDict):  # Keras's own types
             if id(value) not in changed:
@@ -229,7 +233,10 @@ def release(layer: Any, before: Any) -> None:
 
 
 def leave_as_it_is(layer: Any, variable: Any) -> None:
-    """Notes that a weight that Keras made stands for itself: it is read as the user asked for it."""
+    """Keeps a weight that ``add_weight`` made as it is: no other weight will stand for it.
+
+    On Keras 3 it also makes the weight add in its own dtype.
+    """
     if wraps_build(type(layer)):
         add_in_own_dtype(layer, variable)
     elif hasattr(variable, "__dict__"):
@@ -247,6 +254,7 @@ def refuse_when_locked(layer: Any, value: Any) -> None:
 
 
 def _structure(layer: Any, name: str, value: Any) -> Any:
+    """A list, tuple or dict of what ``kept`` returns for each item; the same object if no item is replaced."""
     if isinstance(value, dict):
         items = {key: kept(layer, f"{name}_{key}", item) for key, item in value.items()}
         if all(item is value[key] for key, item in items.items()):
@@ -261,6 +269,7 @@ def _structure(layer: Any, name: str, value: Any) -> Any:
 
 
 def _one(layer: Any, attribute: str, value: Any) -> Any:
+    """The Keras weight for a raw variable or a mark; any other value unchanged."""
     base: Any = layer_base(type(layer))
     if isinstance(value, MarkedWeight):
         if base not in value.weights:
@@ -364,7 +373,7 @@ def _is_keras_own(thing: Any) -> bool:
 
 
 def _attributes(thing: Any) -> dict[str, Any]:
-    """A thing's attributes, without the lists of TensorFlow and of this package, which hold the same again."""
+    """A thing's attributes, without those in which TensorFlow and this package list what the others hold."""
     return {name: value for name, value in attributes(thing).items() if name != _MODULES}
 
 
@@ -414,7 +423,7 @@ def _adopted(layer: Any, attribute: str, raw: Any) -> Any:
         constraint = raw.constraint
         plain = inspect.isroutine(constraint)
         arguments["constraint"] = as_instance(layer, "constraint", constraint) if plain else constraint
-    initializer = (lambda shape, dtype=None: _value(raw)) if _can_be_read(raw) else "zeros"  # `raw` takes its place
+    initializer = (lambda shape, dtype=None: _value(raw)) if _can_be_read(raw) else "zeros"  # `raw` replaces it below
     variable = _add(layer, attribute, raw, initializer=initializer, **arguments)
     share_storage(layer, variable, raw)
     answer_as(layer, variable, raw)
@@ -507,7 +516,7 @@ def _is_to_be_cast(layer: Any, raw: Any) -> bool:
 
 
 def _stands_for_itself(variable: Any) -> bool:
-    """Whether no other variable, a layer's Keras weight, stands for this one."""
+    """Whether no other variable, made as a Keras weight of a layer, stands for this one."""
     stands_for = vars(variable).get(_STANDS_FOR) or {}
     return all(each is variable for each in stands_for.values())
 

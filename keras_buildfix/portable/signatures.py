@@ -1,10 +1,10 @@
 """Makes a ``build`` or ``call`` that has the signature of one Keras version get its arguments on every version.
 
-How it works: Keras 3 reads the names in the signatures of ``build`` and ``compute_output_shape`` and expects those
-of ``call``; Keras 2 passes ``build`` the shape of the first argument only. We wrap a class's methods in functions
-whose signatures this Keras accepts, and match arguments by name, else by position. When the body calls ``super()``,
-it reaches ``HandedOver``, which stands between the body and the built-in and passes on what the built-in of this
-Keras wants.
+How it works: Keras 3 reads the names of the arguments of ``build`` and ``compute_output_shape``, and expects the
+names that ``call`` has (``query_shape`` for ``query``). Keras 2 passes ``build`` only the shape of the first argument.
+We wrap a class's methods in functions whose signatures this Keras accepts, and match arguments by name, else by
+position. When the body (the method that the user wrote) calls ``super()``, it reaches ``HandedOver``, which stands
+between the body and the built-in and passes on what the built-in of this Keras wants.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 class HandedOver:
-    """A mixin's stand-in for a Keras method: it passes on what ``super()`` gets in the form that this Keras wants.
+    """A mixin's stand-in for a Keras method: a body reaches it by ``super()``, and it passes on what this Keras wants.
 
     If nothing has to change, it gives the next class's method itself, because Keras asks whether a method is
     overridden.
@@ -156,6 +156,7 @@ class _Call:
 
     layer: Any
     values: Mapping[str, Any]
+    #: The names of those values that we have passed to the built-in, as the body did not.
     taken: set[str]
 
 
@@ -170,6 +171,7 @@ _running = _Running()
 
 @contextlib.contextmanager
 def _noted(calls: list[_Call], layer: Any, values: Mapping[str, Any]) -> Iterator[set[str]]:
+    """A block in which `values` are remembered for a layer's body; gives the ``taken`` of its ``_Call``."""
     within = calls[-1].taken if calls and calls[-1].layer is layer else set()
     calls.append(_Call(layer, {**_known(calls, layer), **values}, within))
     try:
@@ -227,9 +229,9 @@ class _Shows:
     """What a ``call`` shows to Keras besides its own arguments.
 
     Attributes:
-        hidden: The arguments that it shows and the body does not name.
+        hidden: Arguments that Keras sees but the body does not name.
         handed: Those of them that the body gets in its ``**kwargs``.
-        of_first: The one that is the first input's mask, if the body or the built-in takes it as ``mask``.
+        of_first: The name by which Keras passes the first input's mask, if the body or built-in takes it as ``mask``.
     """
 
     hidden: list[str]
@@ -246,7 +248,7 @@ def _shown_besides(mine: list[str], takes_any: bool, of_builtin: list[Parameter]
     hidden = [f"{name}_mask" for theirs_, name in inputs.items() if f"{theirs_}_mask" in theirs]
     hidden += ["initial_state"] if "initial_state" in theirs else ["mask"] if len(hidden) == 1 else []
     handed = [name for name in theirs if name in ("mask", "training", "initial_state") and takes_any]
-    # For other built-ins such a body runs on plain Keras 3, so it gets nothing new; only the built-in does.
+    # With other built-ins, such a body runs on plain Keras 3. So it gets no more than there; the built-in does.
     of_family = not {"initial_state", "query"}.isdisjoint(theirs)
     # Keras passes the first input's mask as `mask` only if there is no other input; 3.0 takes `**kwargs` for one.
     takes_mask = "mask" in theirs and (takes_any or (of_family and "mask" in mine))
@@ -256,7 +258,7 @@ def _shown_besides(mine: list[str], takes_any: bool, of_builtin: list[Parameter]
 
 
 def _line_up(cls: type, name: str) -> None:
-    """Makes the names in a method's signature those of the arguments of ``call``, as Keras 3 wants it."""
+    """Shows Keras 3 a signature of a method whose arguments are named after those of ``call``, as it wants them."""
     own: Any = getattr(cls, name)
     lines = _lines(cls, name, own) if inspect.isfunction(own) and not is_default(own) else None
     if lines is None:
@@ -283,13 +285,13 @@ def _line_up(cls: type, name: str) -> None:
 
 @dataclass
 class _Lines:
-    """Which arguments a method of shapes shows to Keras, and what the body behind it gets.
+    """Which arguments a method that takes shapes shows to Keras, and what the body behind it gets.
 
     Attributes:
         visible: The names that Keras sees -> the arguments of ``call``.
-        keys: The body's arguments without ``_shape`` -> as they are called.
+        keys: The body's arguments without ``_shape`` -> their full names.
         mine: The body's arguments without ``_shape`` -> the arguments of ``call``.
-        must_have: Those that have no default.
+        must_have: The body's arguments that have no default, without ``_shape``.
     """
 
     visible: dict[str, str]
@@ -305,7 +307,7 @@ class _Lines:
         return {self.visible[key]: shape for key, shape in given.items()} if next(iter(self.visible)) in given else None
 
     def handed(self, shapes: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """The first shape for the body, and the others by name; a required one that is not known is the first."""
+        """The first shape for the body, and the others by name; the first stands in for an unknown required one."""
         first, rest = shapes[next(iter(self.visible.values()))], {}
         for wanted, key in list(self.keys.items())[1:]:
             shape = shapes.get(self.mine[wanted]) if wanted in self.mine else None
@@ -317,7 +319,7 @@ class _Lines:
 
 
 def _lines(cls: type, name: str, own: Any) -> _Lines | None:
-    """How a method of shapes has to be shown; None if Keras takes it as it is, or raises an error for it."""
+    """How a method that takes shapes must look to Keras; None if Keras takes it as it is, or raises an error for it."""
     owner = _owner(cls, name)
     assert owner is not None
     by_keras = belongs_to_keras(owner)
@@ -468,7 +470,7 @@ def _shapes(value: Any) -> Any:
 
 
 def _take_states_of_lists(cls: type, mixin: type) -> None:
-    """Makes a recurrent ``call`` with Keras 3's signature get its states on Keras 2, which puts them after the inputs.
+    """Makes a recurrent ``call`` with Keras 3's signature get its states on Keras 2, which puts all in one list.
 
     It drops ``constants``, which the ``Bidirectional`` of Keras 2 passes even if there are none.
     """
@@ -574,7 +576,7 @@ def _family_of(cls: type, mixin: type) -> _Family | None:
 
 
 def call_handed_over(layer: Any, owner: type, following: Any) -> Any:
-    """The ``super().call`` of a body: the built-in's, which gets each argument as the body means it."""
+    """What a body gets as ``super().call``: the built-in's, with each argument where this Keras expects it."""
     family = _family_of(type(layer), owner)
     if family is None:
         known = {name: value for name, value in _known(_running.calls, layer).items() if name in ("mask", "training")}
@@ -594,7 +596,7 @@ def call_handed_over(layer: Any, owner: type, following: Any) -> Any:
 
 
 def _with_defaults(following: Any, known: Mapping[str, Any]) -> Any:
-    """A built-in's ``call`` that also gets what its layer was called with, if a body with ``**kwargs`` omits it."""
+    """A built-in's ``call`` that also gets the layer's mask and ``training`` if a body with ``**kwargs`` omits them."""
 
     @functools.wraps(following)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -607,6 +609,7 @@ def _with_defaults(following: Any, known: Mapping[str, Any]) -> Any:
 def _meant(
     layer: Any, family: _Family, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments that a body passes to ``super().call``, with the names and the order of this Keras."""
     names = family.names
     kwargs = dict(kwargs)
     if not args and names[0] not in kwargs:
@@ -650,7 +653,7 @@ def _meant(
 
 
 def build_handed_over(layer: Any, owner: type, following: Any) -> Any:
-    """The ``super().build`` of a body: the built-in's, which gets the shapes that it names."""
+    """What a body gets as ``super().build``: the built-in's, with the shapes that the built-in asks for."""
     if is_default(following) and wraps_build(type(layer)):
         return default_build(layer, following)
     after = _owner(type(layer), "build", owner)

@@ -14,7 +14,7 @@ from keras_buildfix._keras.graphs import runs_without_state
 
 
 class TFFunctionMixin(ListedFirst):
-    """Makes a layer or model train whose ``call`` has the user's own ``@tf.function`` above it.
+    """Makes a layer or model train if its ``call`` has the user's own ``@tf.function`` above it.
 
     On plain Keras 3, ``fit`` of such a model raises "No gradients provided for any variable" if its first call
     makes weights. Keras runs ``call`` once to find the shapes, with the first values of new weights instead of
@@ -87,7 +87,7 @@ class _OwnFunction:
 
 
 class _BoundFunction:
-    """The ``call`` of one layer."""
+    """The ``call`` of one layer. When Keras runs it only to find shapes, it makes a trace for that run alone."""
 
     def __init__(self, layer: Any, function: Any, python_function: Callable[..., Any]) -> None:
         self._layer, self._function, self._python_function = layer, function, python_function

@@ -1,4 +1,4 @@
-"""Makes a portable layer's weights on Keras 3 add in their own dtype and answer to methods of ``tf.Variable``."""
+"""Makes a portable layer's weights on Keras 3 add in their own dtype, and gives them methods of ``tf.Variable``."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def add_in_own_dtype(layer: Any, variable: Any) -> None:
 
 
 def answer_as(layer: Any, variable: Any, raw: Any) -> None:
-    """Makes a weight that stands for a backend's variable add so, and answer what Keras weights can't."""
+    """Makes a weight that stands for a backend's variable add in its own dtype, and gives it the variable's methods."""
     vars(variable)[_RAW] = raw
     _put_in_front(_Answering, layer, variable)
 
 
-#: An attribute of such a weight: the variable it stands for.
+#: An attribute of a weight that stands for a backend's variable: that variable.
 _RAW = "_keras_buildfix_raw"
-#: Methods that read a ``tf.Variable``.
+#: Methods that read a ``tf.Variable``: we cast what they return, as Keras casts the weight when it is read.
 _READS = ("read_value", "sparse_read", "gather_nd")
 
 
 class _Adding:
-    """Stands before Keras's own class of a weight in the bases."""
+    """A base class that we put in front of a weight's Keras class: with it, the weight adds in its own dtype."""
 
     _made_of: tuple[Any, ...]
 
@@ -55,7 +55,7 @@ class _Adding:
 
 
 class _Answering(_Adding):
-    """Stands before Keras's class of a weight that stands for a backend's own variable."""
+    """The base class for a weight that stands for a backend's variable: it adds the methods of that variable."""
 
     def assign(self, value: Any, use_locking: Any = None, name: Any = None, read_value: Any = True) -> Any:
         return super().assign(value)  # type: ignore[misc]
@@ -84,6 +84,7 @@ class _Answering(_Adding):
 
 
 def _put_in_front(kind: Any, layer: Any, variable: Any) -> None:
+    """Puts `kind` in front of a weight's class. Where Keras refuses subclasses, it only replaces two methods."""
     keras_class: Any = type(variable)
     base = layer_base(type(layer))
     if not _knows_subclasses(keras_class, base):

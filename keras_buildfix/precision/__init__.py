@@ -1,4 +1,4 @@
-"""Mixed precision: one casting rule for ``call``, parts in float32, and policies."""
+"""Mixed precision: one casting rule for ``call``, parts of it in float32, and dtype policies."""
 
 #: What other parts of the package may use, by file.
 SHARED = {

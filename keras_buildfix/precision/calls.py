@@ -1,4 +1,4 @@
-"""Mixed precision that is the same on every Keras: a decorator and a mixin for layers, and calls between policies.
+"""Mixed precision that is the same on every Keras: a decorator and a mixin for layers, and ``safe_call``.
 
 How it works, in one paragraph. Keras 2 casts the first argument of a layer, Keras 3 casts all, and neither casts
 what ``call`` returns. Here ``call`` is wrapped: one rule (``cast_inputs``) casts its arguments, and it reads
@@ -168,7 +168,8 @@ def _fix(cls: type) -> None:
 def _inherits_plain_call(cls: type) -> bool:
     """Whether a class inherits a ``call`` that does not follow the rule.
 
-    The ``call`` of ``Layer`` itself does not count, nor that of a Keras model: Keras may make a functional model of it.
+    The ``call`` of ``Layer`` itself does not count, nor that of a Keras model class: Keras may turn such a class into
+    a functional model.
     """
     owner = next((base for base in cls.__mro__ if brings(base, "call")), None)
     if owner is None or owner is layer_base(cls) or hasattr(vars(owner)["call"], _SAFE):
@@ -177,7 +178,7 @@ def _inherits_plain_call(cls: type) -> bool:
 
 
 def _passed_on(cls: type) -> Callable[..., Any]:
-    """A ``call`` for a class that has none: it calls that of the next class, which depends on the subclass."""
+    """A ``call`` for a class without one: it calls the next class's, which may be another one in a subclass."""
     inherited: Callable[..., Any] = cls.call  # type: ignore[attr-defined]
 
     @functools.wraps(inherited)

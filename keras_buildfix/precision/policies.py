@@ -49,13 +49,13 @@ def set_dtype_policy(name: Any, *, keras: Any = None) -> None:
     """Sets the dtype policy that new layers get.
 
     Args:
-        name: ``"float32"``, ``"mixed_float16"`` and so on, or a policy object, which is for its own Keras.
+        name: ``"float32"``, ``"mixed_float16"`` and so on, or a policy object, which is set on its own Keras only.
         keras: The Keras module; without it, every loaded one (TensorFlow 2.21 loads ``keras`` beside
             ``tf_keras``).
 
     Raises:
-        ValueError: If one of them has no floating policy of that name on its backend. The message lists those
-            that it has, and nothing is changed.
+        ValueError: If one of these modules has no floating policy of that name on its backend. The message lists
+            those that it has, and nothing is changed.
         TypeError: If `name` is neither a name nor a policy of this Keras.
         RuntimeError: If no Keras is loaded.
 
@@ -85,7 +85,7 @@ def dtype_policy_scope(name: Any, *, keras: Any = None) -> Iterator[str]:
     Use it with ``with``: without it, nothing is set. ``set_dtype_policy`` sets the policy for good.
 
     Args:
-        name: ``"float32"``, ``"mixed_float16"`` and so on, or a policy object, which is for its own Keras.
+        name: ``"float32"``, ``"mixed_float16"`` and so on, or a policy object, which is set on its own Keras only.
         keras: The Keras module; without it, every loaded one.
 
     Yields:
@@ -93,8 +93,8 @@ def dtype_policy_scope(name: Any, *, keras: Any = None) -> Iterator[str]:
         again.
 
     Raises:
-        ValueError: If one of them has no floating policy of that name on its backend. The message lists those
-            that it has.
+        ValueError: If one of these modules has no floating policy of that name on its backend. The message lists
+            those that it has.
         TypeError: If `name` is neither a name nor a policy of this Keras.
         RuntimeError: If no Keras is loaded.
 
@@ -139,7 +139,7 @@ def _chosen(keras: Any) -> list[Any]:
 
 
 def _wanted(name: Any, keras: Any) -> list[tuple[Any, Any]]:
-    """Each Keras module with its policy object, before anything is set. A policy object is for its own Keras."""
+    """Each Keras module with the policy object to set there: finds all, or raises an error, before any is set."""
     modules, own = _chosen(keras), _package_of(name)
     if keras is None and own in sys.modules:
         modules = [sys.modules[own]]
@@ -153,7 +153,7 @@ def _package_of(policy: Any) -> str:
 
 
 def _former(wanted: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    """The same Keras modules with the policy set now; None where Keras 2 makes one at each call from ``floatx``."""
+    """The same Keras modules with the policy set now; None if none is: Keras 2 then makes one from ``floatx``."""
     found = []
     for module, _ in wanted:
         names = _mixed_precision(module)
@@ -191,12 +191,12 @@ def _policy(name: Any, keras: Any) -> Any:
 
 
 def _made(name: str, keras: Any) -> Any:
-    """The policy object that a layer of this Keras gets for a name; None if it has none, or none of floats."""
+    """The policy object that a layer of this Keras gets for a name; None if there is none or it is not floating."""
     if not name:  # Keras would take the policy that is set
         return None
     try:
         made = keras.layers.Activation("linear", dtype=name, name="policy").dtype_policy
-    except (ValueError, TypeError):  # Keras 3, Keras 2
+    except (ValueError, TypeError):  # Keras 3 raises the first, Keras 2 the second
         return None
     dtypes = {made.compute_dtype, made.variable_dtype}
     if not dtypes <= FLOATS or ("float64" in dtypes and not _has_float64(keras)):

@@ -14,13 +14,14 @@ from typing import Any
 from keras_buildfix._keras.autocasting import with_mask
 from keras_buildfix._keras.classes import belongs_to_keras, keras_of
 
-#: The dtypes that are cast, and those that full precision raises. Float8 is for storing, not for computing.
+#: The dtypes that are cast. Float8 is not among them: it is for storing, not for computing.
 FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
+#: The dtypes that ``full_precision`` raises to float32.
 HALVES = frozenset({"float16", "bfloat16"})
 
 
 def has_dtype(value: Any, dtype: str) -> bool:
-    """A quick check whether a value is a tensor that already has this dtype."""
+    """Whether a value is known to be a tensor of this dtype: a quick check; if it is False, ``cast`` looks closer."""
     return type(value) in _tensors and _names.get(value.dtype) == dtype
 
 
@@ -89,7 +90,7 @@ _Kind = Callable[[Any, str, Any, "frozenset[str]"], Any]
 
 
 def _kind_of(value: Any) -> _Kind:
-    """The function that casts values of this type. It is remembered for tensor types only: they are few and last."""
+    """The function that casts values of this type. It is remembered only for tensor types, of which there are few."""
     cls = type(value)
     if isinstance(value, dict):
         return _cast_dict
@@ -147,7 +148,7 @@ def _cast_dict(value: Any, dtype: str, base: Any, which: frozenset[str]) -> Any:
 def _rebuilt_sequence(value: Any, items: list[Any]) -> Any:
     if all(new is old for new, old in zip(items, value)):
         return value
-    cls = value.__class__  # for a wrapper of TensorFlow, this is the type that it stands for
+    cls = value.__class__  # TensorFlow's wrapper of a list names the type of the list here
     return cls(*items) if hasattr(value, "_fields") else cls(items)
 
 
@@ -160,7 +161,8 @@ def _rebuilt_dict(value: Any, items: dict[Any, Any]) -> Any:
     with contextlib.suppress(Exception):  # a dict may refuse changes, or its `__getattr__` may raise KeyError
         if type(value) is not cls:
             value = value.__wrapped__  # TensorFlow has wrapped the dict
-        if getattr(value, "__dict__", None) is not value:  # otherwise the copy's attributes would be the old items
+        # If a dict is its own `__dict__`, a copy would keep the old items as attributes: its class makes a new one.
+        if getattr(value, "__dict__", None) is not value:
             new = copy.copy(value)  # keeps the factory of a defaultdict, and the attributes of a subclass
             for key, item in items.items():
                 new[key] = item
@@ -188,7 +190,7 @@ def _cast_of_jax(value: Any, dtype: str, base: Any, which: frozenset[str]) -> An
     name = dtype_of_tensor(value)
     if name == dtype or name not in which:
         return value
-    dtype = sys.modules["jax"].dtypes.canonicalize_dtype(dtype)  # float64 is float32 where JAX has no 64 bits
+    dtype = sys.modules["jax"].dtypes.canonicalize_dtype(dtype)  # without its 64-bit mode, JAX has no float64
     return value if value.dtype == dtype else with_mask(value.astype(dtype), value)
 
 
@@ -214,7 +216,7 @@ def _cast_array(value: Any, dtype: str, base: Any, which: frozenset[str]) -> Any
         return value if name == dtype else value.astype(_numpy_dtype(dtype))
     keras = keras_of(base)
     if name == dtype and hasattr(keras, "ops") and keras.backend.backend() == "numpy":
-        return value  # arrays are the tensors there
+        return value  # this backend's tensors are arrays
     return as_tensor(value, dtype, base)
 
 
