@@ -11,7 +11,7 @@ from keras_buildfix._keras.tracking import nested_layers
 from keras_buildfix.freezing.known_models import models_of
 from keras_buildfix.freezing.optimizer_owners import note_what_is_known, weights_for
 from keras_buildfix.freezing.optimizer_state import slots_of, train_only
-from keras_buildfix.freezing.traced_steps import FUNCTIONS, Flags, State, knows_flags, switch
+from keras_buildfix.freezing.traced_steps import FUNCTIONS, Flags, State, knows_flags, switch_steps
 
 
 def compiled_models_with(layers: Iterable[Any]) -> list[CompiledModel]:
@@ -68,4 +68,4 @@ class CompiledModel:
         for optimizer, had in self.slots:
             wanted = weights_for(optimizer, self.optimizers, model, self.trained, flags.trained)
             others |= train_only(model, optimizer, self.trained, wanted, self.variables, had)
-        switch(model, self.state, State.of(self.optimizers, flags), changed or others, self.agreed)
+        switch_steps(model, self.state, State.of(self.optimizers, flags), changed or others, self.agreed)

@@ -103,7 +103,7 @@ def knows_flags(model: Any) -> bool:
     return _FLAGS_IN in vars(model)
 
 
-def switch(model: Any, left: State, now: State, make_again: bool, agreed: bool) -> None:
+def switch_steps(model: Any, left: State, now: State, make_again: bool, agreed: bool) -> None:
     """Makes a model step with functions that are traced for what is trainable now.
 
     Args:

@@ -68,8 +68,8 @@ def add_weight(layer: Any, add: Callable[..., Any], args: tuple[Any, ...], kwarg
 
     Source: the signatures of ``add_weight``, measured on 2.12 to nightly.
     """
-    given = _by_name(layer, args, kwargs)
-    by_position = _order(args)[: len(args)]
+    given = _as_keywords(layer, args, kwargs)
+    by_position = _positional_order(args)[: len(args)]
     _check_places(layer, given, by_position, _CHECKED_FIRST)
     try:
         return _add(layer, add, dict(given))
@@ -147,9 +147,9 @@ def plain_initializer(layer: Any, value: Any) -> Callable[..., Any]:
     return initializer
 
 
-def _by_name(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def _as_keywords(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """All arguments by name; the first positional one decides which order they have."""
-    order = _order(args)
+    order = _positional_order(args)
     given = dict(kwargs)
     if len(args) > len(order):
         raise TypeError(
@@ -180,7 +180,7 @@ def _by_name(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[
     return given
 
 
-def _order(args: tuple[Any, ...]) -> tuple[str, ...]:
+def _positional_order(args: tuple[Any, ...]) -> tuple[str, ...]:
     if args and (isinstance(args[0], str) or (args[0] is None and len(args) > 1 and _is_shape(args[1]))):
         return _NAME_FIRST
     if len(args) > 4 and isinstance(args[4], bool):

@@ -1,7 +1,7 @@
 """Reads and writes Keras's HDF5 files: legacy ``.h5`` (layers with named weights) and ``.weights.h5`` (places).
 
 It reads only what lies in the file itself: it follows no link and no external or virtual storage, and loads no
-filter plugin.
+filter plugin. Which weight of a model a place means is found in ``weights/matching/by_place.py``.
 """
 
 from __future__ import annotations
