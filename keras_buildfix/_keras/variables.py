@@ -114,8 +114,7 @@ def _assign_in_tensorflow(variable: Any, held: Any, value: Array) -> None:
         if handle is None or numpy_name(value.dtype) != held.dtype.name or not _is_assigned_by_keras(variable):
             variable.assign(value)
         else:  # TensorFlow may keep the memory of an aligned array, and training then writes into that array
-            raw = sys.modules["tensorflow"].raw_ops
-            raw.AssignVariableOp(resource=handle, value=value, validate_shape=True)
+            _assign_to_handle(held, handle, value)
 
 
 def copy_value(target: Any, source: Any) -> None:
@@ -147,7 +146,12 @@ def _copy_in_tensorflow(target: Any, here: Any, there: Any) -> None:
         if handle is None or here.dtype != value.dtype or not _is_assigned_by_keras(target):
             target.assign(value)
         else:
-            sys.modules["tensorflow"].raw_ops.AssignVariableOp(resource=handle, value=value, validate_shape=True)
+            _assign_to_handle(here, handle, value)
+
+
+def _assign_to_handle(held: Any, handle: Any, value: Any) -> None:
+    fixed = held.shape.is_fully_defined()  # a size that is None may change
+    sys.modules["tensorflow"].raw_ops.AssignVariableOp(resource=handle, value=value, validate_shape=fixed)
 
 
 def same_backend(first: Any, second: Any) -> bool:

@@ -261,6 +261,23 @@ def test_a_value_that_cannot_be_read_gives_the_old_values_back():
     assert values(model) == before
 
 
+@pytest.mark.skipif(INFO.generation == 3, reason="on Keras 3 all sizes of a weight are fixed")
+def test_a_size_that_is_not_fixed_may_change():
+    class Table(L.Layer):
+        def build(self, input_shape):
+            self.table = tf.Variable(np.zeros((2, 3), "float32"), shape=tf.TensorShape([None, 3]), name="table")
+
+    tf = sys.modules["tensorflow"]
+    source, target = Table(), Table()
+    source.build((1,))
+    target.build((1,))
+    set_weights(source, [np.ones((5, 3), "float32")])
+    transfer_weights(source, target)
+    assert get_weights(target)["table"].tolist() == np.ones((5, 3)).tolist()
+    with pytest.raises(ValueError, match=r"its shape is \(None, 3\), the value's \(5, 4\)"):
+        set_weights(target, [np.ones((5, 4), "float32")])
+
+
 def add_one(variable):
     ones = np.ones(variable.shape, "float32")
     if hasattr(variable, "assign_add"):
