@@ -92,29 +92,35 @@ def assign_value(variable: Any, value: Array) -> None:
         set_initial_value(variable, value, _ops(variable).convert_to_tensor)
         return
     backend = backend_of(variable)
-    ready = value if value.flags.writeable and value.flags.c_contiguous else value.copy(order="C")
+    if not (value.flags.writeable and value.flags.c_contiguous):
+        value = value.copy(order="C")
     if backend == "tensorflow":
-        _assign_in_tensorflow(variable, held, ready)
+        with outside_graphs():
+            _assign_in_tensorflow(variable, held, value, numpy_name(value.dtype))
     elif target == "bfloat16" or not _is_assigned_by_keras(variable):
         variable.assign(value)
     elif backend == "torch" and held.shape == value.shape:
-        held.detach().copy_(sys.modules["torch"].from_numpy(ready))
+        held.detach().copy_(sys.modules["torch"].from_numpy(value))
     elif backend == "jax" and target in _SAME_IN_JAX:
-        variable.assign(sys.modules["jax"].numpy.asarray(ready))  # Keras would also give the dtype: twice as slow
+        variable.assign(sys.modules["jax"].numpy.asarray(value))  # Keras would also give the dtype: twice as slow
         if value.nbytes >= _LARGE:
             stored(variable).block_until_ready()  # otherwise unfinished copies pile up in memory
     else:
         variable.assign(value)
 
 
-def _assign_in_tensorflow(variable: Any, held: Any, value: Array) -> None:
-    """Assigns with TensorFlow's own operation: Keras's ``assign`` also runs it, but after several copies and checks."""
-    with outside_graphs():
-        handle = _handle_of(held)
-        if handle is None or numpy_name(value.dtype) != held.dtype.name or not _is_assigned_by_keras(variable):
-            variable.assign(value)
-        else:  # TensorFlow may keep the memory of an aligned array, and training then writes into that array
-            _assign_to_handle(held, handle, value)
+def _assign_in_tensorflow(variable: Any, held: Any, value: Any, dtype: str) -> None:
+    """Assigns with TensorFlow's own operation: Keras's ``assign`` also runs it, but after several copies and checks.
+
+    TensorFlow may keep the memory of an aligned array, and training then writes into that array. It copies a tensor
+    that another variable holds when one of the two is written to.
+    """
+    handle = _handle_of(held)
+    if handle is None or dtype != held.dtype.name or not _is_assigned_by_keras(variable):
+        variable.assign(value)
+        return
+    fixed = held.shape.is_fully_defined()  # a size that is None may change
+    sys.modules["tensorflow"].raw_ops.AssignVariableOp(resource=handle, value=value, validate_shape=fixed)
 
 
 def copy_value(target: Any, source: Any) -> None:
@@ -129,7 +135,9 @@ def copy_value(target: Any, source: Any) -> None:
             cast = ops.cast if ops is not None else sys.modules["tensorflow"].cast
             target.assign(cast(_tensor(source), dtype))
     elif backend == "tensorflow":
-        _copy_in_tensorflow(target, here, _tensor(source))
+        with outside_graphs():
+            value = _value_of(_tensor(source))
+            _assign_in_tensorflow(target, here, value, value.dtype.name)
     elif backend == "torch" and _is_assigned_by_keras(target):
         here.detach().copy_(there.detach())
     elif backend in ("jax", "numpy"):  # these would keep the same array
@@ -137,21 +145,6 @@ def copy_value(target: Any, source: Any) -> None:
         target.assign(_copied_on_cpu(value) if backend == "jax" and _is_on_one_cpu(value) else ops.copy(value))
     else:
         target.assign(_tensor(source))
-
-
-def _copy_in_tensorflow(target: Any, here: Any, there: Any) -> None:
-    """Gives a weight the value of another; TensorFlow copies it when one of the two is written to."""
-    with outside_graphs():
-        handle, value = _handle_of(here), _value_of(there)
-        if handle is None or here.dtype != value.dtype or not _is_assigned_by_keras(target):
-            target.assign(value)
-        else:
-            _assign_to_handle(here, handle, value)
-
-
-def _assign_to_handle(held: Any, handle: Any, value: Any) -> None:
-    fixed = held.shape.is_fully_defined()  # a size that is None may change
-    sys.modules["tensorflow"].raw_ops.AssignVariableOp(resource=handle, value=value, validate_shape=fixed)
 
 
 def same_backend(first: Any, second: Any) -> bool:
