@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any, TypeVar
 
-TYPE_CHECKING = False  # `typing` itself would cost more than this module
-if TYPE_CHECKING:
-    from typing import Any, TypeVar
-
-    _Function = TypeVar("_Function", bound=Callable[..., Any])
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class _NotGiven:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from keras_buildfix._keras.frames import is_being_constructed
 
 #: The method with which Keras locks a layer, and which ``lock_for_others`` may replace: 3.0.0 to nightly.
 LOCK = "_lock_state"
-
-TYPE_CHECKING = False  # `typing` itself would cost more than this module
-if TYPE_CHECKING:
-    from typing import Any
 
 
 def wraps_build(base: type) -> bool:

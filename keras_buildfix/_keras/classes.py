@@ -9,12 +9,9 @@ import functools
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 from keras_buildfix._words import short
-
-TYPE_CHECKING = False  # `typing` itself would cost more than this module
-if TYPE_CHECKING:
-    from typing import Any
 
 #: The top-level packages that are a Keras; and TensorFlow's own old copy of Keras, a package inside TensorFlow.
 PACKAGES = ("keras", "tf_keras")

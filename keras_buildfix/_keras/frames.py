@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import sys
 from types import FrameType
+from typing import Any
 
 from keras_buildfix._keras.classes import package_of
-
-TYPE_CHECKING = False  # `typing` itself would cost more than this module
-if TYPE_CHECKING:
-    from typing import Any
 
 
 def arguments(frame: FrameType) -> list[Any]:

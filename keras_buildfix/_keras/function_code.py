@@ -9,11 +9,10 @@ from __future__ import annotations
 import functools
 import sys
 from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any
 
-TYPE_CHECKING = False  # `typing` itself would cost more than this module
 if TYPE_CHECKING:
     import dis
-    from typing import Any
 
 #: An attribute of each ``build`` function that this package made: it marks the layer as built.
 MARKS_BUILT = "_keras_buildfix_marks_built"

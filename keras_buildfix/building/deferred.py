@@ -14,6 +14,7 @@ import functools
 import sys
 import weakref
 from collections.abc import Callable
+from typing import Any, TypeVar, overload
 
 from keras_buildfix._keras.built import LOCK, lock_for_others
 from keras_buildfix._keras.classes import (
@@ -34,22 +35,14 @@ from keras_buildfix._keras.marking import (
 )
 from keras_buildfix._keywords import NOT_GIVEN
 
-TYPE_CHECKING = False  # `typing` itself would cost more than this module
-if TYPE_CHECKING:
-    from typing import Any, TypeVar, overload
-
-    _Class = TypeVar("_Class", bound=type)
-else:
-
-    def overload(function):  # noqa: D103
-        return function
+_Class = TypeVar("_Class", bound=type)
 
 
 @overload
-def deferred_build(cls: _Class) -> _Class: ...  # noqa: D103
+def deferred_build(cls: _Class) -> _Class: ...
 @overload
-def deferred_build() -> Callable[[_Class], _Class]: ...  # noqa: D103, F811
-def deferred_build(cls: Any = NOT_GIVEN) -> Any:  # noqa: F811
+def deferred_build() -> Callable[[_Class], _Class]: ...
+def deferred_build(cls: Any = NOT_GIVEN) -> Any:
     """Makes the ``build()`` of a layer class run, once, where the installed Keras would skip it.
 
     Use it as ``@deferred_build`` or ``@deferred_build()``, or call it on somebody else's class.
