@@ -220,6 +220,7 @@ class Run:
         self.started: dict[str, float] = {}
         self.took: dict[str, float] = {}
         self.codes: dict[str, int] = {}
+        self.again: set[str] = set()
         self.begun = time.monotonic()
 
     def all(self, wheel: Path | None, posargs: list[str]) -> int:
@@ -238,7 +239,10 @@ class Run:
                         self._start(name, wheel, posargs)
                 time.sleep(0.2)
                 for name in [name for name, process in self.running.items() if process.poll() is not None]:
-                    self._end(name)
+                    if self._was_not_installed(name):
+                        self._start(name, wheel, posargs)
+                    else:
+                        self._end(name)
                 if time.monotonic() - told >= self.every and self.running:
                     told = time.monotonic()
                     self._tell()
@@ -274,6 +278,16 @@ class Run:
 
     def _file(self, name: str, kind: str) -> Path:
         return self.reports / "logs" / f"{name}.{kind}"
+
+    def _was_not_installed(self, name: str) -> bool:
+        """Whether an environment ended before it began to test, for the first time: a package index can fail once."""
+        began = self._file(name, "progress").exists() or reporting.counted(name, self.reports)
+        if not self.running[name].poll() or began or name in reporting.NO_TESTS or name in self.again:
+            return False
+        self.again.add(name)
+        self._say(f"{name} ended before its first test, and starts once more. Its log ended with:")
+        print(reporting.end_of(self._file(name, "log")), flush=True)
+        return True
 
     def _end(self, name: str) -> None:
         self.codes[name] = self.running.pop(name).returncode

@@ -209,6 +209,24 @@ def test_what_is_not_as_it_should_be_fails(start, body, said):
     assert "no network" not in body or "    no network" in printed
 
 
+def test_what_could_not_be_installed_starts_once_more(start, tmp_path):
+    body = """
+    if pathlib.Path("calls").read_text().count(name) == 1:
+        raise SystemExit("no answer from the index")
+    progress.write_text("1\\n.")
+    report(1)
+    """
+    code, printed = ended(start(body, "keras3.6-jax"))
+    assert code == 0
+    assert "keras3.6-jax ended before its first test, and starts once more" in printed
+    assert "no answer from the index" in printed
+    assert "1 passed, 0 failed" in printed
+    code, printed = ended(start("raise SystemExit(3)", "keras3.9-torch"))
+    assert code == 1
+    assert (tmp_path / "calls").read_text().count("keras3.9-torch") == 2
+    assert "left no report" in printed
+
+
 def test_all_runs_everything_three_at_a_time_and_the_nightly_before_those_that_read_its_files(start, tmp_path):
     process = start(
         """
