@@ -12,58 +12,13 @@ import copy
 import functools
 import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keras_buildfix._keras.info import KerasInfo, keras_info
+from keras_buildfix._keras.info import KerasInfo
+from keras_buildfix.testing.case import Case
 
 Way = Callable[["Case"], "list[Any]"]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A layer to build, and the data for it.
-
-    Attributes:
-        keras: The Keras namespace to use: ``keras``, ``tf.keras`` or ``tf_keras``.
-        make: Makes a new layer; its class must be importable for the ways that pickle.
-        shape: Shape of one input without the batch, for example ``(8, 8, 3)``.
-        folder: An empty folder for files.
-        batch: Size of the batches.
-    """
-
-    keras: Any
-    make: Callable[[], Any]
-    shape: tuple[int, ...]
-    folder: Path
-    batch: int = 2
-
-    @property
-    def info(self) -> KerasInfo:
-        """The Keras of this case."""
-        return keras_info(self.keras.layers.Layer)
-
-    def x(self) -> Any:
-        """A batch of inputs, float32, away from zero and not constant."""
-        import numpy
-
-        size = self.batch * int(numpy.prod(self.shape))
-        return (numpy.arange(size, dtype="float32").reshape((self.batch, *self.shape)) % 7 + 1) / 8
-
-    def model(self) -> tuple[Any, Any]:
-        """A Functional model of one new layer, and that layer, with weights that no initializer would make."""
-        layer = self.make()
-        inputs = self.keras.Input(self.shape)
-        model = self.keras.Model(inputs, layer(inputs))
-        for weight in layer.weights:
-            weight.assign(weight * 0 + 3)
-        return model, layer
-
-    def load(self, path: Path) -> Any:
-        """The model in a file."""
-        custom = {type(self.make()).__name__: type(self.make())}
-        return self.keras.models.load_model(str(path), custom_objects=custom)
 
 
 def ways_here(info: KerasInfo) -> dict[str, Way]:

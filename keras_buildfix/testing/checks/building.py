@@ -1,0 +1,177 @@
+"""Checks that a layer is made, called and built in each way, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from keras_buildfix._keras.classes import belongs_to_keras, build_owner
+from keras_buildfix._words import short
+from keras_buildfix.testing.case import arrays_in, leaves, recorded
+from keras_buildfix.testing.subject import (
+    CheckError,
+    NotHere,
+    Subject,
+    check,
+    check_same,
+    randomise,
+)
+
+_BUILD_RUNS = (
+    "Decorate the class with keras_buildfix.deferred_build, or list DeferredBuildMixin first among its bases. Make all "
+    "weights in build(), and end it with super().build(input_shape)."
+)
+
+
+@check(advice="Take **kwargs in __init__ and pass them to super().__init__(**kwargs); let Keras choose the name.")
+def construction(subject: Subject) -> None:
+    """Two layers of a class can't be made, or can't be in one model: both have the same name."""
+    first, second = subject.make(), subject.make()
+    if first is second:
+        raise CheckError("the factory returns the same layer twice", "Make a new layer at each call.")
+    if "name" not in subject.init_kwargs and first.name == second.name:
+        raise CheckError(f"two layers have the same name, {first.name!r}, so they can't be in one model")
+
+
+@check("construction", advice="Make call() work on a batch of this shape, and return finite values.")
+def call(subject: Subject) -> None:
+    """The layer can't be used at all."""
+    import numpy as np
+
+    layer = subject.make()
+    owner = _own_build(type(layer))
+    with recorded(type(layer), "build") as builds:
+        try:
+            outputs = leaves(subject.call(layer, subject.x(seed=1)))
+        except Exception as error:
+            if owner and not [1 for each in builds if each["self"] is layer] and layer.built:
+                raise CheckError(
+                    f"{owner.__name__}.build() never ran before call(), which then raised "
+                    f"{type(error).__name__}: {short(error, 200)}",
+                    _BUILD_RUNS,
+                ) from error
+            raise
+    if not outputs:
+        raise CheckError("call() returns nothing", "Return a tensor, or tensors in a list, tuple or dict.")
+    arrays = subject.infer(layer, subject.x(seed=1))
+    bad = [array for array in arrays if array.dtype.kind == "f" and not np.isfinite(array).all()]
+    if bad:
+        raise CheckError(
+            f"call() returns values that are not finite: {short(bad[0].ravel()[:6])}",
+            "Guard the division, logarithm or root; if the layer takes only some values, say so with `within`.",
+        )
+
+
+def _own_build(cls: type) -> type | None:
+    """The class that defines ``build``, if it is not Keras's."""
+    owner = build_owner(cls)
+    return None if owner is None or belongs_to_keras(owner) else owner
+
+
+@check("call", advice=_BUILD_RUNS)
+def build_runs_once(subject: Subject) -> None:
+    """Weights are missing without an error, or are made twice and the first ones are lost."""
+    owner = _own_build(type(subject.make()))
+    shapes: dict[str, Any] = {}
+    for name, way in _WAYS.items():
+        layer = subject.make()
+        with recorded(type(layer), "build") as builds:
+            try:
+                way(subject, layer)
+                subject.call(layer, subject.x(seed=1))
+            except NotHere:
+                continue
+        ran = sum(each["self"] is layer for each in builds)
+        if owner and ran != 1:
+            raise CheckError(f"{owner.__name__}.build() ran {_times(ran)}, not once, after {name}")
+        shapes[name] = [tuple(weight.shape) for weight in layer.weights]
+        first, found = next(iter(shapes.values())), shapes[name]
+        if found != first:
+            raise CheckError(f"after {name} it has weights of the shapes {found}, after {next(iter(shapes))} {first}")
+
+
+def _times(count: int) -> str:
+    return {0: "never", 2: "twice"}.get(count, f"{count} times")
+
+
+def _build(subject: Subject, layer: Any) -> None:
+    if isinstance(subject.shape, dict):
+        raise NotHere("its inputs are in a dict")
+    layer.build(subject.with_batch)
+
+
+def _output_shape(subject: Subject, layer: Any) -> None:
+    if isinstance(subject.shape, dict):
+        raise NotHere("its inputs are in a dict")
+    layer.compute_output_shape(subject.with_batch)
+
+
+#: The ways in which a layer gets built, in words for a message.
+_WAYS: dict[str, Callable[[Subject, Any], Any]] = {
+    "a call on an array": lambda subject, layer: None,
+    "a call on keras.Input": lambda subject, layer: subject.call(layer, subject.symbolic()),
+    "layer.build(shape) and a call": _build,
+    "compute_output_shape and a call": _output_shape,
+}
+
+
+@check("build_runs_once", advice="Make all weights in build(), from the input's shape; call() must make none.")
+def explicit_build(subject: Subject) -> None:
+    """`layer.build(shape)` leaves weights out, so a file is loaded into too few."""
+    if isinstance(subject.shape, dict):
+        raise NotHere("its inputs are in a dict")
+    layer = subject.make()
+    layer.build(subject.with_batch)
+    early = [tuple(weight.shape) for weight in layer.weights]
+    subject.call(layer, subject.x(seed=1))
+    late = [tuple(weight.shape) for weight in layer.weights]
+    if early != late:
+        raise CheckError(f"after layer.build(shape) it has weights of the shapes {early}, after a call {late}")
+    if not layer.built:
+        raise CheckError("layer.built is False after layer.build(shape) and a call")
+
+
+@check("build_runs_once", advice="call() must use nothing but its input and the layer's weights.")
+def sequential(subject: Subject) -> None:
+    """The layer can't be in a Sequential model, or computes something else there."""
+    subject.needs_one_input("a Sequential model")
+    layer = subject.make()
+    # As a layer: Keras 2 takes no tensor there.
+    first = subject.keras.layers.InputLayer(subject.shape, dtype=subject.dtype)
+    _check_in_model(subject, subject.keras.Sequential([first, layer]), layer)
+
+
+@check("build_runs_once", advice="call() must use nothing but its input and the layer's weights; no shape is known.")
+def functional(subject: Subject) -> None:
+    """The layer can't be in a Functional model, or computes something else there."""
+    layer = subject.make()
+    model, _ = subject.model(layer)
+    _check_in_model(subject, model, layer)
+
+
+@check("build_runs_once", advice="call() must use nothing but its input and the layer's weights.")
+def subclassed_model(subject: Subject) -> None:
+    """The layer can't be an attribute of a model that is a subclass of Model, or computes something else there."""
+    layer = subject.make()
+
+    class Subclassed(subject.keras.Model):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = layer
+
+        def call(self, x: Any) -> Any:
+            return subject.call(self.inner, x)
+
+    _check_in_model(subject, Subclassed(), layer)
+
+
+def _check_in_model(subject: Subject, model: Any, layer: Any) -> None:
+    """Checks that a model has all weights of its one layer, and computes what the layer does."""
+    x = subject.x(seed=1)
+    model(x)
+    randomise(layer)
+    held = {id(weight) for weight in model.weights}
+    lost = [weight.name for weight in layer.weights if id(weight) not in held]
+    if lost:
+        raise CheckError(f"the model does not have the layer's weights {short(lost, 200)}")
+    check_same(subject.infer(layer, x), arrays_in(model(x, training=False)), "the layer alone and in the model")

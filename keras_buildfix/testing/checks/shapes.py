@@ -1,0 +1,72 @@
+"""Checks that a layer's output has the shape and dtype that Keras expects, for batches of each size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras_buildfix.testing.case import arrays_in, dtype_of_tensor, is_shape, leaves
+from keras_buildfix.testing.subject import CheckError, NotHere, Subject, check
+
+
+def _plain(shapes: Any) -> Any:
+    """The shapes of outputs, each as a tuple; Keras 2 has a class of shapes."""
+    if hasattr(shapes, "as_list"):
+        return tuple(shapes.as_list())
+    if is_shape(shapes):
+        return tuple(shapes)
+    return [_plain(shape) for shape in (shapes.values() if isinstance(shapes, dict) else shapes)]
+
+
+def _compare(claimed: list[tuple[int | None, ...]], outputs: list[Any], batch: int, who: str) -> None:
+    """Raises an error unless the claimed shapes fit those of real outputs."""
+    real = [tuple(output.shape) for output in outputs]
+    if len(claimed) != len(real):
+        raise CheckError(f"{who} says {len(claimed)} outputs, call() returns {len(real)}")
+    for said, found in zip(claimed, real):
+        fits = len(said) == len(found) and all(size in (None, other) for size, other in zip(said, found))
+        if not fits:
+            raise CheckError(f"{who} says {said}, call() returns {found}")
+        if found and found[0] == batch and said[0] is not None:
+            raise CheckError(f"{who} says {said}, but the batch may have any size: it must be None")
+
+
+@check("build_runs_once", advice="Return from compute_output_shape() what call() returns, with None for the batch.")
+def compute_output_shape(subject: Subject) -> None:
+    """Layers after this one are built for a wrong shape; TimeDistributed and Sequential models fail."""
+    layer = subject.built()
+    outputs = leaves(subject.call(layer, subject.x(batch=7, seed=1)))
+    if isinstance(subject.shape, dict):
+        raise NotHere("its inputs are in a dict")
+    said = _plain(layer.compute_output_shape(subject.with_batch))
+    _compare(_in_a_row(said), outputs, 7, "compute_output_shape()")
+
+
+def _in_a_row(shapes: Any) -> list[Any]:
+    """The shapes in nested lists, in order."""
+    return [shapes] if is_shape(shapes) else [shape for each in shapes for shape in _in_a_row(each)]
+
+
+@check("build_runs_once", advice="Return from call() one shape and dtype for symbolic and real inputs.")
+def compute_output_spec(subject: Subject) -> None:
+    """A model is made for another shape or dtype than the layer returns."""
+    layer = subject.make()
+    symbols = leaves(subject.call(layer, subject.symbolic()))
+    outputs = leaves(subject.call(layer, subject.x(batch=7, seed=1)))
+    _compare([_plain(symbol.shape) for symbol in symbols], outputs, 7, "the symbolic output")
+    for symbol, output in zip(symbols, outputs):
+        said, found = dtype_of_tensor(symbol), dtype_of_tensor(output)
+        if said != found:
+            raise CheckError(f"the symbolic output is {said}, call() returns {found}")
+
+
+@check("call", advice="Take the size of the batch from the input in call(), and keep it nowhere.")
+def batch_size(subject: Subject) -> None:
+    """The last batch of an epoch, or a single example, can't be computed."""
+    model, layer = subject.model(subject.make())
+    follows = [bool(output.ndim) and len(output) == 2 for output in subject.infer(layer, subject.x(batch=2, seed=1))]
+    for size in (1, 3, 5):
+        x = subject.x(batch=size, seed=size)
+        for outputs in (subject.infer(layer, x), arrays_in(model(x, training=False))):
+            for output, same in zip(outputs, follows):
+                if same and len(output) != size:
+                    raise CheckError(f"a batch of 2 gives 2 outputs, a batch of {size} gives {len(output)}")

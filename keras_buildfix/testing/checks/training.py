@@ -1,0 +1,219 @@
+"""Checks that a layer trains, can be frozen, and gets `training` and masks."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from keras_buildfix._keras.tracking import attributes, nested_layers
+from keras_buildfix._keras.variables import is_variable
+from keras_buildfix._structures import map_structure
+from keras_buildfix._words import short
+from keras_buildfix.testing.case import arrays_in, recorded, takes
+from keras_buildfix.testing.subject import (
+    CheckError,
+    NotHere,
+    Subject,
+    check,
+    check_same,
+    outputs_to_train,
+    values,
+)
+
+_TRAINS = (
+    "Compute with tensors of Keras or the backend all the way from the weight to the output. If a weight must not "
+    "train, make it with add_weight(..., trainable=False)."
+)
+
+
+def probe(subject: Subject) -> Any:
+    """A layer with a trainable weight that changes its input: it trains only if gradients get through what follows."""
+
+    class Probe(subject.keras.layers.Layer):  # type: ignore[misc, name-defined]
+        def build(self, input_shape: Any) -> None:
+            self.scale = self.add_weight(name="scale", shape=(), initializer="zeros")
+            super().build(input_shape)
+
+        def call(self, x: Any) -> Any:
+            return x + self.scale * x * x  # no layer that normalizes takes this away
+
+    return Probe()
+
+
+def fit(subject: Subject, layer: Any, *, probed: bool = True, steps: int = 2, **options: Any) -> tuple[Any, list[Any]]:
+    """Trains a model of the layer by SGD for some steps on random targets; returns the model and its probes."""
+    import numpy as np
+
+    subject.needs_training()
+    probes: list[Any] = []
+
+    def through(symbol: Any) -> Any:
+        if not probed or "float" not in subject.dtype:
+            return symbol
+        probes.append(probe(subject))
+        return probes[-1](symbol)
+
+    inputs = subject.symbolic()
+    outputs = outputs_to_train(subject.call(layer, map_structure(through, inputs)))
+    model = subject.keras.Model(inputs, outputs)
+    random = np.random.default_rng(5)
+    options = options or {"run_eagerly": True}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about weights without gradients: the checks say it better
+        model.compile(optimizer=subject.keras.optimizers.SGD(0.1), loss="mse", **options)
+        for step in range(steps):
+            x = subject.x(batch=4, seed=20 + step)
+            shapes = [array.shape for array in arrays_in(model(x))]
+            if any(not shape or shape[0] != 4 for shape in shapes):
+                raise NotHere("its output has no axis of the batch, so no loss can be computed")
+            targets = [random.uniform(0, 1, shape).astype("float32") for shape in shapes]
+            model.train_on_batch(x, targets if len(targets) > 1 else targets[0])
+    return model, probes
+
+
+@check("functional", "weights_h5_file", advice=_TRAINS)
+def weights_train(subject: Subject) -> None:
+    """A weight stays at its initial value for ever, without an error."""
+    layer = subject.built()
+    stray = _stray_variables(layer)
+    if stray:
+        raise CheckError(
+            f"{', '.join(stray)} can be trained but is not among the layer's weights, so nothing trains or saves it",
+            "Make it with add_weight(), keep sub-layers in attributes, or use keras_buildfix.PortableLayerMixin.",
+        )
+    subject.needs_weights(layer, "trainable_weights")
+    weights = list(layer.trainable_weights)
+    before = values(weights)
+    fit(subject, layer, probed=False, steps=3)
+    same = [weight.name for weight, old, new in zip(weights, before, values(weights)) if (old == new).all()]
+    if same:
+        raise CheckError(f"three steps of SGD do not change the trainable weight{'s' * (len(same) > 1)} "
+                         f"{short(', '.join(same), 200)}")
+
+
+def _stray_variables(layer: Any) -> list[str]:
+    """The trainable variables that a layer's attributes hold and Keras does not know of, by their place."""
+    known = {id(weight) for each in nested_layers(layer) for weight in each.weights}
+    known |= {id(getattr(weight, "_value", None)) for each in nested_layers(layer) for weight in each.weights}
+    found: list[str] = []
+    seen: set[int] = set()
+
+    def look(place: str, thing: Any, depth: int) -> None:
+        if id(thing) in seen or depth > 5:
+            return
+        seen.add(id(thing))
+        if _is_trainable(thing):
+            found.extend([place] if id(thing) not in known else [])
+        elif isinstance(thing, dict):
+            for key, each in [*thing.items()]:
+                look(f"{place}[{key!r}]", each, depth + 1)
+        elif isinstance(thing, (list, tuple)):
+            for at, each in enumerate(thing):
+                look(f"{place}[{at}]", each, depth + 1)
+        elif hasattr(thing, "trainable_weights"):
+            for name, each in attributes(thing).items():
+                if not name.startswith("_"):
+                    look(f"{place}.{name}", each, depth + 1)
+
+    look("self", layer, 0)
+    return found
+
+
+def _is_trainable(thing: Any) -> bool:
+    if type(thing).__name__ == "Parameter" and type(thing).__module__.startswith("torch."):
+        return bool(thing.requires_grad)
+    return is_variable(thing) and getattr(thing, "trainable", False) is True
+
+
+@check("weights_train", advice=_TRAINS)
+def gradients_reach(subject: Subject) -> None:
+    """Layers before this one do not train, or become NaN."""
+    import numpy as np
+
+    if "float" not in subject.dtype:
+        raise NotHere("its inputs are integers")
+    layer = subject.make()
+    _, probes = fit(subject, layer)
+    for at, each in enumerate(probes):
+        if (values(each.weights)[0] == 0).all():
+            raise CheckError(f"no gradient reaches input {at}: what comes before it can't train")
+    for weight, value in zip(layer.weights, values(layer.weights)):
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise CheckError(f"{weight.name} is not finite after two steps of SGD")
+
+
+@check("weights_train", advice="Leave `trainable`, `trainable_weights` and `non_trainable_weights` to Keras.")
+def freeze(subject: Subject) -> None:
+    """A layer that a user froze goes on training."""
+    layer = subject.built()
+    subject.needs_weights(layer, "trainable_weights")
+    weights = list(layer.trainable_weights)
+    layer.trainable = False
+    if layer.trainable_weights:
+        names = ", ".join(weight.name for weight in layer.trainable_weights)
+        raise CheckError(f"after layer.trainable = False these weights are still trainable: {short(names, 200)}")
+    before = values(weights)
+    fit(subject, layer)
+    changed = [weight.name for weight, old, new in zip(weights, before, values(weights)) if (old != new).any()]
+    if changed:
+        raise CheckError(f"training changes the frozen weights {short(', '.join(changed), 200)}")
+    layer.trainable = True
+    if len(layer.trainable_weights) != len(weights):
+        raise CheckError(f"layer.trainable = True gives {len(layer.trainable_weights)} of {len(weights)} weights back")
+
+
+@check("functional", advice="Give call() a parameter `training=None` and pass it to all inner layers that take it.")
+def training_argument(subject: Subject) -> None:
+    """The layer behaves in inference as in training, or the other way round."""
+    layer = subject.built()
+    x = subject.x(seed=6)
+    check_same(subject.infer(layer, x), subject.infer(layer, x), "two calls outside training, of the same layer")
+    model, _ = subject.model(layer)
+    predicted = arrays_in(model.predict_on_batch(x))
+    check_same(subject.infer(layer, x), predicted, "predict() and call(training=False)")
+    if not takes(layer, "training"):
+        return
+    with recorded(type(layer), "call") as calls:
+        fit(subject, layer, steps=1)
+    got = [each.get("training") for each in calls if each["self"] is layer]
+    if not any(_is_true(value) for value in got):
+        raise CheckError(f"training passes {short(got[-1] if got else None)} as `training`, not True")
+
+
+def _is_true(value: Any) -> bool:
+    return value is True or (value is not None and not isinstance(value, bool) and hasattr(value, "dtype"))
+
+
+@check("functional", advice="Take `mask=None` in call() and set self.supports_masking = True in __init__.")
+def mask(subject: Subject) -> None:
+    """Padding counts as data: the mask of an Embedding or Masking layer is lost."""
+    subject.needs_one_input("a layer after Masking")
+    layer = subject.make()
+    if len(subject.shape) < 2 or "float" not in subject.dtype:
+        raise NotHere("only sequences of floating numbers have a mask here")
+    if not takes(layer, "mask") and not layer.supports_masking:
+        raise NotHere("it takes no mask, and does not say that it supports masking")
+    got: list[Any] = []
+
+    class After(subject.keras.layers.Layer):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.supports_masking = True
+
+        def call(self, x: Any, mask: Any = None) -> Any:
+            got.append(mask)
+            return x
+
+    x = subject.x(seed=7)
+    x[:, -1] = 0
+    with recorded(type(layer), "call") as calls:
+        masked = subject.keras.layers.Masking()(x)
+        out = layer(masked)
+    arrived = [each.get("mask") for each in calls if each["self"] is layer]
+    if takes(layer, "mask") and all(each is None for each in arrived):
+        raise CheckError("the mask of a Masking layer before it does not reach call()")
+    passes = type(layer).compute_mask is subject.keras.layers.Layer.compute_mask and layer.supports_masking
+    if passes:
+        After()(out)
+        if all(each is None for each in got):
+            raise CheckError("it says supports_masking = True, but the layer after it gets no mask")
