@@ -148,7 +148,8 @@ def check_layer(
     details = {"input_dtype": input_dtype, "within": within, "call_kwargs": call_kwargs}
     choice = {"custom_objects": custom_objects, "only": only, "skip": skip, "expected_failures": expected_failures}
     results = [
-        check.run() for check in layer_checks(cls, init_kwargs, input_shape, **details, **choice)  # type: ignore[arg-type]
+        check.run()
+        for check in layer_checks(cls, init_kwargs, input_shape, **details, **choice)  # type: ignore[arg-type]
     ]
     if all(result.status == "skipped" for result in results):
         raise ValueError(
@@ -289,7 +290,7 @@ class Session:
         self.cls, self.init_kwargs, self.shape = cls, init_kwargs, shape
         _known(expected, "expected_failures")
         self.expected = dict(expected)
-        self.skip = {name: "you left it out" for name in _known(skip, "skip")}
+        self.skip = dict.fromkeys(_known(skip, "skip"), "you left it out")
         self.skip.update({name: str(reason) for name, reason in skip.items()} if isinstance(skip, Mapping) else {})
         self.details: dict[str, Any] = {}
         self.results: dict[str, CheckResult] = {}
@@ -313,7 +314,7 @@ class Session:
             if layer_base(type(layer)) is None:
                 raise TypeError(f"{self.label} must return a Keras layer; it returned {describe(layer)}.")
             shape = tuple(self.shape) if is_shape(self.shape) else self.shape
-            own = {"cls": type(layer), "init_kwargs": self.init_kwargs, "label": self.label}
+            own: dict[str, Any] = {"cls": type(layer), "init_kwargs": self.init_kwargs, "label": self.label}
             self._subject = Subject(keras_of(type(layer)), self.make, shape, Path(), **own, **self.details)
         return self._subject
 
@@ -368,13 +369,13 @@ def _check_arguments(cls: Any, init_kwargs: dict[str, Any], shape: Any) -> None:
     for name, value in init_kwargs.items():
         if layer_base(type(value)) is not None:
             raise TypeError(
-                f"The argument {name!r} is a layer, which all checks would share. Pass a function that makes all of it: "
+                f"The argument {name!r} is a layer, which all checks would share. Pass a function that makes both: "
                 "check_layer(lambda: MyLayer(OtherLayer()), input_shape=...)."
             )
     shapes = list(shape.values()) if isinstance(shape, dict) else [shape] if is_shape(shape) else shape
-    if not isinstance(shapes, (list, tuple)) or not all(is_shape(each) for each in shapes) or (not shapes and shape != ()):
+    if not isinstance(shapes, (list, tuple)) or not shapes or not all(is_shape(each) for each in shapes):
         raise TypeError(
-            f"input_shape is the shape of one input without the batch, such as (8, 8, 3), or a list or dict of shapes; "
+            "input_shape is the shape of one input without the batch, such as (8, 8, 3), or a list or dict of shapes; "
             f"got {short(shape)}."
         )
 
@@ -418,7 +419,10 @@ def _place(error: BaseException) -> tuple[str, int, str] | None:
 
 
 #: Top-level modules whose code is not the user's.
-_NOT_USERS = ("tensorflow", "jax", "jaxlib", "torch", "numpy", "keras_buildfix", "json", "pickle", "copy", "inspect", "contextlib", "functools", "copyreg", "optree", "tree", "h5py")
+_NOT_USERS = (
+    *("tensorflow", "jax", "jaxlib", "torch", "numpy", "h5py", "optree", "tree", "keras_buildfix"),
+    *("contextlib", "copy", "copyreg", "functools", "inspect", "json", "pickle", "threading", "concurrent"),
+)
 
 _CONTROLS: dict[tuple[str, type], bool] = {}
 
@@ -442,4 +446,3 @@ def _explained(check: Check, error: Exception) -> str:
     else:
         what, advice = f"it raises {type(error).__name__}: {short(error, 300)}", check.advice
     return f"{what}.\n    {check.breaks}\n    {advice}"
-

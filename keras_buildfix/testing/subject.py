@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_buildfix._keras.variables import assign_value, dtype_of, read_value
+from keras_buildfix._words import short
 from keras_buildfix.testing.case import Case, as_array, dtype_of_tensor, leaves
 
 
@@ -20,7 +21,7 @@ class CheckError(AssertionError):
         self.what, self.advice = what, advice
 
 
-class NotHere(Exception):  # noqa: N818: it is no error
+class NotHere(Exception):  # noqa: N818, it is no error
     """A check can't run on this layer or Keras; the text says why."""
 
 

@@ -12,7 +12,6 @@ import copy
 import functools
 import pickle
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from keras_buildfix._keras.info import KerasInfo

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from keras_buildfix.testing.checks import building, compiled, configs, copies, files, precision, shapes, training, weights
+from keras_buildfix.testing.checks import (
+    building,
+    compiled,
+    configs,
+    copies,
+    files,
+    precision,
+    shapes,
+    training,
+    weights,
+)
 from keras_buildfix.testing.subject import Check
 
 #: All checks, in their order: each comes after those that it needs.

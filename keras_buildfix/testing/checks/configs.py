@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from keras_buildfix._keras.classes import belongs_to_keras
-from keras_buildfix._words import short
+from keras_buildfix._words import many, short
 from keras_buildfix.testing.subject import CheckError, Subject, check, check_same, give_weights
 
 _CONFIG = "Return from get_config() every argument of __init__ in a form that JSON can hold, on top of super()'s."
@@ -47,10 +47,10 @@ def config_keeps_arguments(subject: Subject) -> None:
     layer = subject.built()
     written = next((cls for cls in type(layer).__mro__ if "from_config" in vars(cls)), object)
     if belongs_to_keras(written):
-        lost = [name for name in subject.init_kwargs if name not in layer.get_config() and _is_set(layer, subject, name)]
+        known = layer.get_config()
+        lost = [repr(name) for name in subject.init_kwargs if name not in known and _is_set(layer, subject, name)]
         if lost:
-            raise CheckError(f"the argument{'s' * (len(lost) > 1)} {', '.join(map(repr, lost))} of __init__ "
-                             "is not in its config")
+            raise CheckError(f"{many(len(lost), 'argument')} of __init__ not in its config: {', '.join(lost)}")
     again = _restored(subject, layer)
     subject.call(again, subject.x(seed=1))
     give_weights(again, layer, "the layer made from its config")
@@ -64,8 +64,10 @@ def _is_set(layer: Any, subject: Subject, name: str) -> bool:
     if parameter is None or name in ("dtype", "name", "trainable", "autocast", "dynamic", "weights"):
         return False
     given = subject.init_kwargs[name]
-    return parameter.default is parameter.empty or type(given) is not type(parameter.default) or bool(
-        given != parameter.default
+    return (
+        parameter.default is parameter.empty
+        or type(given) is not type(parameter.default)
+        or bool(given != parameter.default)
     )
 
 
@@ -82,5 +84,3 @@ def clone_model(subject: Subject) -> None:
     give_weights(again, layer, "the clone")
     x = subject.x(seed=2)
     check_same(subject.infer(layer, x), subject.infer(again, x), "the outputs of the layer and its clone")
-
-

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras_buildfix
 from keras_buildfix._keras.variables import dtype_of
 from keras_buildfix.testing.case import arrays_in, dtype_of_tensor, leaves
@@ -38,13 +40,13 @@ def _check_policy(subject: Subject, policy: str) -> None:
             _check_close(np.asarray(exact, "float64"), np.asarray(found, "float64"), policy)
 
 
-def _check_close(exact: object, found: object, policy: str) -> None:
+def _check_close(exact: Any, found: Any, policy: str) -> None:
     import numpy as np
 
-    if not np.isfinite(found).all():  # type: ignore[call-overload]
+    if not np.isfinite(found).all():
         raise CheckError(f"under {policy} it returns values that are not finite", "Use keras_buildfix.full_precision.")
-    error = np.abs(exact - found).max(initial=0)  # type: ignore[operator]
-    most = np.abs(exact).max(initial=0)  # type: ignore[call-overload]
+    error = np.abs(exact - found).max(initial=0)
+    most = np.abs(exact).max(initial=0)
     if error > 0.1 * (1 + most):
         raise CheckError(f"under {policy} it returns values that are {error:.3g} off; they are up to {most:.3g}")
 

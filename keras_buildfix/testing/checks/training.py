@@ -61,13 +61,12 @@ def fit(subject: Subject, layer: Any, *, probed: bool = True, steps: int = 2, **
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about weights without gradients: the checks say it better
         model.compile(optimizer=subject.keras.optimizers.SGD(0.1), loss="mse", **options)
+        shapes = [array.shape for array in arrays_in(model(subject.x(seed=20)))]
+        if any(not shape or shape[0] != subject.batch for shape in shapes):
+            raise NotHere("its output has no axis of the batch, so no loss can be computed")
         for step in range(steps):
-            x = subject.x(batch=4, seed=20 + step)
-            shapes = [array.shape for array in arrays_in(model(x))]
-            if any(not shape or shape[0] != 4 for shape in shapes):
-                raise NotHere("its output has no axis of the batch, so no loss can be computed")
             targets = [random.uniform(0, 1, shape).astype("float32") for shape in shapes]
-            model.train_on_batch(x, targets if len(targets) > 1 else targets[0])
+            model.train_on_batch(subject.x(seed=20 + step), targets if len(targets) > 1 else targets[0])
     return model, probes
 
 
@@ -87,8 +86,10 @@ def weights_train(subject: Subject) -> None:
     fit(subject, layer, probed=False, steps=3)
     same = [weight.name for weight, old, new in zip(weights, before, values(weights)) if (old == new).all()]
     if same:
-        raise CheckError(f"three steps of SGD do not change the trainable weight{'s' * (len(same) > 1)} "
-                         f"{short(', '.join(same), 200)}")
+        raise CheckError(
+            f"three steps of SGD do not change the trainable weight{'s' * (len(same) > 1)} "
+            f"{short(', '.join(same), 200)}"
+        )
 
 
 def _stray_variables(layer: Any) -> list[str]:
