@@ -3,5 +3,6 @@
 #: What other parts of the package may use, by file.
 SHARED = {
     "deferred": ("DeferredBuildMixin",),
+    "importing": ("import_class",),
     "skipped": ("ModuleSearch", "search_modules"),
 }

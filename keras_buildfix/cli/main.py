@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import keras_buildfix
+from keras_buildfix.cli.check import add_check
 from keras_buildfix.cli.commands import SHELLS, Parser, PrintCompletion, add_command, add_json
 from keras_buildfix.cli.screen import complain, counted, print_json, print_table, progress
 from keras_buildfix.cli.vendor import add_vendor
@@ -260,6 +261,7 @@ def _parser() -> Parser:
     _add_info_and_run(parser, commands)
     _add_skipped(parser, commands)
     _add_explain_and_affected(parser, commands)
+    add_check(parser, commands, _WHERE)
     add_weights(parser, commands)
     add_vendor(parser, commands)
     return parser

@@ -7,8 +7,10 @@ from typing import Any
 import keras_buildfix
 from keras_buildfix.testing.subject import CheckError, Subject, check, check_same, values
 
-_FILES = "Make all weights in build(), keep sub-layers in attributes or flat lists, and return all arguments from "
+_FILES = (
+    "Make all weights in build(), keep sub-layers in attributes or flat lists, and return all arguments from "
     "get_config()."
+)
 
 
 def _check_back(subject: Subject, layer: Any, again: Any, where: str) -> None:
