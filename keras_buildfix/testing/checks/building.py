@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_buildfix._keras.classes import belongs_to_keras, build_owner
+from keras_buildfix._keras.tracking import attributes, nested_layers
+from keras_buildfix._keras.variables import is_variable
 from keras_buildfix._words import short
 from keras_buildfix.testing.case import arrays_in, leaves, recorded
 from keras_buildfix.testing.subject import (
@@ -68,7 +70,25 @@ def _own_build(cls: type) -> type | None:
     return None if owner is None or belongs_to_keras(owner) else owner
 
 
-@check("call", advice=_BUILD_RUNS)
+@check("call", advice="Draw random numbers only if `training` is true, pass it to inner layers, keep no state.")
+def inference(subject: Subject) -> None:
+    """The layer returns something else each time, so no result can be trusted or repeated."""
+    layer, x = subject.make(), subject.x(seed=1)
+    check_same(subject.infer(layer, x), subject.infer(layer, x), "two calls on the same input, outside training")
+
+
+@check("inference", advice="Take the size of the batch from the input in call(), and keep it nowhere.")
+def batch_size(subject: Subject) -> None:
+    """The last batch of an epoch, or a single example, can't be computed."""
+    layer = subject.make()
+    follows = [bool(array.ndim) and len(array) == subject.batch for array in subject.infer(layer, subject.x(seed=1))]
+    for size in (1, 3, 5):
+        for output, same in zip(subject.infer(layer, subject.x(batch=size, seed=size)), follows):
+            if same and len(output) != size:
+                raise CheckError(f"a batch of {subject.batch} gives {subject.batch} rows, one of {size} {len(output)}")
+
+
+@check("batch_size", advice=_BUILD_RUNS)
 def build_runs_once(subject: Subject) -> None:
     """Weights are missing without an error, or are made twice and the first ones are lost."""
     owner = _own_build(type(subject.make()))
@@ -78,9 +98,9 @@ def build_runs_once(subject: Subject) -> None:
         with recorded(type(layer), "build") as builds:
             try:
                 way(subject, layer)
-                subject.call(layer, subject.x(seed=1))
-            except NotHere:
+            except Exception:  # the check of this way reports it
                 continue
+            subject.call(layer, subject.x(seed=1))
         ran = sum(each["self"] is layer for each in builds)
         if owner and ran != 1:
             raise CheckError(f"{owner.__name__}.build() ran {_times(ran)}, not once, after {name}")
@@ -113,6 +133,51 @@ _WAYS: dict[str, Callable[[Subject, Any], Any]] = {
     "layer.build(shape) and a call": _build,
     "compute_output_shape and a call": _output_shape,
 }
+
+
+@check(
+    "build_runs_once",
+    advice="Use add_weight(), keep sub-layers in attributes, or inherit PortableLayerMixin first.",
+)
+def tracking(subject: Subject) -> None:
+    """A variable or sub-layer is missing from the layer's weights: nothing trains or saves it, and no error says so."""
+    stray = _stray_variables(subject.built())
+    if stray:
+        raise CheckError(f"{', '.join(stray[:5])} can be trained, but is not among the layer's weights")
+
+
+def _stray_variables(layer: Any) -> list[str]:
+    """The trainable variables that a layer's attributes hold and Keras does not know of, by their place."""
+    known = {id(weight) for each in nested_layers(layer) for weight in each.weights}
+    known |= {id(getattr(weight, "_value", None)) for each in nested_layers(layer) for weight in each.weights}
+    found: list[str] = []
+    seen: set[int] = set()
+
+    def look(place: str, thing: Any, depth: int) -> None:
+        if id(thing) in seen or depth > 5:
+            return
+        seen.add(id(thing))
+        if _is_trainable(thing):
+            found.extend([place] if id(thing) not in known else [])
+        elif isinstance(thing, dict):
+            for key, each in [*thing.items()]:
+                look(f"{place}[{key!r}]", each, depth + 1)
+        elif isinstance(thing, (list, tuple)):
+            for at, each in enumerate(thing):
+                look(f"{place}[{at}]", each, depth + 1)
+        elif hasattr(thing, "trainable_weights"):
+            for name, each in attributes(thing).items():
+                if not name.startswith("_"):
+                    look(f"{place}.{name}", each, depth + 1)
+
+    look("self", layer, 0)
+    return found
+
+
+def _is_trainable(thing: Any) -> bool:
+    if type(thing).__name__ == "Parameter" and type(thing).__module__.startswith("torch."):
+        return bool(thing.requires_grad)
+    return is_variable(thing) and getattr(thing, "trainable", False) is True
 
 
 @check("build_runs_once", advice="Make all weights in build(), from the input's shape; call() must make none.")

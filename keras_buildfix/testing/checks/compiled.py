@@ -19,7 +19,7 @@ def _needs_tensorflow(subject: Subject) -> None:
         raise NotHere(f"the backend is {subject.info.backend}, not TensorFlow")
 
 
-@check("training_argument", advice=_GRAPH)
+@check("training_argument", "tf_function", advice=_GRAPH)
 def jit(subject: Subject) -> None:
     """`fit` and `predict` fail or compute something else than a call, as they compile the model."""
     if subject.info.backend not in ("tensorflow", "jax"):
@@ -51,7 +51,7 @@ def _tensors(tf: Any, x: Any) -> Any:
     return tf.nest.map_structure(tf.constant, x)
 
 
-@check("tf_function", advice=_GRAPH)
+@check("tf_function", "tracking", advice=_GRAPH)
 def saved_model(subject: Subject) -> None:
     """The layer can't be exported, or the exported one computes something else."""
     _needs_tensorflow(subject)

@@ -41,7 +41,7 @@ def _as_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=lambda thing: type(thing).__name__)
 
 
-@check("config", "call", advice=_CONFIG)
+@check("config", "tracking", advice=_CONFIG)
 def config_keeps_arguments(subject: Subject) -> None:
     """A layer that is loaded or cloned silently has other settings."""
     layer = subject.built()
@@ -71,7 +71,7 @@ def _is_set(layer: Any, subject: Subject, name: str) -> bool:
     )
 
 
-@check("config", "functional", advice=_CONFIG)
+@check("config", "functional", "tracking", advice=_CONFIG)
 def clone_model(subject: Subject) -> None:
     """`clone_model` fails, or the clone computes something else."""
     model, layer = subject.built_model()

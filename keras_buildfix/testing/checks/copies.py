@@ -34,21 +34,21 @@ def _check_copy(subject: Subject, layer: Any, again: Any, what: str) -> None:
     check_same(subject.infer(layer, x), subject.infer(again, x), f"the outputs of {what}")
 
 
-@check("functional", advice=_PLAIN_STATE)
+@check("functional", "tracking", advice=_PLAIN_STATE)
 def deepcopy(subject: Subject) -> None:
     """`copy.deepcopy` of a layer fails, or gives another layer."""
     layer = subject.built()
     _check_copy(subject, layer, copy.deepcopy(layer), "a deep copy")
 
 
-@check("config", "keras_file", advice=_PLAIN_STATE + " Define the class at the top of a module.")
+@check("config", "keras_file", "deepcopy", advice=_PLAIN_STATE + " Define the class at the top of a module.")
 def pickling(subject: Subject) -> None:
     """A layer can't be sent to another process, or is another there."""
     layer = subject.built()
     _check_copy(subject, layer, pickle.loads(pickle.dumps(layer)), "a pickled layer")
 
 
-@check("call", advice="Make lists, dicts and layers in __init__, not in the class or as a default argument.")
+@check("build_runs_once", advice="Make lists, dicts and layers in __init__, not in the class or as a default argument.")
 def instances_share_nothing(subject: Subject) -> None:
     """Two layers of one class change each other."""
     cls = type(subject.make())
@@ -86,9 +86,7 @@ def _mutable_state(cls: type) -> dict[str, str]:
     return found
 
 
-@check(
-    "call", "explicit_build", advice="Make weights in build() only, and let input_spec refuse inputs that do not fit."
-)
+@check("explicit_build", advice="Make weights in build() only; let input_spec refuse inputs that do not fit.")
 def reuse(subject: Subject) -> None:
     """A second use of the layer silently makes new weights, and the trained ones are lost."""
     layer = subject.built()
@@ -106,7 +104,7 @@ def reuse(subject: Subject) -> None:
     check_same(expected, subject.infer(layer, subject.x(seed=12)), "the outputs before and after a call on others")
 
 
-@check("functional", advice="Make weights with add_weight(), and compute with operations of Keras or the backend.")
+@check("functional", "tracking", advice="Use add_weight(), and operations of Keras or the backend.")
 def several_devices(subject: Subject) -> None:
     """The layer can't be used on several devices."""
     layer, x = subject.built(), subject.x(batch=2, seed=13)
@@ -149,7 +147,7 @@ def _on_tensorflow_devices(subject: Subject, x: Any, layer: Any) -> list[Any]:
         return arrays_in(model.predict(x, batch_size=2, verbose=0))
 
 
-@check("functional", advice="Keep nothing in the class or module that layers change while they are made or called.")
+@check("instances_share_nothing", "functional", advice="Keep nothing in the class or module that layers change.")
 def threads(subject: Subject) -> None:
     """Layers that several threads make at once lose weights, or compute something else."""
     layer, x = subject.built(), subject.x(seed=14)
@@ -167,10 +165,7 @@ def threads(subject: Subject) -> None:
         check_same(expected, subject.infer(again, x), "the outputs of a layer made in a thread")
 
 
-@check(
-    "call",
-    advice="Take random numbers from Keras (a SeedGenerator, initializers), not from numpy or `random` unseeded.",
-)
+@check("inference", advice="Take random numbers from Keras (initializers, a SeedGenerator), not from numpy.")
 def determinism(subject: Subject) -> None:
     """An experiment can't be repeated, whatever the seed."""
     found = []

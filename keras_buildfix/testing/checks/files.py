@@ -20,7 +20,7 @@ def _check_back(subject: Subject, layer: Any, again: Any, where: str) -> None:
     check_same(subject.infer(layer, x), subject.infer(again, x), f"the outputs after {where} was loaded")
 
 
-@check("config", "functional", advice=_FILES)
+@check("config", "functional", "tracking", advice=_FILES)
 def keras_file(subject: Subject) -> None:
     """A model with the layer can't be loaded from its `.keras` file, or has other weights."""
     model, layer = subject.built_model()
@@ -29,7 +29,7 @@ def keras_file(subject: Subject) -> None:
     _check_back(subject, layer, loaded.get_layer(layer.name), "the .keras file")
 
 
-@check("functional", advice=_FILES)
+@check("functional", "tracking", advice=_FILES)
 def weights_h5_file(subject: Subject) -> None:
     """Weights can't be loaded from a `.weights.h5` file, or are others."""
     model, layer = subject.built_model()
@@ -39,7 +39,7 @@ def weights_h5_file(subject: Subject) -> None:
     _check_back(subject, layer, again, "the .weights.h5 file")
 
 
-@check("functional", advice="Give each weight a name of its own within the layer: add_weight(name=...).")
+@check("functional", "tracking", advice="Give each weight a name of its own within the layer: add_weight(name=...).")
 def own_files(subject: Subject) -> None:
     """`keras_buildfix.save_weights` and `load_weights` can't bring the weights back."""
     model, layer = subject.built_model()
@@ -50,7 +50,7 @@ def own_files(subject: Subject) -> None:
     _check_back(subject, layer, again, "the .npz file")
 
 
-@check("functional", advice="List keras_buildfix.ExtraWeightsMixin first among the bases of the class.")
+@check("functional", "tracking", advice="List keras_buildfix.ExtraWeightsMixin first among the bases of the class.")
 def extra_weights(subject: Subject) -> None:
     """Keras leaves weights out of its files without a word."""
     model, _ = subject.built_model()

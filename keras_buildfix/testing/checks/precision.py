@@ -51,13 +51,13 @@ def _check_close(exact: Any, found: Any, policy: str) -> None:
         raise CheckError(f"under {policy} it returns values that are {error:.3g} off; they are up to {most:.3g}")
 
 
-@check("functional", advice=_PRECISION)
+@check("functional", "tracking", advice=_PRECISION)
 def mixed_float16(subject: Subject) -> None:
     """The layer can't be used under the policy of GPUs, or computes something else there."""
     _check_policy(subject, "mixed_float16")
 
 
-@check("functional", advice=_PRECISION)
+@check("mixed_float16", advice=_PRECISION)
 def mixed_bfloat16(subject: Subject) -> None:
     """The layer can't be used under the policy of TPUs, or computes something else there."""
     _check_policy(subject, "mixed_bfloat16")

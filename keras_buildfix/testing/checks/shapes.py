@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_buildfix.testing.case import arrays_in, dtype_of_tensor, is_shape, leaves
+from keras_buildfix.testing.case import dtype_of_tensor, is_shape, leaves
 from keras_buildfix.testing.subject import CheckError, NotHere, Subject, check
 
 
@@ -46,7 +46,9 @@ def _in_a_row(shapes: Any) -> list[Any]:
     return [shapes] if is_shape(shapes) else [shape for each in shapes for shape in _in_a_row(each)]
 
 
-@check("build_runs_once", advice="Return from call() one shape and dtype for symbolic and real inputs.")
+@check(
+    "compute_output_shape", "functional", advice="call() must return one shape and dtype for symbolic and real inputs."
+)
 def compute_output_spec(subject: Subject) -> None:
     """A model is made for another shape or dtype than the layer returns."""
     layer = subject.make()
@@ -57,16 +59,3 @@ def compute_output_spec(subject: Subject) -> None:
         said, found = dtype_of_tensor(symbol), dtype_of_tensor(output)
         if said != found:
             raise CheckError(f"the symbolic output is {said}, call() returns {found}")
-
-
-@check("call", advice="Take the size of the batch from the input in call(), and keep it nowhere.")
-def batch_size(subject: Subject) -> None:
-    """The last batch of an epoch, or a single example, can't be computed."""
-    model, layer = subject.model(subject.make())
-    follows = [bool(output.ndim) and len(output) == 2 for output in subject.infer(layer, subject.x(batch=2, seed=1))]
-    for size in (1, 3, 5):
-        x = subject.x(batch=size, seed=size)
-        for outputs in (subject.infer(layer, x), arrays_in(model(x, training=False))):
-            for output, same in zip(outputs, follows):
-                if same and len(output) != size:
-                    raise CheckError(f"a batch of 2 gives 2 outputs, a batch of {size} gives {len(output)}")

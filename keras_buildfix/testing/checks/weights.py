@@ -8,7 +8,7 @@ from keras_buildfix.testing.subject import Subject, check, check_same, values
 _WEIGHTS = "Make weights with add_weight() in build(), and leave get_weights() and set_weights() to Keras."
 
 
-@check("build_runs_once", advice=_WEIGHTS)
+@check("build_runs_once", "tracking", advice=_WEIGHTS)
 def get_and_set_weights(subject: Subject) -> None:
     """Weights that a user sets do not arrive, or are others than those read."""
     layer, other = subject.built(), subject.built()
