@@ -11,11 +11,15 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import keras_buildfix
 from keras_buildfix.cli.commands import Parser, add_command, add_json
 from keras_buildfix.cli.screen import complain, counted, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from keras_buildfix.testing import CheckResult
+
+
+_ON_MANY = ("--keras", "--backend", "--with")
 
 
 def add_check(parser: Parser, commands: Any, target: str) -> None:
@@ -45,11 +49,39 @@ def add_check(parser: Parser, commands: Any, target: str) -> None:
     check.add_argument("--only", metavar="CHECK", nargs="+", help="run these checks only")
     check.add_argument("--skip", metavar="CHECK", nargs="+", help="leave these checks out")
     check.add_argument("--expect", metavar="CHECK", nargs="+", help="these checks must fail")
+    check.add_argument(
+        "--keras", metavar="VERSIONS", default="", help="check on these, in environments that uv makes: 2.15,3.9,newest"
+    )
+    check.add_argument("--backend", metavar="NAMES", default="", help="with --keras: the backends (tensorflow,jax)")
+    check.add_argument(
+        "--with", dest="more", metavar="REQUIREMENT", action="append", help="with --keras: install this too, such as ."
+    )
     add_json(check)
-    check.options.update(dict.fromkeys(("--kwargs", "--shape", "--dtype", "--only", "--skip", "--expect"), ()))
+    check.options.update(dict.fromkeys(("--kwargs", "--shape", "--dtype", "--only", "--skip", "--expect", *_ON_MANY), ()))
 
 
 def _check(args: argparse.Namespace) -> int:
+    _kwargs(args.kwargs), _shapes(args.shape)  # what is wrong with them is an error before anything is installed
+    if args.keras:
+        from keras_buildfix.cli.check_on_many import check_on_many
+
+        return check_on_many(args.keras, args.backend, args.more or (), _arguments(args), args.json)
+    if args.backend or args.more:
+        raise ValueError("--backend and --with need --keras, which says where: for example --keras 2.15,3.9,newest.")
+    return _check_here(args)
+
+
+def _arguments(args: argparse.Namespace) -> list[str]:
+    """The arguments without those that say on which Keras, for the command in an environment."""
+    words = [args.target, "--kwargs", args.kwargs, "--dtype", args.dtype]
+    words += [word for shape in args.shape for word in ("--shape", shape)]
+    for name in ("only", "skip", "expect"):
+        given = getattr(args, name)
+        words += [f"--{name}", *given] if given is not None else []
+    return words
+
+
+def _check_here(args: argparse.Namespace) -> int:
     from keras_buildfix.building.importing import import_class
     from keras_buildfix.testing import layer_checks
 
@@ -109,7 +141,8 @@ def _tell(results: Sequence[CheckResult], as_json: bool) -> int:
     code = 1 if count["failed"] else 0 if count["skipped"] < len(results) else 2
     if as_json:
         rows = [{"check": each.check, "status": each.status, "message": each.message} for each in results]
-        print_json({"layer": results[0].layer, "keras": results[0].keras, "results": rows})
+        version = keras_buildfix.keras_info().version
+        print_json({"layer": results[0].layer, "keras": results[0].keras, "version": version, "results": rows})
     else:
         rows_of = [(each.check, each.status, " ".join(each.message.split())) for each in results]
         print_table(("check", "result", "what"), rows_of)

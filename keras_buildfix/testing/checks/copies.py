@@ -34,18 +34,27 @@ def _check_copy(subject: Subject, layer: Any, again: Any, what: str) -> None:
     check_same(subject.infer(layer, x), subject.infer(again, x), f"the outputs of {what}")
 
 
+def _known(subject: Subject) -> Any:
+    """Keras 3 copies a layer through its file format, so it must know the class, registered or not."""
+    return subject.keras.utils.custom_object_scope(subject.custom())
+
+
 @check("functional", "tracking", advice=_PLAIN_STATE)
 def deepcopy(subject: Subject) -> None:
     """`copy.deepcopy` of a layer fails, or gives another layer."""
     layer = subject.built()
-    _check_copy(subject, layer, copy.deepcopy(layer), "a deep copy")
+    with _known(subject):
+        again = copy.deepcopy(layer)
+    _check_copy(subject, layer, again, "a deep copy")
 
 
 @check("config", "keras_file", "deepcopy", advice=_PLAIN_STATE + " Define the class at the top of a module.")
 def pickling(subject: Subject) -> None:
     """A layer can't be sent to another process, or is another there."""
     layer = subject.built()
-    _check_copy(subject, layer, pickle.loads(pickle.dumps(layer)), "a pickled layer")
+    with _known(subject):
+        again = pickle.loads(pickle.dumps(layer))
+    _check_copy(subject, layer, again, "a pickled layer")
 
 
 @check("build_runs_once", advice="Make lists, dicts and layers in __init__, not in the class or as a default argument.")
