@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras_buildfix
 from keras_buildfix.cli.commands import SHELLS, Parser, PrintCompletion, add_command, add_json
+from keras_buildfix.cli.matrix import add_matrix
 from keras_buildfix.cli.screen import complain, counted, print_json, print_table, progress
 from keras_buildfix.cli.vendor import add_vendor
 from keras_buildfix.cli.weights import add_weights
@@ -262,6 +263,7 @@ def _parser() -> Parser:
     _add_explain_and_affected(parser, commands)
     add_weights(parser, commands)
     add_vendor(parser, commands)
+    add_matrix(parser, commands)
     return parser
 
 

@@ -1,14 +1,18 @@
-"""The tox plugin: tox itself is run, on small projects. What it installs are wheels of a few lines that stand for Keras,
-TensorFlow and jax. On one environment: no Keras is used.
+"""The tox plugin: tox itself runs on small projects, and installs wheels of a few lines in place of Keras and others.
+
+On one environment: no Keras is used.
 """
 
+import logging
 import os
 import subprocess
 import sys
+import types
 import zipfile
 from pathlib import Path
 
 import pytest
+from tox.run import run as run_tox
 
 import keras_buildfix
 
@@ -61,23 +65,36 @@ def wheels(tmp_path_factory):
 
 
 @pytest.fixture
-def project(tmp_path):
+def run(tmp_path, monkeypatch, capfd):
+    """Runs tox in this process, which is quicker, in the folder `tmp_path`."""
+    for name in [name for name in os.environ if name.startswith(("TOX", "KERAS", "PIP_", "UV_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    handlers = logging.getLogger().handlers[:]
+
+    def run(*words, **env):
+        with monkeypatch.context() as patch:
+            for name, value in env.items():
+                patch.setenv(name, value)
+            capfd.readouterr()
+            with pytest.raises(SystemExit) as ended:
+                run_tox([*words, "--colored", "no"])
+        out, err = capfd.readouterr()
+        return types.SimpleNamespace(code=ended.value.code, out=out, said=out + err)
+
+    yield run
+    logging.getLogger().handlers[:] = handlers
+
+
+@pytest.fixture
+def project(tmp_path, run):
     """Writes a tox.ini; returns what runs tox on it."""
 
     def project(testenv="", env_list=ENV_LIST):
         (tmp_path / "tox.ini").write_text(INI.format(env_list=env_list, testenv=testenv))
-        return lambda *words, **env: run(tmp_path, *words, **env)
+        return run
 
     return project
-
-
-def run(folder, *words, python=sys.executable, **env):
-    env = {name: value for name, value in {**os.environ, **env}.items() if not name.startswith(("TOX", "KERAS"))}
-    done = subprocess.run(
-        [python, "-m", "tox", *words, "--colored", "no"], cwd=folder, env=env, capture_output=True, text=True, timeout=120
-    )
-    done.said = done.stdout + done.stderr
-    return done
 
 
 def offline(wheels):
@@ -92,14 +109,14 @@ def offline(wheels):
 
 
 def listed(done):
-    assert done.returncode == 0, done.said
-    return [line.split()[0] for line in done.stdout.splitlines() if " -> " in line]
+    assert done.code == 0, done.said
+    return [line.split()[0] for line in done.out.splitlines() if " -> " in line]
 
 
 def shown(done, key):
     """The lines of a setting that `tox config` shows."""
-    assert done.returncode == 0, done.said
-    lines, found = done.stdout.splitlines(), []
+    assert done.code == 0, done.said
+    lines, found = done.out.splitlines(), []
     start = next(at for at, line in enumerate(lines) if line.startswith(f"{key} ="))
     found.append(lines[start].partition("=")[2].strip())
     for line in lines[start + 1 :]:
@@ -121,9 +138,9 @@ TOML = 'env_list = ["keras2.15-tensorflow", "keras2.15-jax", "keras3.6-jax"]\n'
         ("pyproject.toml", '[tool.tox]\nlegacy_tox_ini = """\n[tox]\nenv_list = keras{2.15,3.6}-jax, lint\n"""\n'),
     ],
 )
-def test_impossible_corners_are_left_out_of_the_list(tmp_path, file, text):
+def test_impossible_corners_are_left_out_of_the_list(run, tmp_path, file, text):
     (tmp_path / file).write_text(text)
-    names = listed(run(tmp_path, "list", "--no-desc"[:0] or "-q"))
+    names = listed(run("list"))
     assert "keras2.15-jax" not in names
     assert "keras3.6-jax" in names
 
@@ -132,7 +149,7 @@ def test_an_impossible_corner_that_is_named_is_skipped_with_the_reason(project):
     done = project("commands = python -c 'print(1)'")("run", "-e", "keras2.15-jax")
     assert "keras2.15-jax: skipped because keras-buildfix: Keras 2.15 runs on TensorFlow only" in done.said
     assert "congratulations" not in done.said
-    assert done.returncode
+    assert done.code
 
 
 def test_an_env_list_of_which_nothing_is_left_is_an_error(project):
@@ -141,7 +158,7 @@ def test_an_env_list_of_which_nothing_is_left_is_an_error(project):
     assert "keras2.15-torch: Keras 2.15 runs on TensorFlow only" in done.said
     assert "congratulations" not in done.said
     assert "Traceback" not in done.said
-    assert done.returncode
+    assert done.code
 
 
 @pytest.mark.parametrize("name", ["keras3.99-jax", "keras3.6-mxnet", "keras3.6-jax-torch", "3.6-jax", "keras3.6"])
@@ -150,12 +167,11 @@ def test_a_name_that_can_not_be_meant_is_one_clear_error(project, name):
     assert f"keras-buildfix: {name!r}" in done.said
     assert "Traceback" not in done.said
     assert len(done.said.strip().splitlines()) == 1
-    assert done.returncode
+    assert done.code
 
 
 def test_an_environment_gets_requirements_and_variables(project, tmp_path):
-    tox = project("deps = pytest")
-    done = tox("config", "-e", "keraslatest-tensorflow", PIP_FIND_LINKS="/a /b", UV_FIND_LINKS="")
+    done = project("deps = pytest", "tfkeras2.19, keraslatest-tensorflow")("config", "-e", "keraslatest-tensorflow")
     deps = shown(done, "deps")
     assert deps[:2] == ["pytest", "keras>=3.15.1"]
     assert deps[2] == 'tensorflow-cpu>=2.21.0; platform_system == "Linux" and platform_machine == "x86_64"'
@@ -164,12 +180,11 @@ def test_an_environment_gets_requirements_and_variables(project, tmp_path):
     assert "KERAS_BACKEND=tensorflow" in variables
     home = tmp_path / ".tox" / "keraslatest-tensorflow" / "tmp" / "keras"
     assert f"KERAS_HOME={home}" in variables
-    legacy = shown(tox("config", "-e", "tfkeras2.19", "-x", "tox.env_list=tfkeras2.19"), "set_env")
+    legacy = shown(project(env_list="tfkeras2.19")("config", "-e", "tfkeras2.19"), "set_env")
     assert {"KERAS_BACKEND=tensorflow", "TF_USE_LEGACY_KERAS=1"} <= {*legacy}
 
 
-def test_pips_find_links_count_for_uv(project, monkeypatch):
-    monkeypatch.delenv("UV_FIND_LINKS", raising=False)
+def test_pips_find_links_count_for_uv(project):
     done = project()("config", "-e", "keras3.6-jax", PIP_FIND_LINKS="/a /b")
     assert "UV_FIND_LINKS=/a,/b" in shown(done, "set_env")
 
@@ -193,7 +208,9 @@ set_env = TF_USE_LEGACY_KERAS = theirs
     done = tox("config", "-e", "keras3.6-tensorflow")
     assert shown(done, "deps") == ["-r more.txt", "TensorFlow>=2.18"]
     assert shown(done, "constrain_package_deps") == ["False"]
-    assert {"KERAS_BACKEND=tensorflow", "KERAS_HOME=from_file", "TF_USE_LEGACY_KERAS=theirs"} <= {*shown(done, "set_env")}
+    assert {"KERAS_BACKEND=tensorflow", "KERAS_HOME=from_file", "TF_USE_LEGACY_KERAS=theirs"} <= {
+        *shown(done, "set_env")
+    }
     done = tox("config", "-e", "keras3.6-jax", "-x", "testenv.deps+=rich")
     assert shown(done, "deps") == ["-r more.txt", "rich", "jax>=0.4.30,<0.6.1"]
     assert "KERAS_BACKEND=mine" in shown(done, "set_env")
@@ -210,7 +227,7 @@ def test_a_pin_that_replaces_nothing_fails_and_says_what_it_could_replace(projec
     assert "keras_pins has 'torch==2.5.0', but keras3.6-jax has no requirement that it replaces" in done.said
     assert "(only keras, jax)" in done.said
     assert "Traceback" not in done.said
-    assert done.returncode
+    assert done.code
 
 
 def test_other_environments_are_not_touched(project):
@@ -218,8 +235,8 @@ def test_other_environments_are_not_touched(project):
     names = "lint,docs-jax,kerastuner"
     plain = tox("config", "-e", names, "-k", "deps", "set_env", "base_python", PYTHONHASHSEED="0")
     assert shown(plain, "deps") == ["keras"]
-    assert "KERAS" not in plain.stdout.replace("TOX_ENV", "")
-    assert "keras_pins" not in tox("config", "-e", names).stdout
+    assert "KERAS" not in plain.out.replace("TOX_ENV", "")
+    assert "keras_pins" not in tox("config", "-e", names).out
 
 
 def test_without_a_python_in_the_name_one_that_can_be_is_taken(project):
@@ -242,7 +259,7 @@ def test_the_keras_in_the_name_runs(project, wheels, tmp_path, runner):
     done = tox("run", "--runner", runner, **offline(wheels))
     home = tmp_path / ".tox" / "keras3.6-jax" / "tmp" / "keras"
     assert f"FOUND 3.6.0 3.6.0 jax {home}" in done.said
-    assert done.returncode == 0
+    assert done.code == 0
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
@@ -251,20 +268,55 @@ def test_a_nightly_is_installed_over_the_keras_that_tensorflow_brings(project, w
     tox = project("commands = python show.py", "kerasnightly-tensorflow")
     done = tox("run", "--runner", runner, **offline(wheels))
     assert "FOUND 3.16.0.dev2026110100 3.15.1 tensorflow" in done.said, done.said
-    assert done.returncode == 0
+    assert done.code == 0
     again = tox("run", "--runner", runner, **offline(wheels))
     assert "FOUND 3.16.0.dev2026110100" in again.said
     assert "install_keras" not in again.said
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
-def test_a_package_can_not_move_keras(project, wheels, runner):
-    """Its requirement on a newer one fails, or, where the author allows it, the environment does."""
-    mover = wheels / "mover-1.0-py3-none-any.whl"
-    text = "commands = python -c 'print(\"RAN\")'\n{}\n[testenv:x]"
-    words = ("run", "-e", "keras3.6-jax", "--runner", runner, "--installpkg", str(mover))
-    done = project(text.replace("{}", "")).__call__(*words, **offline(wheels))
-    assert "keras>=3.12" in done.said.replace(" ", "")
-    assert done.returncode
-    tox = project(text.format("constrain_package_deps = false").replace("commands", "package = wheel\ncommands", 1))
-    assert tox
+def test_a_package_that_asks_for_another_keras_can_not_be_installed(project, wheels, run, tmp_path):
+    project("commands = python -c 'print(\"RAN\")'", "keras3.6-jax")
+    text = (tmp_path / "tox.ini").read_text().replace("package = skip", "package = wheel")
+    (tmp_path / "tox.ini").write_text(text)
+    words = ("run", "--installpkg", str(wheels / "mover-1.0-py3-none-any.whl"))
+    done = run(*words, **offline(wheels))
+    assert "RAN" not in done.said
+    assert "keras>=3.12" in done.said
+    assert done.code
+    # If the author allows it, the Keras moves, and the environment fails.
+    (tmp_path / "tox.ini").write_text(f"{text}\nconstrain_package_deps = false\n")
+    done = run(*words, **offline(wheels))
+    assert "keras3.6-jax has keras 3.15.1 installed, and not the one in its name" in done.said
+    assert "RAN" not in done.said
+    assert done.code
+
+
+def test_the_oldest_tox_that_is_allowed_can_use_it(tmp_path, wheels):
+    """Here a project's own toxfile.py brings the plugin."""
+    venv = tmp_path / "venv"
+    python = venv / ("Scripts" if os.name == "nt" else "bin") / "python"
+    for command in (
+        ["venv", "-q", "-p", sys.executable, venv],
+        ["pip", "install", "-q", "-p", python, f"tox=={OLDEST}"],
+    ):
+        subprocess.run(["uv", *map(str, command)], check=True, timeout=300)
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "keras_buildfix").symlink_to(PACKAGE)
+    names = "tox_add_core_config, tox_add_env_config, tox_before_run_commands, tox_on_install"
+    (tmp_path / "toxfile.py").write_text(f"from keras_buildfix.plugins.tox import {names}\n")
+    (tmp_path / "show.py").write_text(SHOW)
+    testenv = "commands = python show.py\nset_env = {[more]set_env}\n[more]\nset_env = KERAS_HOME = mine"
+    (tmp_path / "tox.ini").write_text(INI.format(env_list=ENV_LIST, testenv=testenv))
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("TOX", "KERAS", "PIP_", "UV_"))}
+    env.update(offline(wheels), PYTHONPATH=str(tmp_path / "lib"))
+    done = subprocess.run(
+        [python, "-m", "tox", "run", "-e", "keras2.15-jax,keras3.6-jax"],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert "keras2.15-jax: skipped because keras-buildfix: Keras 2.15 runs on TensorFlow only" in done.stdout
+    assert "FOUND 3.6.0 3.6.0 jax mine" in done.stdout, done.stdout
+    assert done.returncode == 0
