@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
 BACKENDS = ("tensorflow", "jax", "torch", "numpy")
 #: The Pythons on which cells were measured, and the one that every cell runs on.
 PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
@@ -437,6 +435,8 @@ def _selected(keras: str) -> tuple[list[str], list[Row]]:
     names = [row(word).name for word in words if word not in bounds]
     if not words:
         return [], list(ROWS)
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # run_tests.py and the demo start without it
+
     try:
         specifier = SpecifierSet(",".join(bounds))
     except InvalidSpecifier:

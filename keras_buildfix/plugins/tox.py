@@ -229,8 +229,7 @@ def _found(tox_env: ToxEnv, keras: str) -> tuple[str, str]:
     from keras_buildfix._keras.info import version_in
 
     package = "tf_keras" if keras.startswith("tf") else "keras"
-    folders = {str(tox_env.conf[f"env_site_packages_dir{which}"]) for which in ("", "_plat")}
-    return package, version_in([str(Path(folder, package)) for folder in sorted(folders)]) or ""
+    return package, version_in([str(Path(tox_env.conf["env_site_packages_dir"], package))]) or ""
 
 
 def _install_over(tox_env: ToxEnv, requirements: tuple[str, ...]) -> None:
