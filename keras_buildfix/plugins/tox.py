@@ -89,15 +89,20 @@ def _possible(envs: EnvList | None, factory: Any) -> EnvList | None:
 
 def _why_not(name: str) -> str:
     """Why an environment can't be, as far as its name tells."""
-    factors = _parsed(name)
+    factors = _parsed(name, HandledError)
     return matrix.impossible(*factors) if factors else ""
 
 
-def _parsed(name: str) -> matrix.Factors | None:
+def _parsed(name: str, kind: type[Exception]) -> matrix.Factors | None:
     try:
         return matrix.parse(name)
     except ValueError as error:
-        raise HandledError(f"keras-buildfix: {error}") from None
+        raise kind(f"keras-buildfix: {error}") from None
+
+
+def _asked_for(state: State) -> set[str]:
+    """The environments that the command line names."""
+    return set(getattr(state.conf.options, "env", None) or ())
 
 
 # --- What they get -----------------------------------------------------------------------------
@@ -106,7 +111,13 @@ def _parsed(name: str) -> matrix.Factors | None:
 @impl
 def tox_add_env_config(env_conf: EnvConfigSet, state: State) -> None:
     """Adds the requirements and variables of the Keras in an environment's name."""
-    factors = _parsed(env_conf.name)
+    try:
+        factors = matrix.parse(env_conf.name)
+    except ValueError as error:
+        # tox makes an environment of every condition in tox.ini, such as `keras3.6: ...`: this one may never run.
+        if env_conf.name in _asked_for(state):
+            raise HandledError(f"keras-buildfix: {error}") from None
+        return
     if factors is None or "deps" not in env_conf or _PINS in env_conf:
         return
     env_conf.add_config(
@@ -190,7 +201,7 @@ def _family(requirement: str) -> frozenset[str]:
 @impl
 def tox_on_install(tox_env: Any, arguments: Any, section: str, of_type: str) -> None:
     """Skips an environment that can't be, before anything is installed into it."""
-    factors = _parsed(tox_env.conf.name)
+    factors = _parsed(tox_env.conf.name, Fail)
     if factors is None or _PINS not in tox_env.conf:
         return
     actual = "{}.{}".format(*tox_env.base_python.version_info)
@@ -202,7 +213,7 @@ def tox_on_install(tox_env: Any, arguments: Any, section: str, of_type: str) -> 
 @impl
 def tox_before_run_commands(tox_env: ToxEnv) -> None:
     """Fails an environment in which another Keras lies than its name says; installs the nightly over a release."""
-    factors = _parsed(tox_env.conf.name)
+    factors = _parsed(tox_env.conf.name, Fail)
     if factors is None or _PINS not in tox_env.conf:
         return
     package, version = _found(tox_env, factors.keras)

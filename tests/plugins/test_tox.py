@@ -104,7 +104,7 @@ def offline(wheels):
         "UV_FIND_LINKS": str(wheels),
         "PIP_NO_INDEX": "1",
         "UV_NO_INDEX": "1",
-        "UV_NO_CACHE": "1",
+        "UV_CACHE_DIR": str(wheels / "cache"),
     }
 
 
@@ -167,6 +167,20 @@ def test_a_name_that_can_not_be_meant_is_one_clear_error(project, name):
     assert f"keras-buildfix: {name!r}" in done.said
     assert "Traceback" not in done.said
     assert len(done.said.strip().splitlines()) == 1
+    assert done.code
+
+
+def test_a_condition_of_the_author_is_no_environment_that_was_asked_for(project):
+    tox = project("deps =\n    keras3.6: rich\n    keras3.99: rich\n    pytest", "keras3.6-jax")
+    assert "keras3.6-jax" in listed(tox("list"))
+    assert shown(tox("config", "-e", "keras3.6-jax"), "deps") == [
+        "rich",
+        "pytest",
+        "keras~=3.6.0",
+        "jax>=0.4.30,<0.6.1",
+    ]
+    done = tox("run", "-f", "keras3.99")
+    assert "keras3.99: failed with keras-buildfix: 'keras3.99': The matrix has no Keras" in done.said
     assert done.code
 
 
