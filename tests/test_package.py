@@ -38,8 +38,9 @@ MAY_USE = {
     "freezing": {"_keras", "layer_tree", *SMALL},
     "portable": {"_keras", "building", "precision", "extra_weights", "layer_tree", *SMALL},
     "weights": {"_keras", "layer_tree", "weight_files", "extra_weights", "portable", *SMALL},
-    "plugins": {PUBLIC},
-    "cli": {PUBLIC, "_keras", "building"},
+    "matrix": set(),
+    "plugins": {PUBLIC, "matrix", "_keras"},
+    "cli": {PUBLIC, "_keras", "building", "matrix"},
     "__main__": {"cli"},
 }
 

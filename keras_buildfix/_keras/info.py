@@ -107,7 +107,7 @@ def _of_package(package: str) -> KerasInfo:
     """The loaded Keras of this name."""
     module = sys.modules[package]
     # TensorFlow's copy stays at 2.6.0 and lost its `__version__` later (TensorFlow 2.13 has it, 2.21 does not).
-    version = getattr(module, "__version__", None) or _version_in(module.__path__) or "2.6.0"
+    version = getattr(module, "__version__", None) or version_in(module.__path__) or "2.6.0"
     asked = getattr(getattr(module, "backend", None), "backend", None)
     return _info(package, version, asked() if asked is not None else _configured_backend())
 
@@ -115,7 +115,7 @@ def _of_package(package: str) -> KerasInfo:
 def _on_disk(package: str) -> KerasInfo | None:
     """The Keras that ``import package`` would load; None if there is none."""
     spec = importlib.util.find_spec(package)
-    version = _version_in(spec.submodule_search_locations or ()) if spec is not None else None
+    version = version_in(spec.submodule_search_locations or ()) if spec is not None else None
     return _info(package, version, _configured_backend()) if version is not None else None
 
 
@@ -124,7 +124,7 @@ def _info(package: str, version: str, backend: str) -> KerasInfo:
     return KerasInfo(package, version, generation, backend if generation == 3 else "tensorflow")
 
 
-def _version_in(folders: Iterable[str]) -> str | None:
+def version_in(folders: Iterable[str]) -> str | None:
     """The version in a package's own files: of Keras 3 in ``src/version.py``, of Keras 2 in ``__init__.py``."""
     for folder in folders:
         for name in ("src/version.py", "__init__.py"):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import keras_buildfix
 from keras_buildfix.cli.check import add_check
 from keras_buildfix.cli.commands import SHELLS, Parser, PrintCompletion, add_command, add_json
+from keras_buildfix.cli.matrix import add_matrix
 from keras_buildfix.cli.screen import complain, counted, print_json, print_table, progress
 from keras_buildfix.cli.vendor import add_vendor
 from keras_buildfix.cli.weights import add_weights
@@ -264,6 +265,7 @@ def _parser() -> Parser:
     add_check(parser, commands, _WHERE)
     add_weights(parser, commands)
     add_vendor(parser, commands)
+    add_matrix(parser, commands)
     return parser
 
 
