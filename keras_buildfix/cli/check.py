@@ -57,7 +57,9 @@ def add_check(parser: Parser, commands: Any, target: str) -> None:
         "--with", dest="more", metavar="REQUIREMENT", action="append", help="with --keras: install this too, such as ."
     )
     add_json(check)
-    check.options.update(dict.fromkeys(("--kwargs", "--shape", "--dtype", "--only", "--skip", "--expect", *_ON_MANY), ()))
+    check.options.update(
+        dict.fromkeys(("--kwargs", "--shape", "--dtype", "--only", "--skip", "--expect", *_ON_MANY), ())
+    )
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -166,5 +166,3 @@ def _messages(failed: Iterable[Outcome]) -> list[tuple[str, list[str]]]:
             if each["status"] == "failed":
                 found.setdefault(f"{each['check']}: {each['message']}", []).append(outcome.environment.name)
     return list(found.items())
-
-

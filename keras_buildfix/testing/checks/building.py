@@ -16,6 +16,7 @@ from keras_buildfix.testing.subject import (
     Subject,
     check,
     check_same,
+    give_weights,
     randomise,
 )
 
@@ -141,9 +142,13 @@ _WAYS: dict[str, Callable[[Subject, Any], Any]] = {
 )
 def tracking(subject: Subject) -> None:
     """A variable or sub-layer is missing from the layer's weights: nothing trains or saves it, and no error says so."""
-    stray = _stray_variables(subject.built())
+    layer, other = subject.built(), subject.built()
+    stray = _stray_variables(layer)
     if stray:
         raise CheckError(f"{', '.join(stray[:5])} can be trained, but is not among the layer's weights")
+    give_weights(other, layer, "another layer of the class")
+    x = subject.x(seed=4)
+    check_same(subject.infer(layer, x), subject.infer(other, x), "two layers with the same weights and input")
 
 
 def _stray_variables(layer: Any) -> list[str]:
@@ -196,7 +201,7 @@ def explicit_build(subject: Subject) -> None:
         raise CheckError("layer.built is False after layer.build(shape) and a call")
 
 
-@check("build_runs_once", advice="call() must use nothing but its input and the layer's weights.")
+@check("build_runs_once", "compute_output_shape", advice="call() must use nothing but its input and the weights.")
 def sequential(subject: Subject) -> None:
     """The layer can't be in a Sequential model, or computes something else there."""
     subject.needs_one_input("a Sequential model")
@@ -206,7 +211,7 @@ def sequential(subject: Subject) -> None:
     _check_in_model(subject, subject.keras.Sequential([first, layer]), layer)
 
 
-@check("build_runs_once", advice="call() must use nothing but its input and the layer's weights; no shape is known.")
+@check("build_runs_once", "compute_output_shape", advice="call() must use nothing but its input and the weights.")
 def functional(subject: Subject) -> None:
     """The layer can't be in a Functional model, or computes something else there."""
     layer = subject.make()
@@ -214,7 +219,7 @@ def functional(subject: Subject) -> None:
     _check_in_model(subject, model, layer)
 
 
-@check("build_runs_once", advice="call() must use nothing but its input and the layer's weights.")
+@check("build_runs_once", advice="call() must use nothing but its input and the weights.")
 def subclassed_model(subject: Subject) -> None:
     """The layer can't be an attribute of a model that is a subclass of Model, or computes something else there."""
     layer = subject.make()

@@ -6,7 +6,7 @@ import inspect
 import json
 from typing import Any
 
-from keras_buildfix._keras.classes import belongs_to_keras
+from keras_buildfix._keras.classes import belongs_to_keras, is_model
 from keras_buildfix._words import many, short
 from keras_buildfix.testing.subject import CheckError, Subject, check, check_same, give_weights
 
@@ -31,6 +31,9 @@ def config(subject: Subject) -> None:
     if type(again) is not type(layer):
         raise CheckError(f"its config gives a {type(again).__name__}")
     before, after = layer.get_config(), again.get_config()
+    lost = [repr(name) for name in ("name", "trainable", "dtype") if name not in before and not is_model(layer)]
+    if lost and not belongs_to_keras(_owner(layer, "get_config")):
+        raise CheckError(f"its config has no {', '.join(lost)}", "Return {**super().get_config(), ...}.")
     for key in {**before, **after}:
         old, new = (short(_as_json(each.get(key)), 200) for each in (before, after))
         if old != new:
@@ -45,8 +48,7 @@ def _as_json(value: Any) -> str:
 def config_keeps_arguments(subject: Subject) -> None:
     """A layer that is loaded or cloned silently has other settings."""
     layer = subject.built()
-    written = next((cls for cls in type(layer).__mro__ if "from_config" in vars(cls)), object)
-    if belongs_to_keras(written):
+    if belongs_to_keras(_owner(layer, "from_config")):
         known = layer.get_config()
         lost = [repr(name) for name in subject.init_kwargs if name not in known and _is_set(layer, subject, name)]
         if lost:
@@ -56,6 +58,11 @@ def config_keeps_arguments(subject: Subject) -> None:
     give_weights(again, layer, "the layer made from its config")
     x = subject.x(seed=2)
     check_same(subject.infer(layer, x), subject.infer(again, x), "the outputs of the layer and of one from its config")
+
+
+def _owner(layer: Any, method: str) -> type:
+    """The class that defines a method of a layer."""
+    return next(cls for cls in type(layer).__mro__ if method in vars(cls))
 
 
 def _is_set(layer: Any, subject: Subject, name: str) -> bool:
@@ -71,7 +78,7 @@ def _is_set(layer: Any, subject: Subject, name: str) -> bool:
     )
 
 
-@check("config", "functional", "tracking", advice=_CONFIG)
+@check("config_keeps_arguments", "functional", advice=_CONFIG)
 def clone_model(subject: Subject) -> None:
     """`clone_model` fails, or the clone computes something else."""
     model, layer = subject.built_model()

@@ -39,7 +39,7 @@ def _known(subject: Subject) -> Any:
     return subject.keras.utils.custom_object_scope(subject.custom())
 
 
-@check("functional", "tracking", advice=_PLAIN_STATE)
+@check("keras_file", advice=_PLAIN_STATE)
 def deepcopy(subject: Subject) -> None:
     """`copy.deepcopy` of a layer fails, or gives another layer."""
     layer = subject.built()
@@ -48,7 +48,7 @@ def deepcopy(subject: Subject) -> None:
     _check_copy(subject, layer, again, "a deep copy")
 
 
-@check("config", "keras_file", "deepcopy", advice=_PLAIN_STATE + " Define the class at the top of a module.")
+@check("deepcopy", advice=_PLAIN_STATE + " Define the class at the top of a module.")
 def pickling(subject: Subject) -> None:
     """A layer can't be sent to another process, or is another there."""
     layer = subject.built()
@@ -156,7 +156,12 @@ def _on_tensorflow_devices(subject: Subject, x: Any, layer: Any) -> list[Any]:
         return arrays_in(model.predict(x, batch_size=2, verbose=0))
 
 
-@check("instances_share_nothing", "functional", advice="Keep nothing in the class or module that layers change.")
+@check(
+    "instances_share_nothing",
+    "functional",
+    "tracking",
+    advice="Keep nothing in the class or module that layers change.",
+)
 def threads(subject: Subject) -> None:
     """Layers that several threads make at once lose weights, or compute something else."""
     layer, x = subject.built(), subject.x(seed=14)
@@ -174,7 +179,7 @@ def threads(subject: Subject) -> None:
         check_same(expected, subject.infer(again, x), "the outputs of a layer made in a thread")
 
 
-@check("inference", advice="Take random numbers from Keras (initializers, a SeedGenerator), not from numpy.")
+@check("tracking", advice="Take random numbers from Keras (initializers, a SeedGenerator), not from numpy.")
 def determinism(subject: Subject) -> None:
     """An experiment can't be repeated, whatever the seed."""
     found = []

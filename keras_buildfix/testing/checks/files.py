@@ -20,7 +20,7 @@ def _check_back(subject: Subject, layer: Any, again: Any, where: str) -> None:
     check_same(subject.infer(layer, x), subject.infer(again, x), f"the outputs after {where} was loaded")
 
 
-@check("config", "functional", "tracking", advice=_FILES)
+@check("clone_model", "weights_h5_file", "explicit_build", advice=_FILES)
 def keras_file(subject: Subject) -> None:
     """A model with the layer can't be loaded from its `.keras` file, or has other weights."""
     model, layer = subject.built_model()
@@ -29,7 +29,7 @@ def keras_file(subject: Subject) -> None:
     _check_back(subject, layer, loaded.get_layer(layer.name), "the .keras file")
 
 
-@check("functional", "tracking", advice=_FILES)
+@check("functional", "extra_weights", advice=_FILES)
 def weights_h5_file(subject: Subject) -> None:
     """Weights can't be loaded from a `.weights.h5` file, or are others."""
     model, layer = subject.built_model()
