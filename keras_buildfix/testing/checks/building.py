@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_buildfix._keras.classes import belongs_to_keras, build_owner
 from keras_buildfix._keras.tracking import attributes, nested_layers
-from keras_buildfix._keras.variables import is_variable
+from keras_buildfix._keras.variables import is_variable, stored
 from keras_buildfix._words import short
 from keras_buildfix.testing.case import arrays_in, leaves, recorded
 from keras_buildfix.testing.subject import (
@@ -154,7 +154,7 @@ def tracking(subject: Subject) -> None:
 def _stray_variables(layer: Any) -> list[str]:
     """The trainable variables that a layer's attributes hold and Keras does not know of, by their place."""
     known = {id(weight) for each in nested_layers(layer) for weight in each.weights}
-    known |= {id(getattr(weight, "_value", None)) for each in nested_layers(layer) for weight in each.weights}
+    known |= {id(stored(weight)) for each in nested_layers(layer) for weight in each.weights}
     found: list[str] = []
     seen: set[int] = set()
 
@@ -171,7 +171,8 @@ def _stray_variables(layer: Any) -> list[str]:
             for at, each in enumerate(thing):
                 look(f"{place}[{at}]", each, depth + 1)
         elif hasattr(thing, "trainable_weights"):
-            for name, each in attributes(thing).items():
+            own_of_torch = thing.named_parameters(recurse=False) if hasattr(thing, "named_parameters") else ()
+            for name, each in [*attributes(thing).items(), *own_of_torch]:
                 if not name.startswith("_"):
                     look(f"{place}.{name}", each, depth + 1)
 

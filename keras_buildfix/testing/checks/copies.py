@@ -39,7 +39,7 @@ def _known(subject: Subject) -> Any:
     return subject.keras.utils.custom_object_scope(subject.custom())
 
 
-@check("keras_file", advice=_PLAIN_STATE)
+@check("keras_file", "set_weights_before_build", advice=_PLAIN_STATE)
 def deepcopy(subject: Subject) -> None:
     """`copy.deepcopy` of a layer fails, or gives another layer."""
     layer = subject.built()

@@ -51,7 +51,7 @@ def _check_close(exact: Any, found: Any, policy: str) -> None:
         raise CheckError(f"under {policy} it returns values that are {error:.3g} off; they are up to {most:.3g}")
 
 
-@check("functional", "tracking", advice=_PRECISION)
+@check("functional", "weights_train", advice=_PRECISION)
 def mixed_float16(subject: Subject) -> None:
     """The layer can't be used under the policy of GPUs, or computes something else there."""
     _check_policy(subject, "mixed_float16")
