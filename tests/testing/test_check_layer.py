@@ -61,7 +61,7 @@ def test_all_checks_of_a_right_layer_pass_or_say_why_not():
     assert len(results) == len({result.check for result in results}) > 30
     assert all(result.message for result in results if result.status == "skipped")
     skipped = {result.check for result in results if result.status == "skipped"}
-    here = {"mask"}
+    here = {"mask", "compute_output_shape"}
     here |= {"tf_function", "saved_model"} if INFO.backend != "tensorflow" else set()
     here |= {"deepcopy", "pickling"} if INFO.generation == 2 or INFO.version < "3.3" else set()
     here |= {"jit", "several_devices"} if INFO.backend in ("torch", "numpy") else set()
@@ -134,7 +134,7 @@ def test_checks_are_chosen_by_name_and_left_out_with_a_reason():
         ({"expected_failures": {"kall": "x"}}, ValueError, r"expected_failures: there is no check 'kall'"),
         ({"only": ["call"], "skip": ["call"]}, ValueError, "No check is left to run"),
         ({"only": []}, ValueError, "No check is left to run"),
-        ({"init_kwargs": {"facter": 1}}, TypeError, r"Scaled\(facter=1\) can't be made: TypeError"),
+        ({"init_kwargs": {"facter": 1}}, TypeError, r"Scaled\(facter=1\) can't be made: "),
         ({"input_shape": None}, TypeError, r"input_shape is the shape of one input without the batch"),
         ({"input_shape": "8,8"}, TypeError, r"input_shape is the shape"),
         ({"cls": Scaled()}, TypeError, r"an instance of the Keras layer class .*Scaled.*Pass the class and its argum"),

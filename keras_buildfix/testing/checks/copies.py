@@ -9,7 +9,7 @@ import pickle
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from keras_buildfix._keras.classes import written_bases
+from keras_buildfix._keras.classes import belongs_to_keras
 from keras_buildfix._keras.tracking import attributes, nested_layers
 from keras_buildfix._words import short
 from keras_buildfix.testing.case import arrays_in
@@ -84,7 +84,7 @@ def instances_share_nothing(subject: Subject) -> None:
 def _mutable_state(cls: type) -> dict[str, str]:
     """The lists, dicts, sets and numbers that a class, not a layer, holds, and default arguments, as text."""
     found = {}
-    for base in written_bases(cls):
+    for base in (each for each in cls.__mro__ if each is not object and not belongs_to_keras(each)):
         for name, value in vars(base).items():
             if isinstance(value, (list, dict, set, int, float)) and not name.startswith("__"):
                 found[f"{base.__name__}.{name}"] = repr(value)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from typing import Any
 
+from keras_buildfix._keras.tracking import nested_layers
 from keras_buildfix._structures import map_structure
 from keras_buildfix._words import short
 from keras_buildfix.testing.case import arrays_in, recorded, takes
@@ -38,21 +40,31 @@ def probe(subject: Subject) -> Any:
     return Probe()
 
 
-def fit(subject: Subject, layer: Any, *, probed: bool = True, steps: int = 2, **options: Any) -> tuple[Any, list[Any]]:
-    """Trains a model of the layer by SGD for some steps on random targets; returns the model and its probes."""
+def fit(
+    subject: Subject, layer: Any, *, probed: str = "before", steps: int = 2, **options: Any
+) -> tuple[Any, list[Any]]:
+    """Trains a model of the layer by SGD for some steps on random targets; returns the model and its probes.
+
+    Args:
+        subject: What is checked.
+        layer: The layer.
+        probed: Where the probes are: ``"before"`` the layer, ``"after"`` it, or ``""``.
+        steps: The number of steps.
+        options: Arguments of ``compile``; without them, it runs eagerly.
+    """
     import numpy as np
 
     subject.needs_training()
     probes: list[Any] = []
 
     def through(symbol: Any) -> Any:
-        if not probed or "float" not in subject.dtype:
-            return symbol
         probes.append(probe(subject))
         return probes[-1](symbol)
 
     inputs = subject.symbolic()
-    outputs = outputs_to_train(subject.call(layer, map_structure(through, inputs)))
+    before = probed == "before" and "float" in subject.dtype
+    outputs = outputs_to_train(subject.call(layer, map_structure(through, inputs) if before else inputs))
+    outputs = [through(output) for output in outputs] if probed == "after" else outputs
     model = subject.keras.Model(inputs, outputs)
     random = np.random.default_rng(5)
     options = options or {"run_eagerly": True}
@@ -75,7 +87,7 @@ def weights_train(subject: Subject) -> None:
     subject.needs_weights(layer, "trainable_weights")
     weights = list(layer.trainable_weights)
     before = values(weights)
-    fit(subject, layer, probed=False, steps=3)
+    fit(subject, layer, probed="", steps=3)
     same = [weight.name for weight, old, new in zip(weights, before, values(weights)) if (old == new).all()]
     if same:
         raise CheckError(
@@ -112,7 +124,7 @@ def freeze(subject: Subject) -> None:
         names = ", ".join(weight.name for weight in layer.trainable_weights)
         raise CheckError(f"after layer.trainable = False these weights are still trainable: {short(names, 200)}")
     before = values(weights)
-    fit(subject, layer)
+    fit(subject, layer, probed="after")
     changed = [weight.name for weight, old, new in zip(weights, before, values(weights)) if (old != new).any()]
     if changed:
         raise CheckError(f"training changes the frozen weights {short(', '.join(changed), 200)}")
@@ -129,13 +141,18 @@ def training_argument(subject: Subject) -> None:
     model, _ = subject.model(layer)
     predicted = arrays_in(model.predict_on_batch(x))
     check_same(subject.infer(layer, x), predicted, "predict() and call(training=False)")
-    if not takes(layer, "training"):
+    trained = [each for each in nested_layers(layer) if takes(each, "training")]
+    if not trained:
         return
-    with recorded(type(layer), "call") as calls:
-        fit(subject, layer, steps=1)
-    got = [each.get("training") for each in calls if each["self"] is layer]
-    if not any(_is_true(value) for value in got):
-        raise CheckError(f"training passes {short(got[-1] if got else None)} as `training`, not True")
+    with contextlib.ExitStack() as stack:
+        classes = {type(each) for each in trained}
+        records = [stack.enter_context(recorded(cls, "call")) for cls in classes]
+        fit(subject, layer, probed="after", steps=1)
+    for each in trained:
+        got = [call.get("training") for record in records for call in record if call["self"] is each]
+        if got and not any(_is_true(value) for value in got):
+            whose = "the layer" if each is layer else f"its inner layer {each.name!r}"
+            raise CheckError(f"in training {whose} gets training={short(got[-1])}")
 
 
 def _is_true(value: Any) -> bool:
@@ -175,3 +192,8 @@ def mask(subject: Subject) -> None:
         After()(out)
         if all(each is None for each in got):
             raise CheckError("it says supports_masking = True, but the layer after it gets no mask")
+        if tuple(got[0].shape) != tuple(out.shape)[: len(got[0].shape)]:
+            raise CheckError(
+                f"it passes on a mask of the shape {tuple(got[0].shape)} with an output of {tuple(out.shape)}",
+                "Define compute_mask() if call() changes the length of the sequence.",
+            )

@@ -1,0 +1,59 @@
+"""`check_layer` on the corpus: nothing fires on right layers, and each wrong one fails at one check, the right one.
+
+Each environment takes a part (all of it with `run_tests.py full`): each layer runs on one with TensorFlow and on another.
+"""
+
+import zlib
+
+import bands
+import corpus_right
+import corpus_wrong
+import pytest
+from conftest import ENVIRONMENT, INFO
+
+from keras_buildfix.testing import check_layer
+
+#: What Keras itself does wrong: layers, checks, backends, first and last release, why.
+UPSTREAM = []
+
+
+def runs_here(entry):
+    """Whether this environment takes a layer of the corpus."""
+    if not entry.where(INFO):
+        return False
+    if not bands.goes_in_turns(ENVIRONMENT):
+        return True
+    able = [name for name in bands.matrix() if entry.where(bands.info_of(name))]
+    mine = [name for name in able if (bands.backend_of(name) == "tensorflow") is (INFO.backend == "tensorflow")]
+    return mine[zlib.crc32(name_of(entry).encode()) % len(mine)] == ENVIRONMENT
+
+
+def name_of(entry):
+    return f"{entry}-{'-'.join(map(str, entry.kwargs.values()))}".replace(" ", "")
+
+
+def results_of(entry, **more):
+    return check_layer(
+        entry.cls,
+        entry.kwargs,
+        entry.shape,
+        input_dtype=entry.dtype,
+        call_kwargs=entry.call_kwargs,
+        on_fail=None,
+        **more,
+    )
+
+
+@pytest.mark.parametrize("entry", filter(runs_here, corpus_right.RIGHT), ids=name_of)
+def test_nothing_fires_on_a_right_layer(entry):
+    failed = [str(result) for result in results_of(entry) if result.status == "failed"]
+    assert not failed
+
+
+@pytest.mark.parametrize("entry", filter(runs_here, corpus_wrong.WRONG), ids=name_of)
+def test_a_wrong_layer_fails_at_one_check(entry):
+    results = results_of(entry)
+    failed = {result.check: result for result in results if result.status == "failed"}
+    assert entry.check in failed, [str(result) for result in results if result.status != "passed"]
+    assert {*failed} <= {entry.check, *entry.also}
+    assert str(INFO) in failed[entry.check].keras
