@@ -364,17 +364,6 @@ class BatchInPython(layers.Layer):
         return (input_shape[0], input_shape[1] * input_shape[2])
 
 
-class OwnDunderCall(layers.Layer):
-    """`__call__` instead of `call`: Keras does not see that the layer is used."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.dense = layers.Dense(3)
-
-    def __call__(self, x, training=None):
-        return self.dense(x)
-
-
 class NoiseAtInference(Same):
     def call(self, x):
         return x + np.random.default_rng().normal(size=(1, x.shape[-1])).astype("float32")
@@ -865,7 +854,7 @@ class LayerInANamespace(layers.Layer):
 class LayerInAFunction(layers.Layer):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        dense = layers.Dense(3, kernel_initializer="ones")
+        dense = layers.Dense(3)
         self.apply_inner = lambda x: dense(x)
 
     def call(self, x):
@@ -1009,22 +998,6 @@ class NeverTraining(layers.Layer):
         return input_shape
 
 
-class TrainingInPython(layers.Layer):
-    """Takes what it was last told."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.last = False
-
-    def call(self, x, training=None):
-        if training is not None:
-            self.last, training = training, self.last
-        return x + 1.0 if training else x
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-
 class LosesTheMask(WithFactor):
     def __init__(self, factor=2.0, **kwargs):
         super().__init__(factor, **kwargs)
@@ -1141,14 +1114,6 @@ class MutableDefault(WithWeight):
 
     def get_config(self):
         return super().get_config()
-
-
-class CounterInTheClass(WithWeight):
-    made = 0
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        type(self).made += 1
 
 
 class SharedSublayer(Same):
@@ -1627,10 +1592,10 @@ WRONG = (
     wrong(
         ConfigWithoutSuper,
         (4,),
-        "config",
+        "clone_model",
         "its config lacks name, dtype and trainable",
         TF_ISSUE + "54344",
-        also="config_keeps_arguments clone_model keras_file",
+        also="config config_keeps_arguments keras_file pickling",
         factor=3.0,
         name="mine",
     ),
@@ -1645,7 +1610,13 @@ WRONG = (
         size=3,
     ),
     wrong(LambdaInConfig, (4,), "config", "its config holds a lambda", KERAS_ISSUE + "7304"),
-    wrong(ConfigNeedsBuild, (4,), "config", "get_config() needs what build() makes", KERAS_ISSUE + "4596"),
+    wrong(
+        ConfigNeedsBuild,
+        (4,),
+        "config",
+        "get_config() needs what build() makes",
+        "measured: get_config() reads what build() sets",
+    ),
     wrong(
         WrongFromConfig, (4,), "config", "from_config() reads a key that is not there", KERAS_ISSUE + "1927", factor=3.0
     ),
@@ -1791,6 +1762,14 @@ WRONG = (
         "Keras does not see a layer in such an attribute",
         TF_ISSUE + "29073",
         also="deepcopy",
+    ),
+    wrong(
+        LayerInAFunction,
+        (4,),
+        "config_keeps_arguments",
+        "Keras does not see a layer that only a function knows",
+        TF_ISSUE + "29073",
+        also="mixed_float16 mixed_bfloat16 jit tf_function saved_model " + COPIES,
     ),
     wrong(
         UnusedWeight,
