@@ -409,7 +409,8 @@ class OutputShapeAddsAList(layers.Layer):
         return x[:, :2]
 
     def compute_output_shape(self, input_shape):
-        return tuple(input_shape[:-1]) + [2]
+        width = [2]
+        return tuple(input_shape[:-1]) + width
 
 
 class WrongOutputSpec(layers.Layer):
@@ -1654,7 +1655,7 @@ WRONG = (
         "clone_model",
         "from_config() returns a layer that is already there",
         KERAS_ISSUE + "2365",
-        also="instances_share_nothing pickling deepcopy",
+        also="keras_file weights_h5_file own_files instances_share_nothing pickling deepcopy",
     ),
     wrong(
         ExtraWeightOnDense,
