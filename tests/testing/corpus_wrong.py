@@ -1785,7 +1785,7 @@ WRONG = (
         "config_keeps_arguments",
         "Keras does not see a layer in such an attribute",
         TF_ISSUE + "29073",
-        also="tracking mixed_float16 mixed_bfloat16 jit tf_function saved_model clone_model keras_file weights_h5_file own_files deepcopy pickling threads determinism several_devices",
+        also="tracking mixed_float16 mixed_bfloat16 jit tf_function saved_model " + COPIES,
     ),
     wrong(
         HidesALayer,
