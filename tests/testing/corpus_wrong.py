@@ -1929,11 +1929,11 @@ WRONG = (
     wrong(
         SharedSublayer,
         (4,),
-        "instances_share_nothing",
+        "clone_model",
         "all layers have one sub-layer",
         KERAS_ISSUE + "18821",
-        also="clone_model config_keeps_arguments mixed_float16 mixed_bfloat16 several_devices deepcopy pickling "
-        "build_runs_once explicit_build own_files",
+        also="instances_share_nothing config_keeps_arguments mixed_float16 mixed_bfloat16 "
+        "several_devices deepcopy pickling build_runs_once explicit_build",
     ),
     wrong(
         RebuildsForAnotherWidth, (4,), "reuse", "makes new weights for another width", TF_ISSUE + "27120", where=keras2
