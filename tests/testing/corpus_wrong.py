@@ -1324,7 +1324,15 @@ WRONG = (
         MarksItself, (4,), "call", "self.built = True in the constructor, so build() never runs", KERAS_ISSUE + "20871"
     ),
     wrong(LateWeight, (4,), "call", "makes its weight in call()", TF_ISSUE + "48878", where=keras3),
-    wrong(LateWeight, (4,), "explicit_build", "makes its weight in call()", TF_ISSUE + "48878", where=keras2),
+    wrong(
+        LateWeight,
+        (4,),
+        "explicit_build",
+        "makes its weight in call()",
+        TF_ISSUE + "48878",
+        where=keras2,
+        also="set_weights_before_build",
+    ),
     wrong(WeightInEachCall, (4,), "call", "makes a new weight in each call", TF_ISSUE + "27120", where=keras3),
     wrong(
         WeightInEachCall,
@@ -1333,7 +1341,7 @@ WRONG = (
         "makes a new weight in each call",
         TF_ISSUE + "27120",
         where=keras2,
-        also="explicit_build",
+        also="explicit_build set_weights_before_build",
     ),
     wrong(BuildsInCall, (4,), "call", "call() calls build() again", TF_ISSUE + "33576", where=keras3),
     wrong(BuildsInCall, (4,), "build_runs_once", "call() calls build() again", TF_ISSUE + "33576", where=keras2),
@@ -1436,6 +1444,7 @@ WRONG = (
         "has sub-layers and no build()",
         KERAS_ISSUE + "19229",
         where=keras2,
+        also="set_weights_before_build keras_file",
     ),
     wrong(
         NumpyInCall,
@@ -1452,7 +1461,7 @@ WRONG = (
         "sequential",
         "Python's `if` on the value of a tensor",
         TF_ISSUE + "29823",
-        where=on("tensorflow", "jax"),
+        where=on("jax"),
         also="functional compute_output_shape batch_size",
     ),
     wrong(
@@ -1499,10 +1508,10 @@ WRONG = (
     wrong(
         RandomMatrix,
         (4,),
-        "config_keeps_arguments",
+        "tracking",
         "a random matrix that is no weight",
         KERAS_ISSUE + "19322",
-        also="mixed_float16 mixed_bfloat16 " + COPIES,
+        also="config_keeps_arguments mixed_float16 mixed_bfloat16 " + COPIES,
         units=2,
     ),
     wrong(
@@ -1782,10 +1791,10 @@ WRONG = (
     wrong(
         LayerInANamespace,
         (4,),
-        "config_keeps_arguments",
+        "tracking",
         "Keras does not see a layer in such an attribute",
         TF_ISSUE + "29073",
-        also="tracking mixed_float16 mixed_bfloat16 jit tf_function saved_model " + COPIES,
+        also="config_keeps_arguments mixed_float16 mixed_bfloat16 jit tf_function saved_model " + COPIES,
     ),
     wrong(
         HidesALayer,
@@ -1798,10 +1807,10 @@ WRONG = (
     wrong(
         LayerInAFunction,
         (4,),
-        "config_keeps_arguments",
+        "tracking",
         "Keras does not see a layer that only a function knows",
         TF_ISSUE + "29073",
-        also="mixed_float16 mixed_bfloat16 jit tf_function saved_model " + COPIES,
+        also="config_keeps_arguments mixed_float16 mixed_bfloat16 jit tf_function saved_model " + COPIES,
     ),
     wrong(
         UnusedWeight,
