@@ -457,19 +457,21 @@ class FirstBatchSize(layers.Layer):
 # config, config_keeps_arguments, clone_model
 
 
-class NoConfig(Same):
-    def __init__(self, units, **kwargs):
-        super().__init__(**kwargs)
-        self.units = units
-
-    def call(self, x):
-        return x * float(self.units)
-
-
 class Settings:
     """An object that no JSON can hold."""
 
     factor = 2.0
+
+
+class NoConfig(Same):
+    """An argument that JSON can't hold, and no get_config()."""
+
+    def __init__(self, settings, **kwargs):
+        super().__init__(**kwargs)
+        self.settings = settings
+
+    def call(self, x):
+        return x * self.settings.factor
 
 
 class ObjectInConfig(Same):
@@ -1588,7 +1590,15 @@ WRONG = (
         TF_ISSUE + "43094",
         also="compute_output_shape",
     ),
-    wrong(NoConfig, (4,), "config", "has an argument and no get_config()", TF_ISSUE + "39793", where=keras2, units=3),
+    wrong(
+        NoConfig,
+        (4,),
+        "config",
+        "has an argument that is no JSON, and no get_config()",
+        TF_ISSUE + "39793",
+        also="clone_model",
+        settings=Settings(),
+    ),
     wrong(
         ObjectInConfig,
         (4,),
@@ -1618,10 +1628,10 @@ WRONG = (
     wrong(
         ConfigWithoutSuper,
         (4,),
-        "clone_model",
+        "config",
         "its config lacks name, dtype and trainable",
         TF_ISSUE + "54344",
-        also="config config_keeps_arguments keras_file pickling",
+        also="config_keeps_arguments clone_model keras_file pickling",
         factor=3.0,
         name="mine",
     ),
