@@ -4,4 +4,5 @@
 SHARED = {
     "deferred": ("DeferredBuildMixin",),
     "skipped": ("ModuleSearch", "search_modules"),
+    "watching": ("watched_builds",),
 }
