@@ -16,6 +16,7 @@ from keras_buildfix._keras.marking import marks_unconditionally
 from keras_buildfix.building.after_import import AfterImport
 from keras_buildfix.building.skipped import SkippedBuild, skipped_build
 
+_CALL = "__call__"
 _lock = threading.RLock()
 _watching: list[list[SkippedBuild]] = []
 _replaced: dict[type, tuple[Any, Any]] = {}  # class: our `__call__`, and its own; None if it inherited it
@@ -56,12 +57,12 @@ def _stop() -> None:
         sys.meta_path.remove(_hook)
     while _replaced:
         cls, (ours, before) = _replaced.popitem()
-        if vars(cls).get("__call__") is not ours:  # somebody else has replaced it since: it is not ours to remove
+        if vars(cls).get(_CALL) is not ours:  # somebody else has replaced it since: it is not ours to remove
             continue
         if before is None:
-            delattr(cls, "__call__")
+            delattr(cls, _CALL)
         else:
-            setattr(cls, "__call__", before)
+            setattr(cls, _CALL, before)
 
 
 def _watch_loaded() -> None:
@@ -71,9 +72,9 @@ def _watch_loaded() -> None:
         for base in loaded_layer_bases():
             for cls in builtin_layers(base):
                 if cls not in _replaced and marks_unconditionally(cls):
-                    own = vars(cls).get("__call__")
+                    own = vars(cls).get(_CALL)
                     _replaced[cls] = _watched_call(cls, own), own
-                    setattr(cls, "__call__", _replaced[cls][0])
+                    setattr(cls, _CALL, _replaced[cls][0])
 
 
 def _watched_call(cls: Any, own: Callable[..., Any] | None) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ It gives:
     ``--keras-buildfix-install``   runs all tests with ``install()`` on, from before any conftest
     ``--fail-on-skipped-builds``   fails a test that calls a layer whose ``build()`` Keras has skipped
 
-This module imports only pytest: the rest is imported when something asks for it.
+This module imports only pytest: the rest is imported when something asks for it. PYTEST_DONT_REWRITE.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ T = TypeVar("T")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the two options."""
     group = parser.getgroup("keras-buildfix", "keras-buildfix: the build() of Keras layers")
+    if group.options:  # `pytest_plugin_registered` registers the plugin a second time
+        return
     group.addoption(
         "--keras-buildfix-install",
         action="store_true",
