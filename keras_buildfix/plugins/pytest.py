@@ -32,6 +32,9 @@ _MARKER = (
     'or backend=("jax", "torch"). From keras-buildfix.'
 )
 
+#: On a test with a wrong marker, in a worker of pytest-xdist: what is wrong.
+_WRONG = pytest.StashKey[str]()
+
 T = TypeVar("T")
 
 
@@ -110,14 +113,32 @@ def _find_keras() -> KerasInfo:
 
 @pytest.hookimpl(trylast=True)  # so that it sees what a conftest has marked
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skips the tests whose marker asks for another Keras."""
+    """Skips the tests whose marker asks for another Keras; stops the run if a marker is wrong."""
     for item in items:
         for mark in item.iter_markers("keras"):
             if mark.args or mark.kwargs or not _is_the_projects(config):
-                reason = _reason_to_skip(item, mark)
+                try:
+                    reason = _reason_to_skip(mark)
+                except ValueError as error:
+                    _refuse(item, f"{item.nodeid}: {error}")
+                    break
                 if reason:
                     item.add_marker(pytest.mark.skip(reason=reason))
                     break
+
+
+def _refuse(item: pytest.Item, message: str) -> None:
+    """Stops the run; a worker of pytest-xdist would crash without a word, so there the test fails instead."""
+    if not hasattr(item.config, "workerinput"):
+        raise pytest.UsageError(message)
+    item.stash[_WRONG] = message
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fails a test with a wrong marker in a worker of pytest-xdist."""
+    message = item.stash.get(_WRONG, "")
+    if message:
+        pytest.fail(message, pytrace=False)
 
 
 def _is_the_projects(config: pytest.Config) -> bool:
@@ -126,16 +147,15 @@ def _is_the_projects(config: pytest.Config) -> bool:
     return any(line.partition(":")[0].partition("(")[0].strip() == "keras" for line in lines)
 
 
-def _reason_to_skip(item: pytest.Item, mark: pytest.Mark) -> str:
-    """Why a test is skipped here; empty if it runs."""
+def _reason_to_skip(mark: pytest.Mark) -> str:
+    """Why a test with this marker is skipped here; empty if it runs. A wrong marker is a ValueError."""
     from keras_buildfix.plugins.pytest_marker import read_marker
 
     try:
         wanted = read_marker(mark.args, mark.kwargs)
     except ValueError as error:
         arguments = [*map(repr, mark.args), *(f"{name}={value!r}" for name, value in mark.kwargs.items())]
-        shown = f"@pytest.mark.keras({', '.join(arguments)})"
-        raise pytest.UsageError(f"{item.nodeid}: {shown} is wrong: {error}.") from None
+        raise ValueError(f"@pytest.mark.keras({', '.join(arguments)}) is wrong: {error}.") from None
     try:
         info = _find_keras()
     except ModuleNotFoundError:
