@@ -1,6 +1,7 @@
 """The pytest plugin: it does what an option, marker or fixture asks, and else nothing."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -265,6 +266,22 @@ def test_unknown(dtype_policy): pass
     assert keras_buildfix.get_dtype_policy() == before
 
 
+def test_the_page_runs(run, monkeypatch):
+    checked = []
+    monkeypatch.setattr(
+        "keras_buildfix.testing.check_layer", lambda *args, **kwargs: checked.append(args), raising=False
+    )
+    page = (Path(__file__).resolve().parents[2] / "docs" / "pytest_plugin.md").read_text("utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    options = re.findall(r"^pytest (--\S+)$", page, re.MULTILINE)
+    assert len(options) == 2
+    monkeypatch.setitem(sys.modules, "keras", KERAS)
+    result = run("".join(blocks), "--strict-markers", *options)
+    here = read_marker((">=3.6,<3.10",), {"backend": "jax,torch"}).is_met_by(INFO)
+    result.assert_outcomes(passed=4 + here, skipped=not here)
+    assert len(checked) == 1
+
+
 # --fail-on-skipped-builds
 
 
@@ -388,7 +405,7 @@ def test_an_error_of_the_layer_stays_as_it_is():
     def error(layer):
         with pytest.raises(Exception) as caught:
             layer([[1.0]])
-        return caught.type, str(caught.value)
+        return caught.type, "mine" in str(caught.value)
 
     expected = [error(NoInit()), error(Wrong())]
     with watched_builds() as found:
