@@ -165,6 +165,15 @@ def test_a_wrong_marker_stops_the_run_and_names_the_test(run):
     )
 
 
+def test_a_wrong_marker_fails_its_test_in_a_worker_of_xdist(run):
+    """A worker that raises a UsageError while it collects ends the run with an internal error that names nothing."""
+    worker = "def pytest_configure(config): config.workerinput = {}"
+    text = "import pytest\n@pytest.mark.keras('3.9')\ndef test_it(): pass\ndef test_other(): pass"
+    result = run(text, conftest=worker)
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["test_inner.py::test_it: @pytest.mark.keras('3.9') is wrong: *"])
+
+
 def test_a_marker_from_a_conftest_counts(run):
     marks = "import pytest\ndef pytest_collection_modifyitems(items): items[0].add_marker(pytest.mark.keras('<2'))"
     run("def test_it(): pass", conftest=marks).assert_outcomes(skipped=1)
