@@ -70,6 +70,7 @@ Which Keras:
     KerasInfo                its package, version, generation and backend
 
 Importing this package imports no Keras and nothing heavy: each public name is loaded on first use.
+(To pytest: PYTEST_DONT_REWRITE, or it warns when this package was imported before its plugin.)
 """
 
 from __future__ import annotations

@@ -49,6 +49,7 @@ IN_TURNS = (
     "test_portable",
     "test_portable_shapes",
     "test_precision",
+    "test_pytest_plugin",
     "test_saving",
     "test_selecting_weights",
     "test_sharing",

@@ -164,7 +164,7 @@ def installed_backends() -> tuple[str, ...]:
 
 def is_backend_installed(name: str) -> bool:
     """Whether the package of a backend is installed."""
-    if name not in _BACKENDS:
+    if name not in BACKENDS:
         return False
     if sys.modules.get(name) is not None:
         return True
@@ -180,17 +180,17 @@ def missing_backend(info: KerasInfo) -> str:
     if info.package in sys.modules or is_backend_installed(info.backend):
         return ""
     others = installed_backends() if info.generation == 3 else ()
-    if info.generation == 3 and info.backend not in _BACKENDS:
-        wrong = f"which is not a backend of Keras ({', '.join(_BACKENDS)} are)"
+    if info.generation == 3 and info.backend not in BACKENDS:
+        wrong = f"which is not a backend of Keras ({', '.join(BACKENDS)} are)"
     else:
         wrong = "which is not installed"
     if not others:
         what = "pip install tensorflow" if info.generation == 2 else f"pip install {info.backend}"
-        return f"{wrong}: {what}" if info.backend in _BACKENDS else f"{wrong}, and none is installed: pip install jax"
+        return f"{wrong}: {what}" if info.backend in BACKENDS else f"{wrong}, and none is installed: pip install jax"
     names = ", ".join(others)
     return f"{wrong}; {names} {'is' if len(others) == 1 else 'are'}: set KERAS_BACKEND={others[0]}"
 
 
 #: The backends of Keras 3; and those that can train, the lightest first.
-_BACKENDS = ("tensorflow", "jax", "torch", "numpy", "openvino")
+BACKENDS = ("tensorflow", "jax", "torch", "numpy", "openvino")
 _TRAINING = ("jax", "torch", "tensorflow")

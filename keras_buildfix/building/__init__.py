@@ -5,4 +5,5 @@ SHARED = {
     "deferred": ("DeferredBuildMixin",),
     "importing": ("import_class",),
     "skipped": ("ModuleSearch", "search_modules"),
+    "watching": ("watched_builds",),
 }

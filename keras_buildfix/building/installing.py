@@ -7,16 +7,15 @@ it, also those defined before the call. An import hook fixes a Keras that is imp
 
 from __future__ import annotations
 
-import importlib.abc
-import importlib.machinery
+import importlib
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from types import ModuleType
+from collections.abc import Iterator
 
 from keras_buildfix._blocks import block
 from keras_buildfix._keras.classes import PACKAGES, builtin_layers, loaded_layer_bases
 from keras_buildfix._keras.marking import marking_code
+from keras_buildfix.building.after_import import AfterImport, is_initializing
 from keras_buildfix.building.deferred import repairs
 
 _lock = threading.Lock()
@@ -108,66 +107,14 @@ def _fix_loaded() -> None:
 def _wait_for_import(package: str) -> None:
     """Waits until another thread that is importing `package` has finished."""
     module = sys.modules.get(package)
-    if module is None or not _is_initializing(module):
+    if module is None or not is_initializing(module):
         return
     importlib.import_module(package)  # takes the module's import lock; it is in sys.modules already
-    if _is_initializing(module):
+    if is_initializing(module):
         raise RuntimeError(
             f"install() was called from inside the import of {package}, when its layers are not complete: "
             "call it before that import or after it."
         )
 
 
-def _is_initializing(module: ModuleType) -> bool:
-    return bool(getattr(module.__spec__, "_initializing", False))
-
-
-def _is_imported_by_a_package(fullname: str) -> bool:
-    """Whether a package that holds this module is being imported: the fix then waits for the end of that import."""
-    parents = [fullname[:at] for at, letter in enumerate(fullname) if letter == "."]
-    return any(parent in sys.modules and _is_initializing(sys.modules[parent]) for parent in parents)
-
-
-class _Hook(importlib.abc.MetaPathFinder):
-    """Finds a Keras as Python would, and fixes its built-ins once it has been imported.
-
-    It does the same for a module that Keras imports later, like the legacy layers of ``tf.keras`` on 3.3 to 3.9.
-    """
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if fullname.partition(".")[0] not in PACKAGES or _is_imported_by_a_package(fullname):
-            return None
-        for finder in sys.meta_path:
-            if finder is not self and hasattr(finder, "find_spec"):
-                spec = finder.find_spec(fullname, path, target)
-                if spec is not None:
-                    if spec.loader is not None:
-                        spec.loader = _Loader(spec.loader)
-                    return spec
-        return None
-
-
-class _Loader(importlib.abc.Loader):
-    """Stands in for a module's loader until the module has been executed."""
-
-    def __init__(self, loader: importlib.abc.Loader) -> None:
-        self._loader = loader
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._loader, name)  # some tools ask for `get_source`, `get_resource_reader` before the import
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        # Python asks the loader for resources, sources and reloads: from now on it finds the real one.
-        module.__loader__ = self._loader
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._loader
-        self._loader.exec_module(module)
-        _fix_loaded()
-
-
-_hook = _Hook()
+_hook = AfterImport(_fix_loaded)

@@ -197,16 +197,21 @@ def _in_classes(classes: Iterable[type], judge: Judge) -> Iterator[SkippedBuild]
 def _in_layers(layers: Iterable[Any], judge: Judge | None) -> Iterator[SkippedBuild]:
     """The builds of layers that did not run on the installed Keras; with `judge`, those that another one would skip."""
     for layer in layers:
-        cls = type(layer)
         if judge is not None:
-            for found, where in judge(cls):
-                yield _finding(cls, found, where, layer=layer.name)
-            continue
-        marker = skipping_builtin(cls)
-        # A fix by `install()` does not count: the layer may have been made before it.
-        fixed = is_fixed(cls, by_install=False)
-        if marker is not None and not fixed and layer.built and not build_has_run(layer):
-            yield _finding(cls, marker, _at_hand(cls), layer=layer.name)
+            for found, where in judge(type(layer)):
+                yield _finding(type(layer), found, where, layer=layer.name)
+        elif (finding := skipped_build(layer)) is not None:
+            yield finding
+
+
+def skipped_build(layer: Any) -> SkippedBuild | None:
+    """The build of a layer that counts as built, but whose ``build`` has not run; None if nothing was skipped."""
+    cls = type(layer)
+    marker = skipping_builtin(cls)
+    # A fix by `install()` does not count: the layer may have been made before it.
+    if marker is None or is_fixed(cls, by_install=False) or not layer.built or build_has_run(layer):
+        return None
+    return _finding(cls, marker, _at_hand(cls), layer=layer.name)
 
 
 def _judge(keras: str | None) -> Judge:

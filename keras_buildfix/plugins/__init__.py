@@ -1,1 +1,1 @@
-"""Plugins for other tools; each does nothing unless you name it."""
+"""Plugins for other tools; each does nothing unless you ask for it."""

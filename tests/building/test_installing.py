@@ -90,7 +90,7 @@ def test_blocks_nest_and_an_exception_ends_them():
     install()
     with installed():
         pass
-    assert sys.meta_path[0].__class__.__name__ == "_Hook"
+    assert sys.meta_path[0].__class__.__name__ == "AfterImport"
 
 
 def test_installing_in_many_threads_while_layers_are_made():

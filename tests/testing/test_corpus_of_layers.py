@@ -1,6 +1,6 @@
 """`check_layer` on the corpus: nothing fires on right layers, and each wrong one fails at one check, the right one.
 
-Each environment takes a part (all of it with `run_tests.py full`): each layer runs on one with TensorFlow and on another.
+With `run_tests.py full` each environment takes all of it. Otherwise each layer runs on one with TensorFlow and on another.
 """
 
 import zlib
@@ -44,13 +44,13 @@ def results_of(entry, **more):
     )
 
 
-@pytest.mark.parametrize("entry", filter(runs_here, corpus_right.RIGHT), ids=name_of)
+@pytest.mark.parametrize("entry", [*filter(runs_here, corpus_right.RIGHT)], ids=name_of)
 def test_nothing_fires_on_a_right_layer(entry):
     failed = [str(result) for result in results_of(entry) if result.status == "failed"]
     assert not failed
 
 
-@pytest.mark.parametrize("entry", filter(runs_here, corpus_wrong.WRONG), ids=name_of)
+@pytest.mark.parametrize("entry", [*filter(runs_here, corpus_wrong.WRONG)], ids=name_of)
 def test_a_wrong_layer_fails_at_one_check(entry):
     results = results_of(entry)
     failed = {result.check: result for result in results if result.status == "failed"}
