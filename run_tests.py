@@ -43,7 +43,7 @@ SECOND_PASS = "tests/weights/test_weight_files.py::test_it_is_read_whoever_wrote
 #: The environments that use the source in this folder, not the wheel.
 ON_SOURCE = ("lint", "types")
 #: With ``full``, Keras's own tests run in these environments too; each with the one whose Keras has the tests.
-OWN_TESTS = {"keras3.9-jax": "keras3.12-jax", "newest-jax": "newest-jax"}
+OWN_TESTS = {"keras3.9-jax": "keras3.12-jax", "keraslatest-jax": "keraslatest-jax"}
 #: Seconds between two lines of progress. A run of all environments into a log prints fewer lines.
 TOLD_EVERY = 20
 TOLD_EVERY_IN_CI = 60

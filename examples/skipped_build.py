@@ -19,14 +19,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / ".demo"
-#: What it installs: with a newer jax, `fit` of Keras 3.9 fails. This jax has wheels for these Pythons only.
-WANTED = ["keras~=3.9.2", "jax>=0.4.30,<0.6.1"]
-PYTHONS = ((3, 9), (3, 13))
+sys.path.insert(0, str(ROOT))
+from keras_buildfix import matrix  # noqa: E402
+
+#: What it installs, and the Pythons that have wheels of it.
+WANTED = list(matrix.requirements("3.9", "jax"))
+PYTHONS = matrix.pythons("3.9", "jax")
 
 
 def main():
     """Prints how many weights three layers have, plain and with the decorator, and why."""
-    sys.path.insert(0, str(ROOT))
     from keras_buildfix import deferred_build, keras_info, skipped_builds
 
     print(f"Importing {keras_info()}", flush=True)
@@ -85,10 +87,11 @@ def prepare():
         raise SystemExit(f"The Keras in {DEMO} can't be used: remove that folder and run this again.")
     python, ready = DEMO / ("Scripts" if os.name == "nt" else "bin") / "python", DEMO / "ready"
     if not (ready.exists() and ready.read_text() == str(WANTED)):
-        if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
+        here = "{}.{}".format(*sys.version_info)
+        if here not in PYTHONS:
             raise SystemExit(
-                f"No Keras is installed here, and {WANTED[0]}, which this would install, needs Python 3.9 to 3.13; "
-                f"this is {sys.version_info[0]}.{sys.version_info[1]}. Run it with one of those."
+                f"No Keras is installed here, and {WANTED[0]}, which this would install, needs Python {PYTHONS[0]} to "
+                f"{PYTHONS[-1]}; this is {here}. Run it with one of those."
             )
         install(python)
         ready.write_text(str(WANTED))  # at the very end: without it the next run installs again

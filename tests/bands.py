@@ -89,7 +89,7 @@ def info_of(environment):
     from keras_buildfix import KerasInfo  # imported here, because callers that need only names may lack the package
 
     major, minor = release(environment)
-    package = "tf_keras" if "tf_keras" in environment else "keras"
+    package = "tf_keras" if "tfkeras" in environment else "keras"
     return KerasInfo(package, f"{major}.{minor}.0", min(major, 3), environment.rpartition("-")[2])
 
 
@@ -152,7 +152,7 @@ def runs(environment, test):
         return True
     number = zlib.crc32(test.encode())
     turn, half = number % PARTS, number // PARTS % 2
-    nightlies = [other for other in matrix() if other.startswith("nightly")]
+    nightlies = [other for other in matrix() if other.startswith("kerasnightly")]
     if environment in nightlies and nightlies[turn % len(nightlies)] == environment:
         return True
     if turn not in turns(environment, PARTS, bands=SPANS):

@@ -24,8 +24,8 @@ THOROUGH = bands.FULL or ENVIRONMENT in (
     "",
     "py39-keras2.12-tensorflow",
     "keras3.9-torch",
-    "newest-numpy",
-    "py313-newest-tensorflow",
+    "keraslatest-numpy",
+    "py313-keraslatest-tensorflow",
 )
 #: Whether this environment tests files at length. Reading and writing files depends only on Python, numpy, h5py and
 #: ml_dtypes, so we take environments that differ most in these.
@@ -34,11 +34,13 @@ FILES_AT_LENGTH = bands.FULL or ENVIRONMENT in (
     "py39-keras2.12-tensorflow",  # Python 3.9, numpy 1.23, the oldest h5py
     "keras2.13-tensorflow",  # numpy 1.24, no ml_dtypes
     "py312-keras3.6-jax",  # Python 3.12, numpy 2
-    "py313-newest-tensorflow",  # Python 3.13
-    "newest-numpy",  # the newest of all
+    "py313-keraslatest-tensorflow",  # Python 3.13
+    "keraslatest-numpy",  # the newest of all
 )
 #: Where the tests of run_tests.py run. It depends on no Keras, so one environment is enough: with its oldest Python.
 RUNNERS = ("", "py310-keras3.12-tensorflow")
+#: The tests of the tox plugin run where tox.ini installs tox.
+collect_ignore = [] if ENVIRONMENT == "py312-keras3.6-jax" else ["plugins/test_tox.py"]
 
 
 def sampled(cases, *sample):

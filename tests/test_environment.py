@@ -7,24 +7,17 @@ import bands
 import pytest
 from conftest import ENVIRONMENT, INFO
 
-from keras_buildfix import keras_info
+from keras_buildfix import keras_info, matrix
 
 
 @pytest.mark.skipif(not ENVIRONMENT, reason="run outside the matrix")
 def test_the_environment_runs_what_its_name_says():
-    factors = ENVIRONMENT.split("-")
-    other = "py" + os.environ.get("KERAS_BUILDFIX_PYTHON", "3.11").replace(".", "")  # run_tests.py took another
-    python = next((f for f in factors if f.startswith("py3")), other)
-    assert python == f"py{sys.version_info[0]}{sys.version_info[1]}"
-    (keras,) = [f for f in factors if f.startswith(("keras", "tf_keras", "newest", "nightly"))]
-    assert factors[-1] == INFO.backend
-    assert INFO.package == ("tf_keras" if keras.startswith("tf_keras") else "keras")
-    if keras == "nightly":
-        assert ".dev" in INFO.version
-    elif keras == "newest":
-        assert tuple(map(int, INFO.version.split(".")[:2])) >= ((3, 14) if python == "py310" else (3, 15))
-    else:
-        assert INFO.version.startswith(keras.replace("tf_", "").replace("keras", "") + ".")
+    factors = matrix.parse(ENVIRONMENT)
+    python = factors.python or os.environ.get("KERAS_BUILDFIX_PYTHON", matrix.USUAL_PYTHON)  # run_tests.py took another
+    assert python == "{}.{}".format(*sys.version_info)
+    assert factors.backend == INFO.backend
+    assert INFO.package == ("tf_keras" if factors.keras.startswith("tf") else "keras")
+    assert matrix.is_the_one(factors.keras, INFO.version)
     assert keras_info() == INFO
 
 
@@ -44,7 +37,7 @@ def test_each_band_and_each_backend_takes_all_turns(number, spans):
 def test_keras_2_and_each_backend_of_keras_3_and_the_nightlies_run_all():
     def kinds(environment):
         info = bands.info_of(environment)
-        return [(info.generation, info.backend), *(["nightly"] if environment.startswith("nightly") else [])]
+        return [(info.generation, info.backend), *(["nightly"] if environment.startswith("kerasnightly") else [])]
 
     wanted = {kind for environment in bands.matrix() for kind in kinds(environment)}
     assert len(wanted) == 6

@@ -20,6 +20,7 @@ PAGES = {
     "README.md": ["4 assigned", "froze 1 layer, 4 of 4 weights"],
     "docs/building.md": [],
     "docs/freezing.md": ["froze 1 layer, "],
+    "docs/matrix.md": [],
     "docs/mixed_precision.md": [],
     "docs/portable_layers.md": [],
     "docs/weights.md": ["4 waiting", "4 assigned", "2 assigned"],

@@ -114,9 +114,9 @@ def test_words_name_environments():
         ("keras3.6-jax", ["3.11", "3.12", "3.13", "3.10", "3.9"]),
         ("keras3.9-torch", ["3.11", "3.12", "3.13", "3.10"]),
         ("keras3.10-tensorflow", ["3.11", "3.12", "3.13", "3.10", "3.9"]),
-        ("newest-jax", ["3.11", "3.12", "3.13"]),
+        ("keraslatest-jax", ["3.11", "3.12", "3.13"]),
         ("py39-keras2.12-tensorflow", ["3.9"]),
-        ("downstream-own-newest", ["3.11"]),
+        ("downstream-own-keraslatest-tensorflow", ["3.11"]),
     ],
 )
 def test_an_environment_runs_on_the_pythons_that_its_pins_have_wheels_for(name, pythons):
@@ -128,7 +128,21 @@ def test_an_environment_runs_on_the_pythons_that_its_pins_have_wheels_for(name, 
 @pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
 def test_any_one_python_runs_most_of_the_quick_slice(python):
     left_out = [name for name in planning.quick() if planning.python_for(name, [python]) is None]
-    assert left_out in ([], ["keras2.15-tensorflow"], ["newest-tensorflow"])
+    assert left_out in ([], ["keras2.15-tensorflow"], ["keraslatest-tensorflow"])
+
+
+def test_our_own_tox_ini_has_no_table_of_pins():
+    """What belongs to a Keras comes from keras_buildfix/matrix.py, through the plugin in toxfile.py."""
+    for name in [*planning.labels()["matrix"], *planning.labels()["downstream"]]:
+        factors = planning.matrix.parse(name)
+        assert factors is not None, name
+        assert not planning.matrix.impossible(*factors), name
+    lines = (ROOT / "tox.ini").read_text("utf-8").splitlines()
+    pinned = re.compile(r"(tf_)?keras(-nightly)?\W*[~=<>]=|(tensorflow|jax|torch)[-\w]*\W*[~=<>]=|KERAS_HOME|LEGACY")
+    assert [line.strip() for line in lines if pinned.search(line)] == ["downstream-decomon: tensorflow-cpu~=2.16.1"]
+    assert {"tox_add_env_config", "tox_before_run_commands"} <= {
+        *re.findall(r"tox_\w+", (ROOT / "toxfile.py").read_text())
+    }
 
 
 def test_the_python_that_runs_this_is_found():
@@ -245,7 +259,7 @@ def test_all_runs_everything_three_at_a_time_and_the_nightly_before_those_that_r
     order = [line.split()[0] for line in (tmp_path / "ended").read_text().splitlines()]
     assert sorted(order) == sorted(planning.chosen(["all"]))
     begun = [line.split()[0] for line in (tmp_path / "calls").read_text().splitlines()]
-    nightlies = ["nightly-tensorflow", "nightly-jax", "nightly-torch"]
+    nightlies = ["kerasnightly-tensorflow", "kerasnightly-jax", "kerasnightly-torch"]
     assert {*begun[:3]} == {*nightlies}
     readers = [name for name, before in planning.first_of(order).items() if before]
     assert len(readers) == 6
@@ -263,7 +277,7 @@ def test_full_runs_kerass_own_tests_where_they_are(monkeypatch, code):
         return subprocess.CompletedProcess(command, code)
 
     monkeypatch.setattr(run_tests, "subprocess", types.SimpleNamespace(run=call))
-    assert run_tests._keras_own_tests(["keras3.12-jax", "keras3.9-jax", "newest-torch"]) == code
+    assert run_tests._keras_own_tests(["keras3.12-jax", "keras3.9-jax", "keraslatest-torch"]) == code
     (command,) = calls
     assert Path(command[1]).exists()
     assert [Path(word).name for word in command[3:]] == ["--env", "keras3.9-jax", "--tests-from", "keras3.12-jax"]

@@ -1,7 +1,7 @@
 """Runs Keras's own tests, on plain Keras and with this package: no test may fail only because of this package.
 
     python tools/keras_own_tests.py --env DIR_OF_VENV
-    python tools/keras_own_tests.py --env .tox/newest-jax --folder layers --quick
+    python tools/keras_own_tests.py --env .tox/keraslatest-jax --folder layers --quick
     python tools/keras_own_tests.py --env .tox/keras3.9-jax --tests-from .tox/keras3.12-jax --folder layers
 
 The environment needs Keras 3 with its backend, and pytest. The tests come from the installed wheel, or, if that has

@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "library_table.md"
 ENVIRONMENTS = (
     *("keras2.15-tensorflow", "keras3.0-tensorflow", "keras3.3-tensorflow", "keras3.6-tensorflow"),
-    *("keras3.9-tensorflow", "keras3.11-tensorflow", "keras3.13-tensorflow", "newest-tensorflow"),
+    *("keras3.9-tensorflow", "keras3.11-tensorflow", "keras3.13-tensorflow", "keraslatest-tensorflow"),
 )
 IMAGE, ROW = (4, 8, 8, 4), (4, 8)
 
@@ -328,7 +328,7 @@ def failures(results: dict[str, dict[str, str]]) -> Iterator[str]:
 
 def label(environment: str) -> str:
     """The name of an environment's Keras version on the page."""
-    return environment.rpartition("-")[0].replace("tf_keras", "tf_keras ").removeprefix("keras")
+    return environment.rpartition("-")[0].removeprefix("keras").replace("latest", "newest")
 
 
 if __name__ == "__main__":

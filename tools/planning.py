@@ -15,12 +15,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Collection, Iterable
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from keras_buildfix import matrix  # noqa: E402
+
 #: The Python of environments whose names do not say which.
-USUAL = "3.11"
+USUAL = matrix.USUAL_PYTHON
+#: The Pythons of environments that have no Keras in their name. The published libraries need the usual one.
+OTHERS = {"lint": matrix.PYTHONS, "types": matrix.PYTHONS[2:], "bench": matrix.PYTHONS[2:]}
 #: How many environments run at once. Three keep two cores busy: each waits at times, for files or packages.
 AT_ONCE = 3
 #: The seconds of each environment in `run_tests.py all`, on 2 cores, three at once, already installed.
@@ -96,11 +100,12 @@ def listing() -> str:
 
 def pythons_of(name: str) -> list[str]:
     """The Pythons on which an environment can run, its own first."""
-    own = re.match(r"py(\d)(\d+)-", name)
-    if own:
-        return [f"{own[1]}.{own[2]}"]
-    table = {version: patterns.split() for version, patterns in _tox()["pythons"].items()}
-    able = [version for version, patterns in table.items() if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    factors = matrix.parse(name)
+    if factors is not None and factors.python:
+        return [factors.python]
+    if name.startswith("downstream"):
+        return [USUAL]
+    able = OTHERS[name] if factors is None else matrix.pythons(factors.keras, factors.backend)
     usual = _minor(USUAL)
     return sorted(able, key=lambda version: (_minor(version) < usual, abs(_minor(version) - usual)))
 
@@ -127,7 +132,7 @@ def interpreters(path: str) -> list[str]:
     folders = sorted(dict.fromkeys(path.split(os.pathsep)), key=lambda folder: Path(folder).name == "shims")
     return [
         version
-        for version in _tox()["pythons"]
+        for version in matrix.PYTHONS
         if version == here or any(_starts(shutil.which(f"python{version}", path=folder)) for folder in folders)
     ]
 

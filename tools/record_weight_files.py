@@ -1,7 +1,7 @@
 """Records the weight files that the environments of the matrix write, as data for the tests.
 
     python tools/record_weight_files.py                 all environments
-    python tools/record_weight_files.py newest-jax ...  these; the files of the others stay
+    python tools/record_weight_files.py keraslatest-jax ...  these; the files of the others stay
     python tools/record_weight_files.py --left          the files of the last test run, in .tox/weight_files
 
 Run it for a new environment, for a new model in tests/weight_zoo.py, or when a test says that an environment

@@ -84,11 +84,9 @@ def cell(came: list[str], number: int) -> str:
 
 def order(name: str) -> tuple[int, list[int], str]:
     """A sort key: environments by generation and version, those on other Pythons last."""
-    keras = next(
-        (part for part in name.split("-") if part.startswith(("keras", "tf_keras", "newest", "nightly"))), name
-    )
-    digits = [int(part) for part in keras.replace("tf_", "").replace("keras", "").split(".") if part.isdigit()]
-    kind = 3 if name.startswith("py") else 2 if not digits else 1 if keras.startswith("tf_") or digits[0] == 3 else 0
+    keras = next((part for part in name.split("-") if part.startswith(("keras", "tfkeras"))), name)
+    digits = [int(part) for part in keras.partition("keras")[2].split(".") if part.isdigit()]
+    kind = 3 if name.startswith("py") else 2 if not digits else 1 if keras.startswith("tf") or digits[0] == 3 else 0
     return kind, digits, name
 
 

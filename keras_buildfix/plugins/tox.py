@@ -118,7 +118,7 @@ def tox_add_env_config(env_conf: EnvConfigSet, state: State) -> None:
         if env_conf.name in _asked_for(state):
             raise HandledError(f"keras-buildfix: {error}") from None
         return
-    if factors is None or "deps" not in env_conf or _PINS in env_conf:
+    if factors is None or _PINS in env_conf:
         return
     env_conf.add_config(
         _PINS,

@@ -60,7 +60,7 @@ def write_quietly(model, path, form):
 
 def is_written_by_keras(name):
     """Whether plain Keras writes a model here: each on the nightly, elsewhere one, since a release does not change."""
-    if bands.FULL or ENVIRONMENT not in bands.matrix() or ENVIRONMENT.startswith("nightly"):
+    if bands.FULL or ENVIRONMENT not in bands.matrix() or ENVIRONMENT.startswith("kerasnightly"):
         return True
     return ZOO.index(name) == bands.matrix().index(ENVIRONMENT) % len(ZOO)
 
@@ -101,7 +101,7 @@ def everybody():
     if read == "all":
         found = {path.name: recorded_files.of_folder(path) for path in sorted(FILES.iterdir()) if path.is_dir()}
     elif read == "nightly" and bands.reads_nightly(ENVIRONMENT):
-        for nightly in (name for name in bands.matrix() if name.startswith("nightly")):
+        for nightly in (name for name in bands.matrix() if name.startswith("kerasnightly")):
             assert (FILES / nightly).is_dir(), f"{nightly} is to write its files before: see `depends` in tox.ini"
             found[f"{nightly}*"] = recorded_files.of_folder(FILES / nightly)
     return found
@@ -154,7 +154,7 @@ def test_what_it_writes_is_what_was_recorded_of_it(name):
     """The nightly may change; where another does, a release has: look at it, then record it."""
     own, record = own_files(name), recorded_files.recorded().get(ENVIRONMENT, {})
     assert f"{name}.npy" in record, f"not recorded yet: python tools/record_weight_files.py {ENVIRONMENT}"
-    if ENVIRONMENT.startswith("nightly"):
+    if ENVIRONMENT.startswith("kerasnightly"):
         return
     for form in weight_zoo.PLAIN:
         written, before = own[f"{name}{form}"], record[f"{name}{form}"]
