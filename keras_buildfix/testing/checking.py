@@ -435,7 +435,8 @@ def _fails_for_keras(check: Check, subject: Subject) -> bool:
         own = Subject(subject.keras, lambda: dense(2), (4,), Path(), cls=dense, init_kwargs={"units": 2}, label="Dense")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _CONTROLS[key] = _error_of(check, own) is not None
+            error = _error_of(check, own)
+        _CONTROLS[key] = error is not None and not isinstance(error, NotHere)
     return _CONTROLS[key]
 
 

@@ -13,6 +13,9 @@ from conftest import ENVIRONMENT, INFO
 
 from keras_buildfix.testing import check_layer
 
+#: Wrong layers make backends warn; what counts here is what the checks find.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
 #: What Keras itself does wrong: layers, checks, backends, first and last release, why.
 UPSTREAM = []
 
