@@ -1924,10 +1924,20 @@ WRONG = (
     wrong(
         WeightAsNumpy,
         (4,),
+        "sequential",
+        "computes with its weight as a numpy array",
+        TF_ISSUE + "105728",
+        where=on("tensorflow"),
+        also="functional subclassed_model compute_output_spec",
+    ),
+    wrong(
+        WeightAsNumpy,
+        (4,),
         "weights_train",
         "computes with its weight as a numpy array",
         KERAS_ISSUE + "18574",
-        also="sequential functional subclassed_model training_argument jit tf_function batch_size compute_output_spec",
+        where=on("jax"),
+        also="training_argument jit freeze gradients_reach",
     ),
     wrong(
         PythonFunctionInGraph,
