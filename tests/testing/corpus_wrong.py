@@ -1964,7 +1964,7 @@ WRONG = (
         "numbers are the keys of a dict of layers",
         KERAS_ISSUE + "18398",
         where=on("tensorflow"),
-        also="keras_file",
+        also="keras_file pickling",
     ),
     wrong(HoldsALock, (4,), "deepcopy", "a lock can't be copied", TF_ISSUE + "11157", also="pickling"),
     wrong(HoldsALambda, (4,), "pickling", "a lambda can't be pickled", KERAS_ISSUE + "7304", where=keras2),
