@@ -1,7 +1,6 @@
 """Layers that are wrong in one way each, as people report it, with the check that must say so."""
 
 import os
-import threading
 import time
 import types
 
@@ -1029,7 +1028,14 @@ class MaskOfAnotherLength(layers.Layer):
         return (input_shape[0], (input_shape[1] + 1) // 2, *input_shape[2:])
 
 
-class ComputeMaskWithoutMask(LosesTheMask):
+class ComputeMaskWithoutMask(WithFactor):
+    def __init__(self, factor=2.0, **kwargs):
+        super().__init__(factor, **kwargs)
+        self.supports_masking = True
+
+    def call(self, x):
+        return x * self.factor
+
     def compute_mask(self, inputs):
         return None
 
@@ -1798,9 +1804,7 @@ WRONG = (
         "a float32 tensor in call()",
         "JanMarcelKezmann/TensorFlow-Advanced-Segmentation-Models#29",
     ),
-    wrong(
-        CastsToFloat32, (4,), "mixed_float16", "casts its input to float32", TF_ISSUE + "35883", also="mixed_bfloat16"
-    ),
+    wrong(CastsToFloat32, (4,), "mixed_float16", "casts its input to float32", TF_ISSUE + "35883"),
     wrong(
         NarrowWeight,
         (4,),
@@ -1885,11 +1889,9 @@ WRONG = (
     wrong(
         SharedSublayer,
         (4,),
-        "clone_model",
+        "instances_share_nothing",
         "all layers have one sub-layer",
         KERAS_ISSUE + "18821",
-        also="instances_share_nothing config_keeps_arguments mixed_float16 mixed_bfloat16 "
-        "several_devices deepcopy pickling build_runs_once explicit_build",
     ),
     wrong(
         RebuildsForAnotherWidth, (4,), "reuse", "makes new weights for another width", TF_ISSUE + "27120", where=keras2

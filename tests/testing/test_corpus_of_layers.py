@@ -1,6 +1,6 @@
 """`check_layer` on the corpus: nothing fires on right layers, and each wrong one fails at one check, the right one.
 
-With `run_tests.py full` each environment takes all of it. Otherwise each layer runs on one with TensorFlow and on another.
+With `run_tests.py full` each environment takes all of it. Otherwise a layer runs on one with TensorFlow and on another.
 """
 
 import zlib

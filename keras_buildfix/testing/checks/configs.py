@@ -44,7 +44,7 @@ def _as_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=lambda thing: type(thing).__name__)
 
 
-@check("config", "tracking", advice=_CONFIG)
+@check("config", "tracking", "instances_share_nothing", advice=_CONFIG)
 def config_keeps_arguments(subject: Subject) -> None:
     """A layer that is loaded or cloned silently has other settings."""
     layer = subject.built()

@@ -57,7 +57,7 @@ def pickling(subject: Subject) -> None:
     _check_copy(subject, layer, again, "a pickled layer")
 
 
-@check("build_runs_once", advice="Make lists, dicts and layers in __init__, not in the class or as a default argument.")
+@check("tracking", advice="Make lists, dicts and layers in __init__, not in the class or as a default argument.")
 def instances_share_nothing(subject: Subject) -> None:
     """Two layers of one class change each other."""
     cls = type(subject.make())
@@ -113,7 +113,12 @@ def reuse(subject: Subject) -> None:
     check_same(expected, subject.infer(layer, subject.x(seed=12)), "the outputs before and after a call on others")
 
 
-@check("functional", "tracking", advice="Use add_weight(), and operations of Keras or the backend.")
+@check(
+    "functional",
+    "tracking",
+    "instances_share_nothing",
+    advice="Use add_weight(), and operations of Keras or the backend.",
+)
 def several_devices(subject: Subject) -> None:
     """The layer can't be used on several devices."""
     layer, x = subject.built(), subject.x(batch=2, seed=13)

@@ -80,7 +80,7 @@ def fit(
     return model, probes
 
 
-@check("functional", "tracking", advice=_TRAINS)
+@check("functional", "tracking", "instances_share_nothing", advice=_TRAINS)
 def weights_train(subject: Subject) -> None:
     """A weight stays at its initial value for ever, without an error."""
     layer = subject.built()
