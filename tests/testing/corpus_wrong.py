@@ -1630,7 +1630,7 @@ WRONG = (
     wrong(
         LivesTwice,
         (4,),
-        "clone_model",
+        "instances_share_nothing",
         "from_config() returns a layer that is already there",
         KERAS_ISSUE + "2365",
     ),
@@ -1688,7 +1688,7 @@ WRONG = (
     wrong(
         CountedNames,
         (4,),
-        "own_files",
+        "instances_share_nothing",
         "its weights have a number that each layer raises",
         "leondgarse/keras_efficientnet_v2#2",
     ),

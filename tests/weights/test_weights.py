@@ -439,8 +439,6 @@ def test_nan_is_accepted_and_counted():
 INFERRED = {
     "Dense": (lambda: L.Dense(2), (2, 3)),
     "Embedding": (lambda: L.Embedding(5, 2), (2, 3)),
-    "BatchNormalization": (lambda: L.BatchNormalization(), (2, 3)),
-    "LayerNormalization": (lambda: L.LayerNormalization(), (2, 3)),
     "Conv1D": (lambda: L.Conv1D(2, 2), (1, 5, 3)),
     "Conv2D": (lambda: L.Conv2D(2, 2), (1, 5, 5, 3)),
     "Conv3D": (lambda: L.Conv3D(2, 2), (1, 5, 5, 5, 3)),
@@ -469,6 +467,19 @@ def test_these_are_built_for_their_weights(name, by):
     inputs = np.ones(shape, "int32" if name == "Embedding" else "float32")
     known.set_weights([given[key] for key in named_weights(known)])
     assert np.allclose(weight_zoo.as_numpy(KERAS, layer(inputs)), weight_zoo.as_numpy(KERAS, known(inputs)), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 4, 3), (2, 4, 4, 3)])
+@pytest.mark.parametrize("name", ["BatchNormalization", "LayerNormalization"])
+def test_normalizations_take_the_axes_of_their_first_input(name, shape):
+    known = getattr(L, name)()
+    known(np.ones(shape, "float32"))
+    given = random_values(known)
+    known.set_weights([given[key] for key in named_weights(known)])
+    layer = getattr(L, name)()
+    assert len(set_weights(layer, given).waiting) == len(given)
+    x = np.random.default_rng(3).normal(size=shape).astype("float32")
+    assert np.allclose(weight_zoo.as_numpy(KERAS, layer(x)), weight_zoo.as_numpy(KERAS, known(x)), atol=1e-5)
 
 
 register = (

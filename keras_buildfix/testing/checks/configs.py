@@ -78,7 +78,7 @@ def _is_set(layer: Any, subject: Subject, name: str) -> bool:
     )
 
 
-@check("config_keeps_arguments", "functional", advice=_CONFIG)
+@check("config_keeps_arguments", "functional", "explicit_build", advice=_CONFIG)
 def clone_model(subject: Subject) -> None:
     """`clone_model` fails, or the clone computes something else."""
     model, layer = subject.built_model()

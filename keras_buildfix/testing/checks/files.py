@@ -29,7 +29,7 @@ def keras_file(subject: Subject) -> None:
     _check_back(subject, layer, loaded.get_layer(layer.name), "the .keras file")
 
 
-@check("functional", "extra_weights", advice=_FILES)
+@check("functional", "extra_weights", "explicit_build", advice=_FILES)
 def weights_h5_file(subject: Subject) -> None:
     """Weights can't be loaded from a `.weights.h5` file, or are others."""
     model, layer = subject.built_model()
@@ -39,7 +39,11 @@ def weights_h5_file(subject: Subject) -> None:
     _check_back(subject, layer, again, "the .weights.h5 file")
 
 
-@check("functional", "tracking", advice="Give each weight a name of its own within the layer: add_weight(name=...).")
+@check(
+    "functional",
+    "instances_share_nothing",
+    advice="Give each weight a name of its own within the layer: add_weight(name=...).",
+)
 def own_files(subject: Subject) -> None:
     """`keras_buildfix.save_weights` and `load_weights` can't bring the weights back."""
     model, layer = subject.built_model()
