@@ -19,7 +19,7 @@ from keras_buildfix.weights.report import SkippedWeight, WeightReport
 from keras_buildfix.weights.sources import Source
 
 #: Built-ins whose input shape follows from a weight: the weight, which of its axes, and how many axes the input has.
-#: Not the normalizations: built for two axes, one refuses four later, and Keras 2's LayerNormalization takes a wrong axis.
+#: Not the normalizations: built for two axes, they refuse four, or take a wrong axis of them.
 #: ``test_these_are_built_for_their_weights`` in ``tests/weights/test_weights.py`` checks this on every Keras.
 _INPUT_FROM = {
     "Dense": ("kernel", 0, 2),

@@ -3,6 +3,7 @@
 With `run_tests.py full` each environment takes all of it. Otherwise a layer runs on one with TensorFlow and on another.
 """
 
+import re
 import zlib
 
 import bands
@@ -17,7 +18,27 @@ from keras_buildfix.testing import check_layer
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 #: What Keras itself does wrong: layers, checks, backends, first and last release, why.
-UPSTREAM = []
+UPSTREAM = [
+    ("Softmax", "mask", ".*", (2, 12), (9, 9), "its mask has the shape of its input, not that of the steps"),
+    (
+        "Normalization",
+        "subclassed_model",
+        "torch",
+        (3, 0),
+        (9, 9),
+        "its constants are garbage if a model builds it",
+    ),
+]
+
+
+def known_bugs(entry):
+    """The checks at which a layer of Keras fails here, each with the reason."""
+    release = tuple(map(int, INFO.version.split(".")[:2]))
+    return {
+        check: f"Keras {first} to {last}: {reason}"
+        for names, check, backends, first, last, reason in UPSTREAM
+        if re.fullmatch(names, str(entry)) and re.fullmatch(backends, INFO.backend) and first <= release <= last
+    }
 
 
 def runs_here(entry):
@@ -49,7 +70,8 @@ def results_of(entry, **more):
 
 @pytest.mark.parametrize("entry", [*filter(runs_here, corpus_right.RIGHT)], ids=name_of)
 def test_nothing_fires_on_a_right_layer(entry):
-    failed = [str(result) for result in results_of(entry) if result.status == "failed"]
+    results = results_of(entry, expected_failures=known_bugs(entry))
+    failed = [str(result) for result in results if result.status == "failed"]
     assert not failed
 
 

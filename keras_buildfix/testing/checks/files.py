@@ -29,7 +29,7 @@ def keras_file(subject: Subject) -> None:
     _check_back(subject, layer, loaded.get_layer(layer.name), "the .keras file")
 
 
-@check("functional", "extra_weights", "explicit_build", advice=_FILES)
+@check("instances_share_nothing", "functional", "extra_weights", "explicit_build", advice=_FILES)
 def weights_h5_file(subject: Subject) -> None:
     """Weights can't be loaded from a `.weights.h5` file, or are others."""
     model, layer = subject.built_model()

@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 from keras_buildfix._keras.tracking import nested_layers
-from keras_buildfix._keras.variables import assign_value
+from keras_buildfix._keras.variables import assign_value, stored
 from keras_buildfix._structures import map_structure
 from keras_buildfix._words import short
 from keras_buildfix.testing.case import arrays_in, recorded, takes
@@ -113,15 +113,35 @@ def _must_train(subject: Subject, layer: Any, weight: Any) -> bool:
         training = {"training": True} if takes(layer, "training") else {}
         return arrays_in(subject.call(layer, subject.x(seed=21), **training))
 
+    if not _is_used(subject, layer, weight):
+        return True
     state, held = values(layer.variables), values([weight])[0]
-    plain, changed, poisoned = outputs(0.0), outputs(0.5), outputs(float("nan"))
-    outputs(0.0)
-    used = any(array.dtype.kind == "f" and np.isnan(array).any() for array in poisoned)
-    return not used or any(
+    changed, plain = outputs(0.5), outputs(0.0)
+    return any(
         np.abs(old - new).max(initial=0) > 1e-4 * (1 + np.abs(old).max(initial=0))
         for old, new in zip(plain, changed)
         if old.dtype.kind == "f"
     )
+
+
+def _is_used(subject: Subject, layer: Any, weight: Any) -> bool:
+    """Whether the outputs are computed from a weight at all, after a step of training."""
+    import numpy as np
+
+    x = subject.x(seed=22)
+    if subject.info.backend == "torch":
+        return stored(weight).grad is not None
+    if subject.info.backend == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            outputs = outputs_to_train(subject.call(layer, x))
+        return tape.gradient(outputs, stored(weight)) is not None
+    held = values([weight])[0]
+    assign_value(weight, held * np.asarray(float("nan"), held.dtype))  # it shows in all that is computed from it
+    poisoned = subject.infer(layer, x)
+    assign_value(weight, held)
+    return any(array.dtype.kind == "f" and np.isnan(array).any() for array in poisoned)
 
 
 @check("weights_train", advice=_TRAINS)
