@@ -230,6 +230,14 @@ set_env = TF_USE_LEGACY_KERAS = theirs
     assert "KERAS_BACKEND=mine" in shown(done, "set_env")
 
 
+def test_a_file_of_variables_that_is_missing_fails_its_own_environment_only(project):
+    tox = project("set_env = jax: file|missing\ncommands = python -c 'print(1)'")
+    assert "keras3.6-jax" in listed(tox("list"))
+    done = tox("run", "-e", "keras3.6-jax", "--skip-env-install")
+    assert "missing does not exist for set_env" in done.said
+    assert done.code
+
+
 def test_a_pin_replaces_one_requirement(project):
     tox = project("keras_pins = jax: jax==0.5.3")
     assert shown(tox("config", "-e", "keras3.6-jax"), "deps") == ["keras~=3.6.0", "jax==0.5.3"]
