@@ -73,6 +73,50 @@ ROWS = (
 )
 #: The oldest and newest Python with wheels of the other backends. The numpy backend imports jax.
 _WHEELS = {"jax": ("3.9", "3.13"), "numpy": ("3.9", "3.13"), "torch": ("3.10", "3.13")}
+#: When cells were measured, and with which versions: installed, imported, trained for a step (numpy can't),
+#: saved, loaded; those that tox.ini has run all our tests, too. Cells without a line were measured earlier, and their
+#: versions were not recorded. `tools/measure_cell.py` prints such lines.
+MEASURED = {
+    "keras2.12-tensorflow": "2026-11-26, Python 3.11: Keras 2.12.0, tensorflow 2.12.1, numpy 1.24.3",
+    "keras2.13-tensorflow": "2026-11-26, Python 3.11: Keras 2.13.1, tensorflow 2.13.1, numpy 1.24.3",
+    "keras2.14-tensorflow": "2026-11-26, Python 3.11: Keras 2.14.0, tensorflow 2.14.1, numpy 1.26.4",
+    "keras2.15-tensorflow": "2026-11-26, Python 3.11: Keras 2.15.0, tensorflow 2.15.1, numpy 1.26.4",
+    "tfkeras2.16-tensorflow": "2026-11-26, Python 3.11: Keras 2.16.0, tensorflow 2.16.2, numpy 1.26.4",
+    "tfkeras2.21-tensorflow": "2026-11-26, Python 3.11: Keras 2.21.0, tensorflow 2.21.0, numpy 2.4.6",
+    "keras3.0-tensorflow": "2026-11-26, Python 3.11: Keras 3.0.5, tensorflow 2.16.2, numpy 1.26.4",
+    "keras3.1-tensorflow": "2026-11-26, Python 3.11: Keras 3.1.1, tensorflow 2.16.2, numpy 1.26.4",
+    "keras3.2-tensorflow": "2026-11-26, Python 3.11: Keras 3.2.1, tensorflow 2.16.2, numpy 1.26.4",
+    "keras3.2-jax": "2026-11-26, Python 3.11: Keras 3.2.1, jax 0.6.0, numpy 2.4.6",
+    "keras3.2-torch": "2026-11-26, Python 3.11: Keras 3.2.1, torch 2.13.0+cpu, numpy 2.4.6",
+    "keras3.3-tensorflow": "2026-11-26, Python 3.11: Keras 3.3.3, tensorflow 2.16.2, numpy 1.26.4",
+    "keras3.5-tensorflow": "2026-11-26, Python 3.11: Keras 3.5.0, tensorflow 2.19.1, numpy 2.1.3",
+    "keras3.6-tensorflow": "2026-11-26, Python 3.11: Keras 3.6.0, tensorflow 2.19.1, numpy 2.1.3",
+    "keras3.6-jax": "2026-11-26, Python 3.11: Keras 3.6.0, jax 0.6.0, numpy 2.4.6",
+    "keras3.6-torch": "2026-11-26, Python 3.11: Keras 3.6.0, torch 2.13.0+cpu, numpy 2.4.6",
+    "keras3.8-tensorflow": "2026-11-26, Python 3.11: Keras 3.8.0, tensorflow 2.19.1, numpy 2.1.3",
+    "keras3.9-tensorflow": "2026-11-26, Python 3.11: Keras 3.9.2, tensorflow 2.19.1, numpy 2.1.3",
+    "keras3.9-jax": "2026-11-26, Python 3.11: Keras 3.9.2, jax 0.6.0, numpy 2.4.6",
+    "keras3.9-torch": "2026-11-26, Python 3.11: Keras 3.9.2, torch 2.13.0+cpu, numpy 2.4.6",
+    "keras3.10-tensorflow": "2026-11-26, Python 3.11: Keras 3.10.0, tensorflow 2.20.0, numpy 2.4.6",
+    "keras3.11-tensorflow": "2026-11-26, Python 3.11: Keras 3.11.3, tensorflow 2.20.0, numpy 2.4.6",
+    "keras3.12-tensorflow": "2026-11-26, Python 3.11: Keras 3.12.4, tensorflow 2.21.0, numpy 2.4.6",
+    "keras3.12-jax": "2026-11-26, Python 3.11: Keras 3.12.4, jax 0.10.2, numpy 2.4.6",
+    "keras3.12-torch": "2026-11-26, Python 3.11: Keras 3.12.4, torch 2.13.0+cpu, numpy 2.4.6",
+    "keras3.13-tensorflow": "2026-11-26, Python 3.11: Keras 3.13.2, tensorflow 2.21.0, numpy 2.4.6",
+    "keras3.14-tensorflow": "2026-11-26, Python 3.11: Keras 3.14.1, tensorflow 2.21.0, numpy 2.4.6",
+    "keraslatest-tensorflow": "2026-11-26, Python 3.11: Keras 3.15.1, tensorflow 2.21.0, numpy 2.4.6",
+    "keraslatest-jax": "2026-11-26, Python 3.11: Keras 3.15.1, jax 0.10.2, numpy 2.4.6",
+    "keraslatest-torch": "2026-11-26, Python 3.11: Keras 3.15.1, torch 2.13.0+cpu, numpy 2.4.6",
+    "keraslatest-numpy": "2026-11-26, Python 3.11: Keras 3.15.1, jax 0.10.2, numpy 2.4.6",
+    "kerasnightly-tensorflow": "2026-11-26, Python 3.11: Keras 3.16.0.dev2026102704, tensorflow 2.21.0, numpy 2.4.6",
+    "kerasnightly-jax": "2026-11-26, Python 3.11: Keras 3.16.0.dev2026102704, jax 0.10.2, numpy 2.4.6",
+    "kerasnightly-torch": "2026-11-26, Python 3.11: Keras 3.16.0.dev2026102704, torch 2.13.0+cpu, numpy 2.4.6",
+    "py310-keras3.12-tensorflow": "2026-11-26, Python 3.10: Keras 3.12.4, tensorflow 2.21.0, numpy 2.2.6",
+    "py312-keras3.6-jax": "2026-11-26, Python 3.12: Keras 3.6.0, jax 0.6.0, numpy 2.5.5",
+    "py313-keraslatest-tensorflow": "2026-11-26, Python 3.13: Keras 3.15.1, tensorflow 2.21.0, numpy 2.5.5",
+    "py39-keras2.12-tensorflow": "2026-11-26, Python 3.9: Keras 2.12.0, tensorflow 2.12.0, numpy 1.23.5",
+    "py39-keras3.10-jax": "2026-11-26, Python 3.9: Keras 3.10.0, jax 0.4.30, numpy 2.0.2",
+}
 #: Distributions of which one stands for another: if an author names one of them, they chose it.
 SAME = (
     frozenset({"tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tensorflow-macos", "tf-nightly", "tf-nightly-cpu"}),
