@@ -103,7 +103,7 @@ def offline(wheels):
         "PIP_FIND_LINKS": str(wheels),
         "UV_FIND_LINKS": str(wheels),
         "PIP_NO_INDEX": "1",
-        "UV_NO_INDEX": "1",
+        "UV_OFFLINE": "1",
         "UV_CACHE_DIR": str(wheels / "cache"),
     }
 
