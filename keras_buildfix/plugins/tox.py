@@ -139,7 +139,7 @@ def tox_add_env_config(env_conf: EnvConfigSet, state: State) -> None:
     if factors.python is None and not any(theirs & {*loader.found_keys()} for loader in env_conf.loaders):
         answers["base_python"] = lambda value, factory: value or _base_pythons(*factors[:2])
     _Loader(env_conf.loaders, answers)
-    env_conf["set_env"].update(_variables(found, env_conf), override=False)
+    _add_variables(_variables(found, env_conf), env_conf)
 
 
 def _variables(found: matrix.Environment, env_conf: EnvConfigSet) -> dict[str, str]:
@@ -149,6 +149,16 @@ def _variables(found: matrix.Environment, env_conf: EnvConfigSet) -> dict[str, s
     if links and "UV_FIND_LINKS" not in os.environ:
         added["UV_FIND_LINKS"] = ",".join(links.split())  # uv does not read pip's settings
     return added
+
+
+def _add_variables(ours: dict[str, str], env_conf: EnvConfigSet) -> None:
+    """Adds the variables that the author does not set."""
+    try:
+        variables = env_conf["set_env"]
+        theirs = set(variables)  # an old tox resolves `{[other]set_env}` only now, and would let ours win
+    except (Fail, HandledError, ValueError):  # such as a file that is missing: it fails the environment when that runs
+        return
+    variables.update({name: value for name, value in ours.items() if name not in theirs}, override=False)
 
 
 def _base_pythons(keras: str, backend: str) -> list[str] | None:

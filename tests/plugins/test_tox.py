@@ -5,16 +5,19 @@ On one environment: no Keras is used.
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import types
 import zipfile
 from pathlib import Path
 
+import planning
 import pytest
 from tox.run import run as run_tox
 
 import keras_buildfix
+from keras_buildfix import matrix
 
 PACKAGE = Path(keras_buildfix.__file__).resolve().parent
 #: The oldest tox that the extra `tox` allows.
@@ -103,7 +106,7 @@ def offline(wheels):
         "PIP_FIND_LINKS": str(wheels),
         "UV_FIND_LINKS": str(wheels),
         "PIP_NO_INDEX": "1",
-        "UV_NO_INDEX": "1",
+        "UV_OFFLINE": "1",
         "UV_CACHE_DIR": str(wheels / "cache"),
     }
 
@@ -230,6 +233,14 @@ set_env = TF_USE_LEGACY_KERAS = theirs
     assert "KERAS_BACKEND=mine" in shown(done, "set_env")
 
 
+def test_a_file_of_variables_that_is_missing_fails_its_own_environment_only(project):
+    tox = project("set_env = jax: file|missing\ncommands = python -c 'print(1)'")
+    assert "keras3.6-jax" in listed(tox("list"))
+    done = tox("run", "-e", "keras3.6-jax", "--skip-env-install")
+    assert "missing does not exist for set_env" in done.said
+    assert done.code
+
+
 def test_a_pin_replaces_one_requirement(project):
     tox = project("keras_pins = jax: jax==0.5.3")
     assert shown(tox("config", "-e", "keras3.6-jax"), "deps") == ["keras~=3.6.0", "jax==0.5.3"]
@@ -334,3 +345,14 @@ def test_the_oldest_tox_that_is_allowed_can_use_it(tmp_path, wheels):
     assert "keras2.15-jax: skipped because keras-buildfix: Keras 2.15 runs on TensorFlow only" in done.stdout
     assert "FOUND 3.6.0 3.6.0 jax mine" in done.stdout, done.stdout
     assert done.returncode == 0
+
+
+def test_our_own_environments_can_be_named_and_get_their_keras(run):
+    names = [name for label in ("matrix", "downstream") for name in planning.labels()[label]]
+    done = run("config", "-c", str(planning.ROOT / "tox.ini"), "-e", ",".join(names), "-k", "deps", "env_name")
+    assert done.code == 0, done.said
+    shown = dict(re.findall(r"^\[testenv:(\S+)\]\n(.*?)(?=^\[|\Z)", done.out, re.DOTALL | re.MULTILINE))
+    assert {*shown} == {*names}
+    for name, deps in shown.items():
+        factors = matrix.parse(name)
+        assert all(text.partition(";")[0] in deps for text in matrix.environment(*factors[:2]).requirements[:1]), name
