@@ -35,8 +35,11 @@ SPANS = (((2, 12), (2, 99)), ((3, 0), (3, 5)), ((3, 6), (3, 11)), ((3, 12), NEWE
 IN_TURNS = (
     "test_blocks",
     "test_build",
+    "test_check",
+    "test_check_layer",
     "test_cli",
     "test_cli_weights",
+    "test_corpus",
     "test_extra_weights",
     "test_freezing",
     "test_freezing_in_turns",

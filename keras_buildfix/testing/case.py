@@ -178,6 +178,7 @@ def recorded(cls: type, name: str) -> Iterator[list[dict[str, Any]]]:
         calls.append({"self": arguments.pop(own), **arguments})
         return method(self, *args, **kwargs)
 
+    noting.__signature__ = signature  # type: ignore[attr-defined]  # Keras 2 does not look at what is wrapped
     setattr(owner, name, noting)
     try:
         yield calls

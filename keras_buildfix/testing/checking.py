@@ -17,7 +17,7 @@ from keras_buildfix._keras.classes import describe, keras_of, layer_base, packag
 from keras_buildfix._words import many, nearest_names, short
 from keras_buildfix.testing.case import is_shape
 from keras_buildfix.testing.checks import ALL
-from keras_buildfix.testing.subject import Check, CheckError, NotHere, Subject
+from keras_buildfix.testing.subject import Check, CheckError, NotHere, Subject, in_short
 
 #: Names of checks: one, several, or several with a reason each.
 Names = Union[str, Iterable[str], Mapping[str, str]]
@@ -310,7 +310,7 @@ class Session:
             try:
                 layer = self.make()
             except Exception as error:
-                raise TypeError(f"{self.label} can't be made: {type(error).__name__}: {short(error, 300)}") from error
+                raise TypeError(f"{self.label} can't be made: {in_short(error)}") from error
             if layer_base(type(layer)) is None:
                 raise TypeError(f"{self.label} must return a Keras layer; it returned {describe(layer)}.")
             shape = tuple(self.shape) if is_shape(self.shape) else self.shape
@@ -445,5 +445,5 @@ def _explained(check: Check, error: Exception) -> str:
     if isinstance(error, CheckError):
         what, advice = error.what, error.advice or check.advice
     else:
-        what, advice = f"it raises {type(error).__name__}: {short(error, 300)}", check.advice
+        what, advice = f"it raises {in_short(error)}", check.advice
     return f"{what}.\n    {check.breaks}\n    {advice}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,12 @@ class CheckError(AssertionError):
     def __init__(self, what: str, advice: str = "") -> None:
         super().__init__(what)
         self.what, self.advice = what, advice
+
+
+def in_short(error: BaseException) -> str:
+    """An error by its class and the beginning of its text, on one line and without colours."""
+    text = " ".join(re.sub(r"\x1b\[\d*m", "", str(error)).split())
+    return f"{type(error).__name__}: {text if len(text) <= 300 else text[:297] + '...'}"
 
 
 class NotHere(Exception):  # noqa: N818, it is no error

@@ -206,13 +206,15 @@ def explicit_build(subject: Subject) -> None:
 def sequential(subject: Subject) -> None:
     """The layer can't be in a Sequential model, or computes something else there."""
     subject.needs_one_input("a Sequential model")
+    if len(leaves(subject.call(subject.make(), subject.x(seed=1)))) > 1:
+        raise NotHere("a layer in a Sequential model has one output")
     layer = subject.make()
     # As a layer: Keras 2 takes no tensor there.
     first = subject.keras.layers.InputLayer(subject.shape, dtype=subject.dtype)
     _check_in_model(subject, subject.keras.Sequential([first, layer]), layer)
 
 
-@check("build_runs_once", "compute_output_shape", advice="call() must use nothing but its input and the weights.")
+@check("sequential", "compute_output_shape", advice="call() must use nothing but its input and the weights.")
 def functional(subject: Subject) -> None:
     """The layer can't be in a Functional model, or computes something else there."""
     layer = subject.make()

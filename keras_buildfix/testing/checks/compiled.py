@@ -27,7 +27,7 @@ def jit(subject: Subject) -> None:
     layer = subject.built()
     if not getattr(layer, "supports_jit", True):
         raise NotHere("it says supports_jit = False")
-    model, _ = fit(subject, layer, probed="" if layer.trainable_weights else "before", steps=1, jit_compile=True)
+    model, _ = fit(subject, layer, probed="after", steps=1, jit_compile=True)
     del model
     x = subject.x(seed=8)
     model, _ = subject.model(layer)

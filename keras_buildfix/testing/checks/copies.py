@@ -36,6 +36,8 @@ def _check_copy(subject: Subject, layer: Any, again: Any, what: str) -> None:
 
 def _known(subject: Subject) -> Any:
     """Keras 3 copies a layer through its file format, so it must know the class, registered or not."""
+    if subject.info.generation == 2:
+        raise NotHere("Keras 2 itself can't copy layers with losses, dicts or threads' own state")
     return subject.keras.utils.custom_object_scope(subject.custom())
 
 

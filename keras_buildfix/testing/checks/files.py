@@ -39,11 +39,7 @@ def weights_h5_file(subject: Subject) -> None:
     _check_back(subject, layer, again, "the .weights.h5 file")
 
 
-@check(
-    "functional",
-    "instances_share_nothing",
-    advice="Give each weight a name of its own within the layer: add_weight(name=...).",
-)
+@check("functional", "instances_share_nothing", advice="Give each weight of a layer a name of its own.")
 def own_files(subject: Subject) -> None:
     """`keras_buildfix.save_weights` and `load_weights` can't bring the weights back."""
     model, layer = subject.built_model()

@@ -20,7 +20,7 @@ def get_and_set_weights(subject: Subject) -> None:
     check_same(given, values(other.weights), "what set_weights() got and the weights hold")
 
 
-@check("get_and_set_weights", "own_files", advice=_WEIGHTS)
+@check("get_and_set_weights", "own_files", "explicit_build", advice=_WEIGHTS)
 def set_weights_before_build(subject: Subject) -> None:
     """Weights that are set before the first call are lost, or can't be set."""
     layer, fresh = subject.built(), subject.make()
