@@ -18,6 +18,8 @@ from keras_buildfix.testing import (
 )
 
 layers = KERAS.layers
+#: Keras 2 asks Python for random integers by floating numbers.
+pytestmark = pytest.mark.filterwarnings("ignore:non-integer arg:DeprecationWarning")
 FEW = ["construction", "call", "inference", "config", "config_keeps_arguments"]
 
 

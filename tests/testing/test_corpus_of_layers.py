@@ -23,7 +23,7 @@ UPSTREAM = [
     (
         "Normalization",
         "subclassed_model",
-        "torch",
+        "torch|jax",
         (3, 0),
         (9, 9),
         "its constants are garbage if a model builds it",
