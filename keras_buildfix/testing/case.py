@@ -178,7 +178,8 @@ def recorded(cls: type, name: str) -> Iterator[list[dict[str, Any]]]:
         calls.append({"self": arguments.pop(own), **arguments})
         return method(self, *args, **kwargs)
 
-    noting.__signature__ = signature  # type: ignore[attr-defined]  # Keras 2 does not look at what is wrapped
+    if name == "call":  # Keras 2 does not look at what is wrapped; Keras 3 would take `self` for an argument of `build`
+        noting.__signature__ = signature  # type: ignore[attr-defined]
     setattr(owner, name, noting)
     try:
         yield calls

@@ -181,7 +181,11 @@ def freeze(subject: Subject) -> None:
         raise CheckError(f"layer.trainable = True gives {len(layer.trainable_weights)} of {len(weights)} weights back")
 
 
-@check("functional", advice="Give call() a parameter `training=None` and pass it to all inner layers that take it.")
+@check(
+    "functional",
+    "weights_train",
+    advice="Give call() a parameter `training=None` and pass it to all inner layers that take it.",
+)
 def training_argument(subject: Subject) -> None:
     """The layer behaves in inference as in training, or the other way round."""
     layer = subject.built()
