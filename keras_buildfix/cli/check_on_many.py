@@ -105,11 +105,20 @@ def _ready(uv: str, environment: matrix.Environment, more: Sequence[str]) -> Pat
         shutil.rmtree(folder, ignore_errors=True)
         _uv(uv, "venv", "--quiet", "--python", environment.python, str(folder))
         pip = ("pip", "install", "--quiet", "--python", str(python))
-        _uv(uv, *pip, "packaging", "h5py", *environment.requirements, *more)
+        constraints = folder / "constraints.txt"
+        constraints.write_text("\n".join(_constraints(environment)), "utf-8")
+        _uv(uv, *pip, "--constraint", str(constraints), "packaging", "h5py", *environment.requirements, *more)
         if environment.last:
             _uv(uv, *pip, "--reinstall", "--no-deps", "--prerelease=allow", *environment.last)
         (folder / "ready").touch()
     return python
+
+
+def _constraints(environment: matrix.Environment) -> list[str]:
+    """The bounds on all backends: a package that needs TensorFlow on jax, too, must not bring one with another Keras."""
+    row = matrix.row(environment.keras)
+    bounds = {"tensorflow": row.tensorflow, "tensorflow-cpu": row.tensorflow, "jax": row.jax}
+    return [f"{name}{bound}" for name, bound in bounds.items() if bound]
 
 
 def _cache() -> Path:
@@ -145,7 +154,7 @@ def _tell(outcomes: Sequence[Outcome], as_json: bool) -> int:
         print_json({"environments": each_of})
     else:
         names = dict.fromkeys(name for each in outcomes for name in _statuses(each))
-        shown = [name for name in names if any(_statuses(each).get(name) != "passed" for each in outcomes)]
+        shown = [name for name in names if any(_statuses(each).get(name, "passed") != "passed" for each in outcomes)]
         rows = [("all checks", *(each.problem or _counts(each.found) for each in outcomes))]
         rows += [(name, *(_statuses(each).get(name, "") for each in outcomes)) for name in shown]
         print_table(("", *(f"{each.environment.keras}-{each.environment.backend}" for each in outcomes)), rows)

@@ -1656,7 +1656,7 @@ WRONG = (
     wrong(
         NestedLists,
         (4,),
-        "keras_file",
+        "extra_weights",
         "Keras leaves out layers in nested lists",
         KERAS_ISSUE + "20598",
         where=between("3.0", "3.14"),
@@ -1664,7 +1664,7 @@ WRONG = (
     wrong(
         ListsInADict,
         (4,),
-        "keras_file",
+        "extra_weights",
         "Keras leaves out layers in lists in a dict",
         TF_ISSUE + "22140",
         where=between("3.0", "3.14"),
