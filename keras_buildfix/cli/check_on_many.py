@@ -98,16 +98,18 @@ def _environment(environment: matrix.Environment) -> dict[str, str]:
 
 def _ready(uv: str, environment: matrix.Environment, more: Sequence[str]) -> Path:
     """The Python of an environment; it is made if it is not there, or was not finished."""
-    key = hashlib.sha256(json.dumps([environment.requirements, environment.last, [*more]]).encode()).hexdigest()[:8]
+    constraints = _constraints(environment)
+    installed = json.dumps([environment.requirements, environment.last, constraints, *more])
+    key = hashlib.sha256(installed.encode()).hexdigest()[:8]
     folder = _cache() / f"{environment.name}-{key}"
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not (folder / "ready").exists():
         shutil.rmtree(folder, ignore_errors=True)
         _uv(uv, "venv", "--quiet", "--python", environment.python, str(folder))
         pip = ("pip", "install", "--quiet", "--python", str(python))
-        constraints = folder / "constraints.txt"
-        constraints.write_text("\n".join(_constraints(environment)), "utf-8")
-        _uv(uv, *pip, "--constraint", str(constraints), "packaging", "h5py", *environment.requirements, *more)
+        bounds = folder / "constraints.txt"
+        bounds.write_text("\n".join(constraints), "utf-8")
+        _uv(uv, *pip, "--constraint", str(bounds), "packaging", "h5py", *environment.requirements, *more)
         if environment.last:
             _uv(uv, *pip, "--reinstall", "--no-deps", "--prerelease=allow", *environment.last)
         (folder / "ready").touch()
@@ -115,7 +117,7 @@ def _ready(uv: str, environment: matrix.Environment, more: Sequence[str]) -> Pat
 
 
 def _constraints(environment: matrix.Environment) -> list[str]:
-    """The bounds on all backends: a package that needs TensorFlow on jax, too, must not bring one with another Keras."""
+    """The bounds on all backends: a package that needs TensorFlow on jax must not bring one with another Keras."""
     row = matrix.row(environment.keras)
     bounds = {"tensorflow": row.tensorflow, "tensorflow-cpu": row.tensorflow, "jax": row.jax}
     return [f"{name}{bound}" for name, bound in bounds.items() if bound]
