@@ -115,12 +115,6 @@ def _times(count: int) -> str:
     return {0: "never", 2: "twice"}.get(count, f"{count} times")
 
 
-def _build(subject: Subject, layer: Any) -> None:
-    if isinstance(subject.shape, dict):
-        raise NotHere("its inputs are in a dict")
-    layer.build(subject.with_batch)
-
-
 def _output_shape(subject: Subject, layer: Any) -> None:
     if isinstance(subject.shape, dict):
         raise NotHere("its inputs are in a dict")
@@ -131,7 +125,6 @@ def _output_shape(subject: Subject, layer: Any) -> None:
 _WAYS: dict[str, Callable[[Subject, Any], Any]] = {
     "a call on an array": lambda subject, layer: None,
     "a call on keras.Input": lambda subject, layer: subject.call(layer, subject.symbolic()),
-    "layer.build(shape) and a call": _build,
     "compute_output_shape and a call": _output_shape,
 }
 
@@ -191,11 +184,19 @@ def explicit_build(subject: Subject) -> None:
     """`layer.build(shape)` leaves weights out, so a file is loaded into too few."""
     if isinstance(subject.shape, dict):
         raise NotHere("its inputs are in a dict")
-    layer = subject.make()
-    layer.build(subject.with_batch)
-    early = [tuple(weight.shape) for weight in layer.weights]
-    subject.call(layer, subject.x(seed=1))
+    owner = _own_build(subject.cls)
+    with recorded(subject.cls, "build") as builds:
+        layer = subject.make()
+        layer.build(subject.with_batch)
+        early = [tuple(weight.shape) for weight in layer.weights]
+        subject.call(layer, subject.x(seed=1))
     late = [tuple(weight.shape) for weight in layer.weights]
+    ran = sum(each["self"] is layer for each in builds)
+    if owner and ran != 1:
+        raise CheckError(
+            f"{owner.__name__}.build() ran {_times(ran)}, not once, in layer.build(shape) and a call",
+            "End build() with super().build(input_shape).",
+        )
     if early != late:
         raise CheckError(f"after layer.build(shape) it has weights of the shapes {early}, after a call {late}")
     if not layer.built:
