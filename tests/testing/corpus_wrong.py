@@ -1421,6 +1421,7 @@ WRONG = (
         "numpy in call(), which takes no symbolic tensor",
         TF_ISSUE + "51351",
         where=on("tensorflow", "jax"),
+        also="functional",
     ),
     wrong(
         PythonIf,
@@ -1429,6 +1430,7 @@ WRONG = (
         "Python's `if` on the value of a tensor",
         TF_ISSUE + "29823",
         where=on("jax"),
+        also="functional",
     ),
     wrong(
         LayerInCall,
@@ -1458,6 +1460,7 @@ WRONG = (
         "int() of the batch's size, which is not known yet",
         KERAS_ISSUE + "8627",
         where=on("tensorflow"),
+        also="functional saved_model",
     ),
     wrong(
         NoiseAtInference,

@@ -35,7 +35,7 @@ def jit(subject: Subject) -> None:
     check_same(subject.infer(layer, x), arrays_in(model.predict_on_batch(x)), "compiled and eager")
 
 
-@check("functional", advice=_GRAPH)
+@check("functional", "weights_train", advice=_GRAPH)
 def tf_function(subject: Subject) -> None:
     """The layer fails inside `tf.function`, or computes something else there."""
     _needs_tensorflow(subject)
