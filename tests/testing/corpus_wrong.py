@@ -1841,6 +1841,7 @@ WRONG = (
         "computes with its weight as a numpy array",
         TF_ISSUE + "105728",
         where=on("tensorflow"),
+        also="functional weights_train",
     ),
     wrong(
         WeightAsNumpy,
