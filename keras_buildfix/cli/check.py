@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from keras_buildfix.testing import CheckResult
 
 
-_ON_MANY = ("--keras", "--backend", "--with")
+_ON_MANY = ("--keras", "--backend", "--with", "--with-no-deps")
 
 
 def add_check(parser: Parser, commands: Any, target: str) -> None:
@@ -56,6 +56,13 @@ def add_check(parser: Parser, commands: Any, target: str) -> None:
     check.add_argument(
         "--with", dest="more", metavar="REQUIREMENT", action="append", help="with --keras: install this too, such as ."
     )
+    check.add_argument(
+        "--with-no-deps",
+        dest="alone",
+        metavar="REQUIREMENT",
+        action="append",
+        help="with --keras: install this too, without what it requires: its own pins may exclude a Keras",
+    )
     add_json(check)
     check.options.update(
         dict.fromkeys(("--kwargs", "--shape", "--dtype", "--only", "--skip", "--expect", *_ON_MANY), ())
@@ -65,10 +72,11 @@ def add_check(parser: Parser, commands: Any, target: str) -> None:
 def _check(args: argparse.Namespace) -> int:
     _kwargs(args.kwargs), _shapes(args.shape)  # what is wrong with them is an error before anything is installed
     if args.keras:
-        from keras_buildfix.cli.check_on_many import check_on_many
+        from keras_buildfix.cli.check_on_many import More, check_on_many
 
-        return check_on_many(args.keras, args.backend, args.more or (), _arguments(args), args.json)
-    if args.backend or args.more:
+        more = More(tuple(args.more or ()), tuple(args.alone or ()))
+        return check_on_many(args.keras, args.backend, more, _arguments(args), args.json)
+    if args.backend or args.more or args.alone:
         raise ValueError("--backend and --with need --keras, which says where: for example --keras 2.15,3.9,newest.")
     return _check_here(args)
 

@@ -28,7 +28,14 @@ class Outcome(NamedTuple):
     problem: str
 
 
-def check_on_many(keras: str, backends: str, more: Sequence[str], arguments: Sequence[str], as_json: bool) -> int:
+class More(NamedTuple):
+    """What else to install in each environment: with what it requires, and without."""
+
+    packages: tuple[str, ...]
+    alone: tuple[str, ...]
+
+
+def check_on_many(keras: str, backends: str, more: More, arguments: Sequence[str], as_json: bool) -> int:
     """Runs the command ``check`` with `arguments` on several Keras versions; prints a table, and returns the exit code.
 
     Args:
@@ -69,7 +76,7 @@ def _chosen(keras: str, backends: list[str]) -> list[matrix.Environment]:
     return sorted(found, key=lambda each: order.index(each.name))
 
 
-def _outcome(uv: str, environment: matrix.Environment, more: Sequence[str], arguments: Sequence[str]) -> Outcome:
+def _outcome(uv: str, environment: matrix.Environment, more: More, arguments: Sequence[str]) -> Outcome:
     try:
         python = _ready(uv, environment, more)
         done = subprocess.run(
@@ -96,10 +103,10 @@ def _environment(environment: matrix.Environment) -> dict[str, str]:
     return {"TF_CPP_MIN_LOG_LEVEL": "3", **left, **environment.variables, "PYTHONPATH": os.pathsep.join(paths)}
 
 
-def _ready(uv: str, environment: matrix.Environment, more: Sequence[str]) -> Path:
+def _ready(uv: str, environment: matrix.Environment, more: More) -> Path:
     """The Python of an environment; it is made if it is not there, or was not finished."""
     constraints = _constraints(environment)
-    installed = json.dumps([environment.requirements, environment.last, constraints, *more])
+    installed = json.dumps([environment.requirements, environment.last, constraints, more])
     key = hashlib.sha256(installed.encode()).hexdigest()[:8]
     folder = _cache() / f"{environment.name}-{key}"
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -109,7 +116,9 @@ def _ready(uv: str, environment: matrix.Environment, more: Sequence[str]) -> Pat
         pip = ("pip", "install", "--quiet", "--python", str(python))
         bounds = folder / "constraints.txt"
         bounds.write_text("\n".join(constraints), "utf-8")
-        _uv(uv, *pip, "--constraint", str(bounds), "packaging", "h5py", *environment.requirements, *more)
+        _uv(uv, *pip, "--constraint", str(bounds), "packaging", "h5py", *environment.requirements, *more.packages)
+        if more.alone:
+            _uv(uv, *pip, "--no-deps", *more.alone)
         if environment.last:
             _uv(uv, *pip, "--reinstall", "--no-deps", "--prerelease=allow", *environment.last)
         (folder / "ready").touch()

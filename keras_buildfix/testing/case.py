@@ -127,10 +127,13 @@ class Case:
             return layer(x, **kwargs)
         return layer(x[first], **{name: each for name, each in x.items() if name != first}, **kwargs)
 
+    def call_in_inference(self, layer: Any, x: Any) -> Any:
+        """``layer(x, training=False)``, as far as the layer takes that."""
+        return self.call(layer, x, **({"training": False} if takes(layer, "training") else {}))
+
     def infer(self, layer: Any, x: Any) -> list[Any]:
         """The outputs of a layer outside training, as arrays in one list."""
-        given = {"training": False} if takes(layer, "training") else {}
-        return arrays_in(self.call(layer, x, **given))
+        return arrays_in(self.call_in_inference(layer, x))
 
     def model(self, layer: Any = None) -> tuple[Any, Any]:
         """A Functional model of one new layer, and that layer, with weights that no initializer would make."""

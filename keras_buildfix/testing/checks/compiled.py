@@ -42,7 +42,7 @@ def tf_function(subject: Subject) -> None:
     import tensorflow as tf
 
     layer = subject.built()
-    traced = tf.function(lambda x: subject.call(layer, x))
+    traced = tf.function(lambda x: subject.call_in_inference(layer, x))
     x = subject.x(seed=9)
     check_same(subject.infer(layer, x), arrays_in(traced(_tensors(tf, x))), "in tf.function and eagerly")
 
@@ -61,7 +61,7 @@ def saved_model(subject: Subject) -> None:
     module = tf.Module()
     module.layer = layer
     specs = subject.each_shape(lambda shape: tf.TensorSpec((None, *shape), subject.dtype))
-    module.serve = tf.function(lambda x: subject.call(layer, x), input_signature=[specs])
+    module.serve = tf.function(lambda x: subject.call_in_inference(layer, x), input_signature=[specs])
     x = subject.x(seed=10)
     tf.saved_model.save(module, str(subject.folder / "saved"), signatures={})
     loaded = tf.saved_model.load(str(subject.folder / "saved"))

@@ -109,7 +109,7 @@ def reuse(subject: Subject) -> None:
     expected = subject.infer(layer, subject.x(seed=12))
     wider = subject.each_shape(lambda shape: (*shape[:-1], (shape[-1] or 4) + 1) if shape else shape)
     with contextlib.suppress(Exception):  # any error will do: the layer refuses the input
-        subject.call(layer, subject.with_shape(wider).x(seed=12))
+        subject.call_in_inference(layer, subject.with_shape(wider).x(seed=12))
     if [id(weight) for weight in weights] != [id(weight) for weight in layer.weights]:
         raise CheckError(
             f"a call on inputs of the shape {wider} after {subject.shape} changed the layer's weights: "
