@@ -211,6 +211,14 @@ def test_checks_are_tests_with_names_that_tell():
         parametrize_with_checks([{"cls": Scaled, "input_shape": (4,), "only": ["x"]}])
 
 
+@pytest.mark.at_length
+def test_the_page_of_the_checks_lists_them_all():
+    import check_table
+
+    text = check_table.PAGE.read_text("utf-8")
+    assert check_table.page(text) == text
+
+
 @pytest.mark.in_turns
 def test_under_pytest_a_blocked_check_is_skipped_and_an_expected_failure_is_an_xfail(tmp_path):
     (tmp_path / "test_mine.py").write_text(
