@@ -1875,7 +1875,14 @@ WRONG = (
         KERAS_ISSUE + "18398",
         where=on("tensorflow"),
     ),
-    wrong(CopiesShareItsWeights, (4,), "deepcopy", "a deep copy is the same layer", KERAS_ISSUE + "11646"),
+    wrong(
+        CopiesShareItsWeights,
+        (4,),
+        "deepcopy",
+        "a deep copy is the same layer",
+        KERAS_ISSUE + "11646",
+        where=between("3.3"),
+    ),
     wrong(
         ListInTheClass,
         (4,),

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 UPSTREAM = [
     ("EinsumDense", "compute_output_shape", ".*", (2, 12), (3, 14), "it says the batch of its first call"),
     ("(Additive)?Attention", "compute_output_shape", ".*", (3, 7), (3, 14), "it expects three shapes"),
+    ("Dot", "config_keeps_arguments", ".*", (3, 0), (3, 1), "its build loses one of two shapes"),
     ("bidirectional", "config_keeps_arguments", ".*", (3, 0), (3, 2), "its backward layer is lost"),
     ("GroupNormalization", "mask", ".*", (2, 12), (2, 99), "it can't broadcast the mask of the steps"),
     ("UpSampling2D", "jit", ".*", (2, 12), (2, 99), "XLA has no gradient of the resizing on CPUs"),
