@@ -332,7 +332,7 @@ class Session:
                 continue
             before = self.result(_BY_NAME[name])
             root = before.blocked_by if before.status == "blocked" else name
-            if before.status in ("failed", "xfailed", "blocked"):
+            if before.status in ("failed", "xfailed", "blocked") and getattr(before.error, "blocks", True):
                 return self._as(check, "blocked", f"`{root}` failed before", blocked_by=root)
         error = _error_of(check, self.subject)
         expected = self.expected.get(check.name)

@@ -15,11 +15,17 @@ from keras_buildfix.testing.case import Case, as_array, dtype_of_tensor, leaves
 
 
 class CheckError(AssertionError):
-    """A check found something wrong: `what`, and `advice`: what to change, where the check knows better than usual."""
+    """A check found something wrong.
 
-    def __init__(self, what: str, advice: str = "") -> None:
+    Attributes:
+        what: What is wrong.
+        advice: What to change, where the check knows better than usual.
+        blocks: Whether the checks that need this one can't mean anything now.
+    """
+
+    def __init__(self, what: str, advice: str = "", *, blocks: bool = True) -> None:
         super().__init__(what)
-        self.what, self.advice = what, advice
+        self.what, self.advice, self.blocks = what, advice, blocks
 
 
 def in_short(error: BaseException) -> str:

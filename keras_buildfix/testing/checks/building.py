@@ -203,7 +203,7 @@ def explicit_build(subject: Subject) -> None:
         raise CheckError("layer.built is False after layer.build(shape) and a call")
 
 
-@check("build_runs_once", advice="call() must use nothing but its input and the weights.")
+@check("build_runs_once", "compute_output_shape", advice="call() must use nothing but its input and the weights.")
 def sequential(subject: Subject) -> None:
     """The layer can't be in a Sequential model, or computes something else there."""
     subject.needs_one_input("a Sequential model")
@@ -215,7 +215,7 @@ def sequential(subject: Subject) -> None:
     _check_in_model(subject, subject.keras.Sequential([first, layer]), layer)
 
 
-@check("sequential", advice="call() must use nothing but its input and the weights.")
+@check("sequential", "compute_output_shape", advice="call() must use nothing but its input and the weights.")
 def functional(subject: Subject) -> None:
     """The layer can't be in a Functional model, or computes something else there."""
     layer = subject.make()

@@ -23,11 +23,12 @@ def _compare(claimed: list[tuple[int | None, ...]], outputs: list[Any], batch: i
     if len(claimed) != len(real):
         raise CheckError(f"{who} says {len(claimed)} outputs, call() returns {len(real)}")
     for said, found in zip(claimed, real):
-        fits = len(said) == len(found) and all(size in (None, other) for size, other in zip(said, found))
-        if not fits:
+        if len(said) != len(found) or not all(size in (None, other) for size, other in zip(said[1:], found[1:])):
+            raise CheckError(f"{who} says {said}, call() returns {found}")
+        if found and found[0] != batch and said[0] not in (None, found[0]):
             raise CheckError(f"{who} says {said}, call() returns {found}")
         if found and found[0] == batch and said[0] is not None:
-            raise CheckError(f"{who} says {said}, but the batch may have any size: it must be None")
+            raise CheckError(f"{who} says {said}, but the batch may have any size: it must be None", blocks=False)
 
 
 @check("build_runs_once", advice="Return from compute_output_shape() what call() returns, with None for the batch.")
