@@ -124,14 +124,20 @@ class Subject(Case):
 
 
 def randomise(layer: Any, seed: int = 3) -> None:
-    """Gives the floating weights of a layer random values between 0.1 and 0.9: a variance must not be negative."""
+    """Gives the floating weights of a layer other values than the initial ones, which may hide errors.
+
+    What trains becomes a random number between 0.1 and 0.9. The rest only moves a little: it may be a grid or a variance.
+    """
     import numpy as np
 
     random = np.random.default_rng(seed)
+    trained = {id(weight) for weight in layer.trainable_weights}
     for weight in layer.weights:
         if is_floating(weight):
+            held = read_value(weight)
             value = random.uniform(0.1, 0.9, tuple(weight.shape))
-            assign_value(weight, value.astype(read_value(weight).dtype))
+            moved = value if id(weight) in trained else held * (1 + value / 20) + value / 50
+            assign_value(weight, np.asarray(moved).astype(held.dtype))
 
 
 def is_floating(weight: Any) -> bool:
