@@ -37,7 +37,8 @@ UPSTREAM = [
 ]
 
 
-TRAINING = ("weights_train", "gradients_reach", "freeze", "training_argument")
+#: The numpy backend can't train, and has no bfloat16.
+NOT_ON_NUMPY = ("weights_train", "gradients_reach", "freeze", "training_argument", "mixed_bfloat16")
 
 
 def known_bugs(entry):
@@ -51,8 +52,8 @@ def known_bugs(entry):
 
 
 def shows_here(entry, info):
-    """Whether a layer exists on a Keras, and shows its fault there: the numpy backend can't train."""
-    return entry.where(info) and not (entry.check in TRAINING and info.backend == "numpy")
+    """Whether a layer exists on a Keras, and shows its fault there."""
+    return entry.where(info) and not (entry.check in NOT_ON_NUMPY and info.backend == "numpy")
 
 
 def runs_here(entry):

@@ -18,7 +18,7 @@ def _plain(shapes: Any) -> Any:
 
 
 def _compare(claimed: list[tuple[int | None, ...]], outputs: list[Any], batch: int | None, who: str) -> None:
-    """Raises an error unless the claimed shapes fit those of real outputs; without a batch, only their other axes."""
+    """Raises an error unless claimed shapes fit those of real outputs; without a batch, only their other axes."""
     real = [tuple(output.shape) for output in outputs]
     if len(claimed) != len(real):
         raise CheckError(f"{who} says {len(claimed)} outputs, call() returns {len(real)}")
