@@ -126,7 +126,7 @@ class Subject(Case):
 def randomise(layer: Any, seed: int = 3) -> None:
     """Gives the floating weights of a layer other values than the initial ones, which may hide errors.
 
-    What trains becomes random numbers between 0.1 and 0.9. The rest moves only a little: it may be a grid or a variance.
+    What trains becomes random, between 0.1 and 0.9. The rest moves only a little: it may be a grid or a variance.
     """
     import numpy as np
 
