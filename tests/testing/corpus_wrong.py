@@ -1380,7 +1380,7 @@ WRONG = (
     wrong(
         NoSuperBuild,
         (4,),
-        "build_runs_once",
+        "explicit_build",
         "build() does not call super().build(), and runs again",
         "Keras 2.12 to 2.15",
         where=keras2,

@@ -23,19 +23,15 @@ UPSTREAM = [
     ("(Additive)?Attention", "compute_output_shape", ".*", (3, 7), (3, 14), "it expects three shapes"),
     ("Dot", "config_keeps_arguments", ".*", (3, 0), (3, 1), "its build loses one of two shapes"),
     ("bidirectional", "config_keeps_arguments", ".*", (3, 0), (3, 2), "its backward layer is lost"),
-    ("GroupNormalization", "mask", ".*", (2, 12), (2, 99), "it can't broadcast the mask of the steps"),
-    ("UpSampling2D", "jit", ".*", (2, 12), (2, 99), "XLA has no gradient of the resizing on CPUs"),
+    ("ReLU", "config", ".*", (2, 12), (2, 12), "its config holds numpy scalars"),
+    ("GroupNormalization", "mask", ".*", (2, 15), (2, 99), "it can't broadcast the mask of the steps"),
+    ("UpSampling2D", "jit", ".*", (2, 15), (2, 99), "XLA has no gradient of the resizing on CPUs"),
     ("Softmax", "mask", ".*", (2, 12), (9, 9), "its mask has the shape of its input, not that of the steps"),
-    (
-        "Normalization",
-        "subclassed_model",
-        "tensorflow|torch|jax",
-        (3, 0),
-        (9, 9),
-        "its constants are garbage if a model builds it",
-    ),
 ]
 
+
+#: What Keras 3 does wrong by chance. Normalization's constants are garbage or cut off if a model's call builds it.
+CHANCE = {"Normalization": ["subclassed_model"]}
 
 #: The numpy backend can't train, and has no bfloat16.
 NOT_ON_NUMPY = ("weights_train", "gradients_reach", "freeze", "training_argument", "mixed_bfloat16")
@@ -84,7 +80,8 @@ def results_of(entry, **more):
 
 @pytest.mark.parametrize("entry", [*filter(runs_here, corpus_right.RIGHT)], ids=name_of)
 def test_nothing_fires_on_a_right_layer(entry):
-    results = results_of(entry, expected_failures=known_bugs(entry))
+    chance = CHANCE.get(str(entry), ()) if INFO.generation == 3 else ()
+    results = results_of(entry, expected_failures=known_bugs(entry), skip=chance)
     failed = [str(result) for result in results if result.status == "failed"]
     assert not failed
 
