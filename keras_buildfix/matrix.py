@@ -160,8 +160,8 @@ class Environment(NamedTuple):
         backend: ``"tensorflow"``, ``"jax"``, ``"torch"`` or ``"numpy"``.
         python: Its Python, such as ``"3.11"``.
         requirements: What to install, with markers where it depends on the platform.
-        last: What to install after everything else, over what is there and without its dependencies: TensorFlow brings
-            a keras that lies in the same folder as keras-nightly.
+        last: What to install after everything else, over what is there and without its dependencies: TensorFlow, and
+            most packages for Keras, bring a keras that lies in the same folder as keras-nightly.
         variables: The environment variables that choose this Keras and backend.
     """
 
@@ -287,8 +287,9 @@ def environment(keras: str, backend: str, python: str = USUAL_PYTHON) -> Environ
         raise ValueError(f"{reason}.")
     found = row(keras)
     needed = [found.requirement, *_backend_requirements(found, backend)]
-    # TensorFlow brings a keras: the nightly is installed over it, last.
-    last = [found.requirement] if found.name == "kerasnightly" and backend == "tensorflow" else []
+    last = [found.requirement] if found.name == "kerasnightly" else []
+    if last and backend == "tensorflow":
+        del needed[0]  # without it, too, TensorFlow brings what the nightly requires
     variables = {"KERAS_BACKEND": backend}
     if found.name.startswith("tfkeras"):
         variables["TF_USE_LEGACY_KERAS"] = "1"
@@ -297,7 +298,7 @@ def environment(keras: str, backend: str, python: str = USUAL_PYTHON) -> Environ
         found.name,
         backend,
         python,
-        tuple(each for each in needed if each and each not in last),
+        tuple(filter(None, needed)),
         tuple(last),
         variables,
     )
@@ -312,8 +313,7 @@ def requirements(keras: str, backend: str, python: str = USUAL_PYTHON) -> tuple[
         python: A Python such as ``"3.11"``.
 
     Returns:
-        The requirements. With the nightly on TensorFlow, keras-nightly must be installed again after them:
-        see `Environment.last`.
+        The requirements. keras-nightly must be installed again after everything else: see `Environment.last`.
 
     Raises:
         ValueError: If the Keras or backend is unknown, or can't run so.
@@ -324,7 +324,32 @@ def requirements(keras: str, backend: str, python: str = USUAL_PYTHON) -> tuple[
         ('keras~=3.12.4', 'torch==2.13.0')
     """
     found = environment(keras, backend, python)
-    return (*found.requirements, *found.last)
+    return tuple(dict.fromkeys((*found.requirements, *found.last)))
+
+
+def constraints(keras: str) -> tuple[str, ...]:
+    """The bounds of a Keras on all backends, for what else is installed beside it.
+
+    A package that requires TensorFlow, in an environment on JAX, else brings one that needs another Keras: uv and pip
+    took a release candidate of TensorFlow there, which brought keras-nightly (measured 2026-11-26, TensorFlow 2.22rc0).
+
+    Args:
+        keras: A Keras, as for `row`.
+
+    Returns:
+        The bounds, as lines for a file of constraints.
+
+    Raises:
+        ValueError: If the table has no such Keras.
+
+    Example:
+        >>> from keras_buildfix.matrix import constraints
+        >>> constraints("3.9")
+        ('tensorflow~=2.19.0', 'tensorflow-cpu~=2.19.0', 'jax>=0.4.30,<0.6.1')
+    """
+    found = row(keras)
+    bounds = {"tensorflow": found.tensorflow, "tensorflow-cpu": found.tensorflow, "jax": found.jax}
+    return tuple(f"{name}{bound}" for name, bound in bounds.items() if bound)
 
 
 def environments(keras: str = "", backends: Iterable[str] = (), pythons: Iterable[str] = ()) -> tuple[Environment, ...]:

@@ -105,7 +105,7 @@ def _environment(environment: matrix.Environment) -> dict[str, str]:
 
 def _ready(uv: str, environment: matrix.Environment, more: More) -> Path:
     """The Python of an environment; it is made if it is not there, or was not finished."""
-    constraints = _constraints(environment)
+    constraints = matrix.constraints(environment.keras)
     installed = json.dumps([environment.requirements, environment.last, constraints, more])
     key = hashlib.sha256(installed.encode()).hexdigest()[:8]
     folder = _cache() / f"{environment.name}-{key}"
@@ -123,13 +123,6 @@ def _ready(uv: str, environment: matrix.Environment, more: More) -> Path:
             _uv(uv, *pip, "--reinstall", "--no-deps", "--prerelease=allow", *environment.last)
         (folder / "ready").touch()
     return python
-
-
-def _constraints(environment: matrix.Environment) -> list[str]:
-    """The bounds on all backends: a package that needs TensorFlow on jax must not bring one with another Keras."""
-    row = matrix.row(environment.keras)
-    bounds = {"tensorflow": row.tensorflow, "tensorflow-cpu": row.tensorflow, "jax": row.jax}
-    return [f"{name}{bound}" for name, bound in bounds.items() if bound]
 
 
 def _cache() -> Path:

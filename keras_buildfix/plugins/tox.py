@@ -210,7 +210,7 @@ def _family(requirement: str) -> frozenset[str]:
 
 @impl
 def tox_on_install(tox_env: Any, arguments: Any, section: str, of_type: str) -> None:
-    """Skips an environment that can't be, before anything is installed into it."""
+    """Skips an environment that can't be, before anything is installed into it; bounds what its package brings."""
     factors = _parsed(tox_env.conf.name, Fail)
     if factors is None or _PINS not in tox_env.conf:
         return
@@ -218,6 +218,19 @@ def tox_on_install(tox_env: Any, arguments: Any, section: str, of_type: str) -> 
     reason = matrix.impossible(factors.keras, factors.backend, actual)
     if reason:
         raise Skip(f"keras-buildfix: {reason}")
+    if of_type == "package":
+        _constrain(tox_env, factors.keras)
+
+
+def _constrain(tox_env: Any, keras: str) -> None:
+    """Adds the bounds on the other backends to the file of constraints that tox made from ``deps``, if it made one."""
+    file = Path(tox_env.conf["env_dir"], "constraints.txt")
+    if not file.is_file() or not tox_env.conf["constrain_package_deps"]:
+        return
+    written = file.read_text("utf-8").splitlines()
+    theirs = set().union(*map(_family, written))
+    ours = [each for each in matrix.constraints(keras) if not _family(each) & theirs]
+    file.write_text("\n".join([*written, *ours]), "utf-8")
 
 
 @impl

@@ -63,7 +63,9 @@ def wheels(tmp_path_factory):
     for name in ("tensorflow_cpu", "tensorflow"):
         wheel(folder, name, "2.21.0", ["keras>=3.12.0"], module="tensorflow")
         wheel(folder, name, "2.19.1", ["keras>=3.5.0"], module="tensorflow")
+    wheel(folder, "tensorflow", "2.22.0rc0", ["keras-nightly>=3.12.0.dev"])
     wheel(folder, "mover", "1.0", ["keras>=3.12"])
+    wheel(folder, "needs_tensorflow", "1.0", ["tensorflow", "keras"])
     return folder
 
 
@@ -314,6 +316,27 @@ def test_a_package_that_asks_for_another_keras_can_not_be_installed(project, whe
     assert "keras3.6-jax has keras 3.15.1 installed, and not the one in its name" in done.said
     assert "RAN" not in done.said
     assert done.code
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_package_that_needs_tensorflow_leaves_the_keras_of_another_backend(project, wheels, tmp_path, runner):
+    (tmp_path / "show.py").write_text(SHOW + 'print("BESIDE", metadata.version("tensorflow"))\n')
+    names = "keras3.6-jax,kerasnightly-jax"
+    tox = project("commands = python show.py", names)
+    text = (tmp_path / "tox.ini").read_text().replace("package = skip", "package = wheel")
+    (tmp_path / "tox.ini").write_text(text)
+    words = ("run", "-e", names, "--runner", runner, "--installpkg", str(wheels / "needs_tensorflow-1.0-py3-none-any.whl"))
+    for _ in range(2):  # the second time nothing is installed
+        done = tox(*words, **offline(wheels))
+        assert "FOUND 3.6.0 3.6.0 jax" in done.said, done.said
+        assert "BESIDE 2.19.1" in done.said
+        assert "FOUND 3.16.0.dev2026110100 3.15.1 jax" in done.said
+        assert "BESIDE 2.21.0" in done.said
+        assert done.code == 0
+    file = tmp_path / ".tox" / "keras3.6-jax" / "constraints.txt"
+    lines = file.read_text().splitlines()
+    assert {"keras~=3.6.0", "tensorflow~=2.19.0", "tensorflow-cpu~=2.19.0"} < {*lines}
+    assert len(lines) == 4  # and jax: each once
 
 
 def test_the_oldest_tox_that_is_allowed_can_use_it(tmp_path, wheels):
