@@ -73,6 +73,8 @@ ROWS = (
 )
 #: The oldest and newest Python with wheels of the other backends. The numpy backend imports jax.
 _WHEELS = {"jax": ("3.9", "3.13"), "numpy": ("3.9", "3.13"), "torch": ("3.10", "3.13")}
+#: These import packaging and do not require it (measured 2026-11-26: `import keras` fails; 3.4 requires it).
+_WITHOUT_PACKAGING = frozenset({"keras3.0", "keras3.1", "keras3.2", "keras3.3"})
 #: When cells were measured, and with which versions: installed, imported, trained for a step (numpy can't),
 #: saved, loaded; those that tox.ini has run all our tests, too. Cells without a line were measured earlier, and their
 #: versions were not recorded. `tools/measure_cell.py` prints such lines.
@@ -287,6 +289,8 @@ def environment(keras: str, backend: str, python: str = USUAL_PYTHON) -> Environ
         raise ValueError(f"{reason}.")
     found = row(keras)
     needed = [found.requirement, *_backend_requirements(found, backend)]
+    if found.name in _WITHOUT_PACKAGING and backend != "tensorflow":  # which requires it
+        needed.append("packaging")
     last = [found.requirement] if found.name == "kerasnightly" else []
     if last and backend == "tensorflow":
         del needed[0]  # without it, too, TensorFlow brings what the nightly requires

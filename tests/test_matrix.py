@@ -68,7 +68,7 @@ def test_what_is_latest_and_what_is_nightly():
     [
         ("2.15", "tensorflow", ["tensorflow-cpu~=2.15.0"]),
         ("tfkeras2.16", "tensorflow", ["tf_keras~=2.16.0", "tensorflow~=2.16.1"]),
-        ("3.0", "numpy", ["keras~=3.0.5", "jax>=0.4.30,<0.6.1", "torch==2.13.0"]),
+        ("3.0", "numpy", ["keras~=3.0.5", "jax>=0.4.30,<0.6.1", "torch==2.13.0", "packaging"]),
         ("3.9", "jax", ["keras~=3.9.2", "jax>=0.4.30,<0.6.1"]),
         ("3.10", "jax", ["keras~=3.10.0", "jax>=0.4.30"]),
         ("keras3.12", "torch", ["keras~=3.12.4", "torch==2.13.0"]),

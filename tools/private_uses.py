@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 #: Private names of Python itself, which this tool ignores.
-PYTHONS = frozenset({"_fields", "_getframe", "_current_frames", "_initializing", "_SubParsersAction"})
+PYTHONS = frozenset({"_asdict", "_fields", "_getframe", "_current_frames", "_initializing", "_SubParsersAction"})
 #: All attributes that this package sets on objects of Keras or of users begin with this.
 _MARK = "_keras_buildfix_"
 _ASKING = frozenset({"getattr", "hasattr", "setattr", "delattr"})

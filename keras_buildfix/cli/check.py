@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import re
 import sys
@@ -118,6 +117,8 @@ def _check_here(args: argparse.Namespace) -> int:
 
 
 def _kwargs(text: str) -> dict[str, Any]:
+    import json
+
     try:
         found = json.loads(text)
     except ValueError as error:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping
+import random
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,6 +108,33 @@ class Subject(Case):
         randomise(layer)
         return model, layer
 
+    @contextmanager
+    def seeded(self, seed: int) -> Iterator[None]:
+        """Sets all seeds for a block, as ``set_random_seed`` does; the backend's state is restored after it.
+
+        `check_layer` restores those of Python and numpy. On Keras 2, ``set_random_seed`` also makes a generator for
+        all initializers, which nothing public removes; without it they take their seeds from Python's.
+        """
+        import numpy as np
+
+        tensorflow, torch = sys.modules.get("tensorflow"), sys.modules.get("torch")
+        before = tensorflow.compat.v1.get_seed(None)[0] if tensorflow else None
+        state = torch.get_rng_state() if torch else None
+        if self.info.generation == 2:
+            random.seed(seed)
+            np.random.seed(seed)
+            sys.modules["tensorflow"].random.set_seed(seed)
+        else:
+            self.keras.utils.set_random_seed(seed)
+        try:
+            yield
+        finally:
+            tensorflow = sys.modules.get("tensorflow")  # Keras 3 imports it, on each backend, if it can
+            if tensorflow:
+                tensorflow.random.set_seed(before)
+            if torch:
+                torch.set_rng_state(state)
+
     def needs_one_input(self, what: str) -> None:
         """Skips the check unless the layer takes one input and nothing else."""
         if not isinstance(self.shape, tuple):
@@ -130,12 +160,12 @@ def randomise(layer: Any, seed: int = 3) -> None:
     """
     import numpy as np
 
-    random = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     trained = {id(weight) for weight in layer.trainable_weights}
     for weight in layer.weights:
         if is_floating(weight):
             held = read_value(weight)
-            value = random.uniform(0.1, 0.9, tuple(weight.shape))
+            value = generator.uniform(0.1, 0.9, tuple(weight.shape))
             moved = value if id(weight) in trained else held * (1 + value / 20) + value / 50
             assign_value(weight, np.asarray(moved).astype(held.dtype))
 

@@ -325,7 +325,15 @@ def test_a_package_that_needs_tensorflow_leaves_the_keras_of_another_backend(pro
     tox = project("commands = python show.py", names)
     text = (tmp_path / "tox.ini").read_text().replace("package = skip", "package = wheel")
     (tmp_path / "tox.ini").write_text(text)
-    words = ("run", "-e", names, "--runner", runner, "--installpkg", str(wheels / "needs_tensorflow-1.0-py3-none-any.whl"))
+    words = (
+        "run",
+        "-e",
+        names,
+        "--runner",
+        runner,
+        "--installpkg",
+        str(wheels / "needs_tensorflow-1.0-py3-none-any.whl"),
+    )
     for _ in range(2):  # the second time nothing is installed
         done = tox(*words, **offline(wheels))
         assert "FOUND 3.6.0 3.6.0 jax" in done.said, done.said

@@ -1,5 +1,6 @@
 """`check_layer`: what it returns and raises, which errors a user gets, and how its checks become tests of pytest."""
 
+import random
 import re
 import subprocess
 import sys
@@ -18,8 +19,6 @@ from keras_buildfix.testing import (
 )
 
 layers = KERAS.layers
-#: Keras 2 asks Python for random integers by floating numbers.
-pytestmark = pytest.mark.filterwarnings("ignore:non-integer arg:DeprecationWarning")
 FEW = ["construction", "call", "inference", "config", "config_keeps_arguments"]
 
 
@@ -173,9 +172,29 @@ def test_several_inputs_are_a_list_or_arguments_by_name():
 
 
 def test_random_states_stay_as_they_were():
-    before = np.random.get_state()[1].copy()
+    def drawn():
+        """What the user draws: from Python, numpy, an initializer, and the backend."""
+        draws = [random.random(), np.random.random(), np.asarray(KERAS.initializers.RandomNormal()((2,)))]
+        if "torch" in sys.modules:
+            draws.append(sys.modules["torch"].rand(2).numpy())
+        return draws
+
+    def again():
+        random.seed(7)
+        np.random.seed(7)
+        if "torch" in sys.modules:
+            sys.modules["torch"].manual_seed(7)
+
+    tensorflow = sys.modules.get("tensorflow")
+    seed = tensorflow and tensorflow.compat.v1.get_seed(None)[0]
+    again()
+    expected = drawn()
+    again()
     check_layer(Scaled, {}, (4,), only=["determinism"])
-    assert (np.random.get_state()[1] == before).all()
+    for new, old in zip(drawn(), expected):
+        np.testing.assert_array_equal(new, old)
+    if tensorflow:
+        assert tensorflow.compat.v1.get_seed(None)[0] == seed
 
 
 def test_arguments_are_not_shared_between_layers():

@@ -106,12 +106,12 @@ def _must_train(subject: Subject, layer: Any, weight: Any) -> bool:
     import numpy as np
 
     def outputs(change: float) -> list[Any]:
-        subject.keras.utils.set_random_seed(21)
-        for variable, value in zip(layer.variables, state):  # of seeds too, so that dropout drops the same
-            assign_value(variable, value)
-        assign_value(weight, held + np.asarray(change, held.dtype))
-        training = {"training": True} if takes(layer, "training") else {}
-        return arrays_in(subject.call(layer, subject.x(seed=21), **training))
+        with subject.seeded(21):
+            for variable, value in zip(layer.variables, state):  # of seeds too, so that dropout drops the same
+                assign_value(variable, value)
+            assign_value(weight, held + np.asarray(change, held.dtype))
+            training = {"training": True} if takes(layer, "training") else {}
+            return arrays_in(subject.call(layer, subject.x(seed=21), **training))
 
     if not _is_used(subject, layer, weight):
         return True
