@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import random
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
