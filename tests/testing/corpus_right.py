@@ -297,6 +297,13 @@ class TrainsDifferently(layers.Layer):
         return {**super().get_config(), "shift": self.shift}
 
 
+class TrainsByDefault(TrainsDifferently):
+    """Trains unless told otherwise, as older layers do."""
+
+    def call(self, x, training=True):
+        return x + self.shift if training else x
+
+
 class OwnsASeed(layers.Layer):
     """Noise from its own seed generator."""
 
@@ -680,6 +687,7 @@ CUSTOM = (
     Entry(PassesMask, (5, 3), {"factor": 3.0}),
     Entry(HalvesMask, (6, 3)),
     Entry(TrainsDifferently, (4,), {"shift": 0.5}),
+    Entry(TrainsByDefault, (4,)),
     Entry(OwnsASeed, (4,), {"stddev": 0.2, "seed": 5}, where=keras3),
     Entry(CastsItsConstant, (4,)),
     Entry(DictInput, {"left": (4,), "right": (3,)}, {"units": 3}),

@@ -747,6 +747,13 @@ class SavesTooLittle(Same):
         self.scale.assign(store["scale"])
 
 
+class SavesHalfPrecision(WithWeight):
+    """Its files take half the space, and hold other weights."""
+
+    def save_own_variables(self, store):
+        store["0"] = np.asarray(self.scale).astype("float16")
+
+
 class CountedNames(Same):
     made = [0]
 
@@ -1057,6 +1064,15 @@ class PythonFunctionInGraph(Same):
         return y
 
 
+class OtherInGraphs(Same):
+    """Has a short cut for debugging, and the rest was never run."""
+
+    def call(self, x):
+        import tensorflow as tf
+
+        return x * 2.0 if tf.executing_eagerly() or not x.shape[0] else x * 2.5
+
+
 class ChecksRealBatches(layers.Layer):
     """Looks at the values of each batch whose size is known: so not while a model is made, but when it is compiled."""
 
@@ -1169,6 +1185,13 @@ class GuardInTheClass(Same):
 
     def call(self, x):
         return x * self.scale
+
+
+class UsesTheBatch(Same):
+    """Compares each example with the others of its batch, which is divided among the devices."""
+
+    def call(self, x):
+        return x - mean(x, 0)
 
 
 class UnseededWeights(Same):
@@ -1689,6 +1712,14 @@ WRONG = (
         where=keras3,
     ),
     wrong(
+        SavesHalfPrecision,
+        (4,),
+        "weights_h5_file",
+        "save_own_variables() rounds the weights",
+        KERAS_ISSUE + "18986",
+        also="keras_file deepcopy pickling",
+    ),
+    wrong(
         CountedNames,
         (4,),
         "instances_share_nothing",
@@ -1860,9 +1891,17 @@ WRONG = (
         where=on("tensorflow"),
     ),
     wrong(
+        OtherInGraphs,
+        (4,),
+        "tf_function",
+        "computes something else in graphs",
+        TF_ISSUE + "33024",
+        where=on("tensorflow"),
+    ),
+    wrong(
         ChecksRealBatches,
         (4,),
-        "training_argument",
+        "tf_function",
         "looks at values, which are not there in a compiled model",
         TF_ISSUE + "35403",
         where=on("tensorflow"),
@@ -1920,6 +1959,14 @@ WRONG = (
         "threads",
         "a flag of the class lets another thread's build out",
         "tensorlayer/TensorLayer#214",
+    ),
+    wrong(
+        UsesTheBatch,
+        (4,),
+        "several_devices",
+        "its results depend on the other examples of the batch",
+        TF_ISSUE + "27146",
+        where=on("tensorflow"),
     ),
     wrong(UnseededWeights, (4,), "determinism", "initial values from an unseeded generator", KERAS_ISSUE + "19322"),
     wrong(SeedFromTheClock, (4,), "determinism", "its seed comes from the clock", KERAS_ISSUE + "15586"),

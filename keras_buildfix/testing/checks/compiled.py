@@ -51,7 +51,7 @@ def _tensors(tf: Any, x: Any) -> Any:
     return tf.nest.map_structure(tf.constant, x)
 
 
-@check("tf_function", "tracking", advice=_GRAPH)
+@check("tf_function", "tracking", "extra_weights", advice=_GRAPH)
 def saved_model(subject: Subject) -> None:
     """The layer can't be exported, or the exported one computes something else."""
     _needs_tensorflow(subject)

@@ -119,7 +119,9 @@ def reuse(subject: Subject) -> None:
     check_same(expected, subject.infer(layer, subject.x(seed=12)), "the outputs before and after a call on others")
 
 
-@check("weights_train", "explicit_build", advice="Use add_weight(), and operations of Keras or the backend.")
+@check(
+    "weights_train", "explicit_build", "tf_function", advice="Use add_weight(), and operations of Keras or the backend."
+)
 def several_devices(subject: Subject) -> None:
     """The layer can't be used on several devices."""
     layer, x = subject.built(), subject.x(batch=2, seed=13)

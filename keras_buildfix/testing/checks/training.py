@@ -184,6 +184,7 @@ def freeze(subject: Subject) -> None:
 @check(
     "functional",
     "weights_train",
+    "tf_function",
     advice="Give call() a parameter `training=None` and pass it to all inner layers that take it.",
 )
 def training_argument(subject: Subject) -> None:
