@@ -230,7 +230,26 @@ def _constrain(tox_env: Any, keras: str) -> None:
     written = file.read_text("utf-8").splitlines()
     theirs = set().union(*map(_family, written))
     ours = [each for each in matrix.constraints(keras) if not _family(each) & theirs]
-    file.write_text("\n".join([*written, *ours]), "utf-8")
+    file.write_text("\n".join([*written, *ours, *_twins(written)]), "utf-8")
+
+
+def _twins(written: list[str]) -> list[str]:
+    """The bounds on tensorflow-cpu for tensorflow, and the other way round.
+
+    A package that requires ``tensorflow`` beside a bounded ``tensorflow-cpu`` else brings the newest, and its Keras.
+    """
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    found = {}
+    for line in written:
+        try:
+            each = Requirement(line.partition(" #")[0].strip())
+        except InvalidRequirement:
+            continue
+        if each.marker is None or each.marker.evaluate():
+            found[each.name.lower().replace("_", "-")] = each.specifier
+    pairs = (("tensorflow", "tensorflow-cpu"), ("tensorflow-cpu", "tensorflow"))
+    return [f"{twin}{found[name]}" for name, twin in pairs if found.get(name) and twin not in found]
 
 
 @impl

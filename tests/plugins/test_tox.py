@@ -56,13 +56,14 @@ def wheel(folder, name, version, needs=(), module=None):
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheels")
-    for version in ("3.6.0", "3.9.2", "3.15.1"):
+    for version in ("2.15.0", "3.6.0", "3.9.2", "3.15.1"):
         wheel(folder, "keras", version)
     wheel(folder, "keras_nightly", "3.16.0.dev2026110100", module="keras")
     wheel(folder, "jax", "0.5.3")
     for name in ("tensorflow_cpu", "tensorflow"):
         wheel(folder, name, "2.21.0", ["keras>=3.12.0"], module="tensorflow")
         wheel(folder, name, "2.19.1", ["keras>=3.5.0"], module="tensorflow")
+        wheel(folder, name, "2.15.1", ["keras>=2.15.0,<2.16"], module="tensorflow")
     wheel(folder, "tensorflow", "2.22.0rc0", ["keras-nightly>=3.12.0.dev"])
     wheel(folder, "mover", "1.0", ["keras>=3.12"])
     wheel(folder, "needs_tensorflow", "1.0", ["tensorflow", "keras"])
@@ -345,6 +346,20 @@ def test_a_package_that_needs_tensorflow_leaves_the_keras_of_another_backend(pro
     lines = file.read_text().splitlines()
     assert {"keras~=3.6.0", "tensorflow~=2.19.0", "tensorflow-cpu~=2.19.0"} < {*lines}
     assert len(lines) == 4  # and jax: each once
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_package_that_needs_tensorflow_leaves_the_keras_that_tensorflow_brings(project, wheels, tmp_path, runner):
+    # On Linux the environment has tensorflow-cpu, and the package wants tensorflow: another distribution.
+    (tmp_path / "show.py").write_text(SHOW + 'print("BESIDE", metadata.version("tensorflow"))\n')
+    tox = project("commands = python show.py", "keras2.15-tensorflow")
+    text = (tmp_path / "tox.ini").read_text().replace("package = skip", "package = wheel")
+    (tmp_path / "tox.ini").write_text(text)
+    words = ("run", "--runner", runner, "--installpkg", str(wheels / "needs_tensorflow-1.0-py3-none-any.whl"))
+    done = tox(*words, **offline(wheels))
+    assert "FOUND 2.15.0 2.15.0 tensorflow" in done.said, done.said
+    assert "BESIDE 2.15.1" in done.said
+    assert done.code == 0
 
 
 def test_the_oldest_tox_that_is_allowed_can_use_it(tmp_path, wheels):
