@@ -240,6 +240,7 @@ class Run:
                 time.sleep(0.2)
                 for name in [name for name, process in self.running.items() if process.poll() is not None]:
                     if self._was_not_installed(name):
+                        self._say_that_it_starts_again(name)
                         self._start(name, wheel, posargs)
                     else:
                         self._end(name)
@@ -282,12 +283,13 @@ class Run:
     def _was_not_installed(self, name: str) -> bool:
         """Whether an environment ended before it began to test, for the first time: a package index can fail once."""
         began = self._file(name, "progress").exists() or reporting.counted(name, self.reports)
-        if not self.running[name].poll() or began or name in reporting.NO_TESTS or name in self.again:
-            return False
+        # In those on the source, ruff or mypy ends before the first test: once is enough.
+        return bool(self.running[name].poll()) and not began and name not in (*ON_SOURCE, *self.again)
+
+    def _say_that_it_starts_again(self, name: str) -> None:
         self.again.add(name)
         self._say(f"{name} ended before its first test, and starts once more. Its log ended with:")
         print(reporting.end_of(self._file(name, "log")), flush=True)
-        return True
 
     def _end(self, name: str) -> None:
         self.codes[name] = self.running.pop(name).returncode
