@@ -284,7 +284,9 @@ class Run:
         """Whether an environment ended before it began to test, for the first time: a package index can fail once."""
         began = self._file(name, "progress").exists() or reporting.counted(name, self.reports)
         # In those on the source, ruff or mypy ends before the first test: once is enough.
-        return bool(self.running[name].poll()) and not began and name not in (*ON_SOURCE, *self.again)
+        return (
+            bool(self.running[name].poll()) and not began and name not in {*ON_SOURCE, *reporting.NO_TESTS, *self.again}
+        )
 
     def _say_that_it_starts_again(self, name: str) -> None:
         self.again.add(name)

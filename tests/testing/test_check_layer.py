@@ -9,6 +9,7 @@ import textwrap
 import numpy as np
 import pytest
 from conftest import INFO, KERAS
+from packaging.version import Version
 
 from keras_buildfix.testing import (
     CheckResult,
@@ -64,9 +65,10 @@ def test_all_checks_of_a_right_layer_pass_or_say_why_not():
     skipped = {result.check for result in results if result.status == "skipped"}
     here = {"mask", "compute_output_shape"}
     here |= {"tf_function", "saved_model"} if INFO.backend != "tensorflow" else set()
-    here |= {"deepcopy", "pickling"} if INFO.generation == 2 or INFO.version < "3.3" else set()
+    here |= {"deepcopy", "pickling"} if INFO.generation == 2 or Version(INFO.version) < Version("3.3") else set()
     here |= {"jit", "several_devices"} if INFO.backend in ("torch", "numpy") else set()
-    here |= {"several_devices"} if INFO.backend == "jax" and INFO.version < "3.9" else set()
+    # Keras to 3.9 gives the parts of a batch to JAX's devices in the order of a set: by chance, rows are exchanged.
+    here |= {"several_devices"} if INFO.backend == "jax" and Version(INFO.version) < Version("3.10") else set()
     training = {"weights_train", "gradients_reach", "freeze", "training_argument", "mixed_float16", "mixed_bfloat16"}
     here |= training if INFO.backend == "numpy" else set()
     assert skipped <= here
