@@ -233,7 +233,8 @@ def subclassed_model(subject: Subject) -> None:
             super().__init__()
             self.inner = layer
 
-        def call(self, x: Any) -> Any:
+        def call(self, x: Any, training: Any = None) -> Any:
+            # Without this parameter, some Kerases (3.9 on torch) do not tell the inner layer that it is not training.
             return subject.call(self.inner, x)
 
     _check_in_model(subject, Subclassed(), layer)
