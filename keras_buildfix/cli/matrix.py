@@ -8,7 +8,7 @@ from typing import Any
 
 from keras_buildfix.cli.commands import Parser, add_command
 from keras_buildfix.cli.screen import print_json, print_table
-from keras_buildfix.matrix import Environment, environments
+from keras_buildfix.matrix import Environment, constraints, environments
 
 
 def add_matrix(parser: Parser, commands: Any) -> None:
@@ -62,13 +62,14 @@ def _spoken(each: Environment) -> str:
 
 
 def _print_json(found: Sequence[Environment]) -> None:
-    print_json([each._asdict() for each in found])
+    print_json([{**each._asdict(), "constraints": constraints(each.keras)} for each in found])
 
 
 def _print_requirements(found: Sequence[Environment]) -> None:
     for each in found:
         print(f"# {each.name}: {_spoken(each)}")
         print("\n".join(each.requirements))
+        print(f"# together with what else you install, and `-c` a file with {', '.join(constraints(each.keras))}")
         for name in each.last:
             print(f"# and after these: pip install --force-reinstall --no-deps --pre {name}")
         print()
@@ -86,6 +87,7 @@ def _print_github(found: Sequence[Environment]) -> None:
         print(f"          - name: {each.name}")
         print(f'            python: "{each.python}"')
         print(f"            requirements: {_yaml(_shell(_here(each.requirements)))}")
+        print(f"            bounds: {_yaml(_shell(constraints(each.keras)))}")
         print(f"            over: {_yaml(_shell(each.last))}")
         print(f"            backend: {each.backend}")
         print(f'            legacy: "{each.variables.get("TF_USE_LEGACY_KERAS", "")}"')
@@ -95,7 +97,12 @@ def _print_github(found: Sequence[Environment]) -> None:
 def _print_gitlab(found: Sequence[Environment]) -> None:
     print(_GITLAB_HEAD)
     for each in found:
-        variables = {**each.variables, "REQUIREMENTS": _shell(_here(each.requirements)), "OVER": _shell(each.last)}
+        variables = {
+            **each.variables,
+            "REQUIREMENTS": _shell(_here(each.requirements)),
+            "BOUNDS": _shell(constraints(each.keras)),
+            "OVER": _shell(each.last),
+        }
         print(f'{each.name}:\n  extends: .keras\n  image: "python:{each.python}"\n  variables:')
         print("\n".join(f"    {name}: {_yaml(value)}" for name, value in variables.items()) + "\n")
 
@@ -103,7 +110,8 @@ def _print_gitlab(found: Sequence[Environment]) -> None:
 def _print_nox(found: Sequence[Environment]) -> None:
     print(_NOX_HEAD)
     for each in found:
-        print(f"    {(each.name, each.python, each.requirements, each.last, each.variables)!r},")
+        values = (each.name, each.python, each.requirements, constraints(each.keras), each.last, each.variables)
+        print(f"    {values!r},")
     print(_NOX_TAIL, end="")
 
 
@@ -146,8 +154,10 @@ _GITHUB_TAIL = """\
           cache-dependency-path: |
             pyproject.toml
             .github/workflows/keras.yml
-      # The pins are given together with the package, so that its own requirements can't move Keras.
-      - run: python -m pip install pytest . ${{ matrix.requirements }}
+      # The pins are given together with the package, so that its own requirements can't move Keras; the bounds, so that
+      # it brings no TensorFlow that needs another Keras.
+      - run: printf '%s\\n' ${{ matrix.bounds }} > keras-bounds.txt
+      - run: python -m pip install -c keras-bounds.txt pytest . ${{ matrix.requirements }}
       - if: matrix.over
         run: python -m pip install --force-reinstall --no-deps --pre ${{ matrix.over }}
       - run: python -m pytest
@@ -162,13 +172,17 @@ _GITLAB_HEAD = """\
     key: "$CI_JOB_NAME"
     paths: [.cache/pip]
   script:
-    # The pins are given together with the package, so that its own requirements can't move Keras.
-    - eval "python -m pip install pytest . $REQUIREMENTS"
+    # The pins are given together with the package, so that its own requirements can't move Keras; the bounds, so that
+    # it brings no TensorFlow that needs another Keras.
+    - eval "printf '%s\\n' $BOUNDS" > keras-bounds.txt
+    - eval "python -m pip install -c keras-bounds.txt pytest . $REQUIREMENTS"
     - if [ -n "$OVER" ]; then eval "python -m pip install --force-reinstall --no-deps --pre $OVER"; fi
     - python -m pytest
 """
 _NOX_HEAD = """\
 # From `keras-buildfix matrix --format nox`.
+import pathlib
+
 import nox
 
 ENVIRONMENTS = ["""
@@ -176,12 +190,15 @@ _NOX_TAIL = """\
 ]
 
 
-def _add(name, python, requirements, over, variables):
+def _add(name, python, requirements, bounds, over, variables):
     @nox.session(name=name, python=python)
     def keras(session):
         session.env.update(variables, KERAS_HOME=session.create_tmp())
-        # The pins are given together with the package, so that its own requirements can't move Keras.
-        session.install("pytest", ".", *requirements)
+        # The pins are given together with the package, so that its own requirements can't move Keras; the bounds, so
+        # that it brings no TensorFlow that needs another Keras.
+        file = pathlib.Path(session.create_tmp(), "keras-bounds.txt")
+        file.write_text("\\n".join(bounds))
+        session.install("-c", str(file), "pytest", ".", *requirements)
         if over:
             session.install("--force-reinstall", "--no-deps", "--pre", *over)
         session.run("pytest", *session.posargs)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from keras_buildfix.cli.main import main
-from keras_buildfix.matrix import environments
+from keras_buildfix.matrix import constraints, environments
 
 pytestmark = pytest.mark.at_length  # it is text: the same on every environment, but for Python
 FORMATS = ["table", "tox", "github", "gitlab", "nox", "json", "requirements"]
@@ -32,12 +32,24 @@ def test_each_form_has_each_environment(printed, form):
 def test_json_is_the_table(printed):
     found = json.loads(printed("--keras", ">=3.5,nightly", "--backend", "jax,tensorflow", "--format", "json"))
     wanted = environments(">=3.5,nightly", ["jax", "tensorflow"])
-    assert found == json.loads(json.dumps([each._asdict() for each in wanted]))
+    assert [{key: each[key] for key in each if key != "constraints"} for each in found] == json.loads(
+        json.dumps([each._asdict() for each in wanted])
+    )
+    assert [tuple(each["constraints"]) for each in found] == [constraints(each.keras) for each in wanted]
     assert {each["name"]: each["last"] for each in found}["py311-kerasnightly-tensorflow"] == ["keras-nightly"]
 
 
 def test_a_noxfile_is_python(printed):
     compile(printed("--format", "nox"), "noxfile.py", "exec")
+
+
+def test_a_package_that_requires_tensorflow_gets_the_one_of_its_keras(printed):
+    words = ("--keras", "2.15", "--format")
+    assert 'bounds: \'"tensorflow~=2.15.0" "tensorflow-cpu~=2.15.0"\'' in printed(*words, "github")
+    assert "pip install -c keras-bounds.txt pytest ." in printed(*words, "github")
+    assert 'BOUNDS: \'"tensorflow~=2.15.0" "tensorflow-cpu~=2.15.0"\'' in printed(*words, "gitlab")
+    assert "('tensorflow~=2.15.0', 'tensorflow-cpu~=2.15.0')" in printed(*words, "nox")
+    assert "a file with tensorflow~=2.15.0, tensorflow-cpu~=2.15.0" in printed(*words, "requirements")
 
 
 def test_the_nightly_is_installed_over_what_tensorflow_brings(printed):
