@@ -376,6 +376,8 @@ def constraints(keras: str) -> tuple[str, ...]:
     """
     found = row(keras)
     bounds = {"tensorflow": found.tensorflow, "tensorflow-cpu": found.tensorflow, "jax": found.jax}
+    if not found.requirement:
+        bounds["keras"] = found.tensorflow  # which brings it: a package that requires Keras 3 can't be installed
     return tuple(f"{name}{bound}" for name, bound in bounds.items() if bound)
 
 

@@ -45,11 +45,11 @@ def test_a_noxfile_is_python(printed):
 
 def test_a_package_that_requires_tensorflow_gets_the_one_of_its_keras(printed):
     words = ("--keras", "2.15", "--format")
-    assert 'bounds: \'"tensorflow~=2.15.0" "tensorflow-cpu~=2.15.0"\'' in printed(*words, "github")
+    assert 'bounds: \'"tensorflow~=2.15.0" "tensorflow-cpu~=2.15.0" "keras~=2.15.0"\'' in printed(*words, "github")
     assert "pip install -c keras-bounds.txt pytest ." in printed(*words, "github")
-    assert 'BOUNDS: \'"tensorflow~=2.15.0" "tensorflow-cpu~=2.15.0"\'' in printed(*words, "gitlab")
-    assert "('tensorflow~=2.15.0', 'tensorflow-cpu~=2.15.0')" in printed(*words, "nox")
-    assert "a file with tensorflow~=2.15.0, tensorflow-cpu~=2.15.0" in printed(*words, "requirements")
+    assert 'BOUNDS: \'"tensorflow~=2.15.0" "tensorflow-cpu~=2.15.0" "keras~=2.15.0"\'' in printed(*words, "gitlab")
+    assert "('tensorflow~=2.15.0', 'tensorflow-cpu~=2.15.0', 'keras~=2.15.0')" in printed(*words, "nox")
+    assert "a file with tensorflow~=2.15.0, tensorflow-cpu~=2.15.0, keras~=2.15.0" in printed(*words, "requirements")
 
 
 def test_the_nightly_is_installed_over_what_tensorflow_brings(printed):
