@@ -1716,7 +1716,7 @@ WRONG = (
         (4,),
         "weights_h5_file",
         "save_own_variables() rounds the weights",
-        KERAS_ISSUE + "18986",
+        "no report: made for this check",
         where=lambda info: not info.version.startswith("2.12"),  # which has other .weights.h5 files
         also="keras_file deepcopy pickling",
     ),
@@ -1896,7 +1896,7 @@ WRONG = (
         (4,),
         "tf_function",
         "computes something else in graphs",
-        TF_ISSUE + "33024",
+        TF_ISSUE + "38775",
         where=on("tensorflow"),
     ),
     wrong(
@@ -1966,7 +1966,7 @@ WRONG = (
         (4,),
         "several_devices",
         "its results depend on the other examples of the batch",
-        TF_ISSUE + "27146",
+        TF_ISSUE + "39268",
         where=on("tensorflow", keras=lambda info: keras2(info) or between("3.3")(info)),
     ),
     wrong(UnseededWeights, (4,), "determinism", "initial values from an unseeded generator", KERAS_ISSUE + "19322"),
