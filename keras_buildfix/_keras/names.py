@@ -54,17 +54,18 @@ LAYER, A_LAYER, TRACKER, WEIGHT = "Layer", "a layer", "a layer's tracker", "a la
 MODEL, FUNCTIONAL = "a compiled model", "a functional model"
 OPTIMIZER, UPDATE, LEGACY = "an optimizer", "an optimizer's _update_step_xla", "an optimizer of optimizers.legacy"
 MODULE, AUTOCASTING, AUTOCAST_2 = "Layer's module", "the module of autocasting", "autocast_variable"
-PACKAGE, SAVING, SAVING_2_12, STATELESS = (
+PACKAGE, SAVING, SAVING_2_12, STATELESS, GLOBAL_STATE = (
     "Keras's package",
     "src.saving.saving_lib",
     "saving.saving_lib",
     "src.backend.common.stateless_scope",
+    "src.backend.common.global_state",
 )
 POLICY, TENSOR, BUILD, DROPOUT = "DTypePolicy", "a tensor with a mask", "Layer.build", "the bases of Dropout"
 TF_VARIABLE, AUTOGRAPH, TF_FUNCTION = "a tf.Variable", "tf.__internal__.autograph", "a function kept from AutoGraph"
 
 #: Modules that are holders, by their names in Keras's package.
-MODULES = (SAVING, SAVING_2_12, STATELESS)
+MODULES = (SAVING, SAVING_2_12, STATELESS, GLOBAL_STATE)
 
 #: Names that are also in weight files: Keras 2.12 to 2.14 gives a group this name. So code that reads files may use it.
 IN_FILES = frozenset({"_layer_checkpoint_dependencies"})
@@ -170,6 +171,9 @@ SUBJECTS: dict[str, tuple[Name, ...]] = {
         _row("tf_convert", AUTOGRAPH, "2.12-", "graphs: as_autograph_has_it", only="tensorflow"),
         _row(STATELESS, PACKAGE, "3.0-", "graphs: runs_without_state"),
         _row("in_stateless_scope", STATELESS, "3.0-", "graphs: runs_without_state"),
+        _row(GLOBAL_STATE, PACKAGE, "3.0-", "seeds: same_seeds"),
+        _row("get_global_attribute", GLOBAL_STATE, "3.0-", "seeds: same_seeds"),
+        _row("set_global_attribute", GLOBAL_STATE, "3.0-", "seeds: same_seeds"),
     ),
     "Saving": (
         _row("_save_own_variables", LAYER, "2.12-2.12", "saving: SAVING saving_methods"),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keras_buildfix._keras.seeds import same_seeds
 from keras_buildfix._keras.variables import assign_value, dtype_of, read_value
 from keras_buildfix._words import short
 from keras_buildfix.testing.case import Case, as_array, dtype_of_tensor, leaves
@@ -110,24 +111,26 @@ class Subject(Case):
 
     @contextmanager
     def seeded(self, seed: int) -> Iterator[None]:
-        """Sets all seeds for a block, as ``set_random_seed`` does; the backend's state is restored after it.
+        """Sets all seeds for a block, as ``set_random_seed`` does; then Keras and the backend have theirs back.
 
         `check_layer` restores those of Python and numpy. On Keras 2, ``set_random_seed`` also makes a generator for
-        all initializers, which nothing public removes; without it they take their seeds from Python's.
+        all initializers, which nothing public removes; without it they take their seeds from Python's. A seed that the
+        user has given to TensorFlow is set again: its operations then draw as just after it was set.
         """
         import numpy as np
 
         tensorflow, torch = sys.modules.get("tensorflow"), sys.modules.get("torch")
         before = tensorflow.compat.v1.get_seed(None)[0] if tensorflow else None
         state = torch.get_rng_state() if torch else None
-        if self.info.generation == 2:
-            random.seed(seed)
-            np.random.seed(seed)
-            sys.modules["tensorflow"].random.set_seed(seed)
-        else:
-            self.keras.utils.set_random_seed(seed)
         try:
-            yield
+            with same_seeds(self.info.package):
+                if self.info.generation == 2:
+                    random.seed(seed)
+                    np.random.seed(seed)
+                    sys.modules["tensorflow"].random.set_seed(seed)
+                else:
+                    self.keras.utils.set_random_seed(seed)
+                yield
         finally:
             tensorflow = sys.modules.get("tensorflow")  # Keras 3 imports it, on each backend, if it can
             if tensorflow:

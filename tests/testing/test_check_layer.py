@@ -202,6 +202,21 @@ def test_random_states_stay_as_they_were():
         assert tensorflow.compat.v1.get_seed(None)[0] == seed
 
 
+@pytest.mark.skipif(INFO.generation == 2, reason="Keras 2 has no generator of its own")
+def test_a_generator_of_keras_goes_on_where_it_was():
+    def drawn(between):
+        KERAS.utils.set_random_seed(7)
+        first = np.array(KERAS.ops.convert_to_numpy(KERAS.random.normal((3,))))
+        between()
+        return first, np.array(KERAS.ops.convert_to_numpy(KERAS.random.normal((3,))))
+
+    first, second = drawn(lambda: None)
+    again = drawn(lambda: check_layer(Scaled, {}, (4,), only=["determinism"]))
+    assert not np.array_equal(first, second)
+    if np.array_equal(again[0], first):  # from 3.9 on the seed counts for this generator
+        np.testing.assert_array_equal(again[1], second)
+
+
 def test_arguments_are_not_shared_between_layers():
     given = {"units": [2, 3]}
 
