@@ -311,12 +311,11 @@ def environment(keras: str, backend: str, python: str = USUAL_PYTHON) -> Environ
     if reason:
         raise ValueError(f"{reason}.")
     found = row(keras)
-    needed = [found.requirement, *_backend_requirements(found, backend)]
+    last = (found.requirement,) if found.name == "kerasnightly" else ()
+    # TensorFlow brings a keras, and what the nightly requires.
+    needed = ["" if last and backend == "tensorflow" else found.requirement, *_backend_requirements(found, backend)]
     if found.name in _WITHOUT_PACKAGING and backend != "tensorflow":  # which requires it
         needed.append("packaging")
-    last = [found.requirement] if found.name == "kerasnightly" else []
-    if last and backend == "tensorflow":
-        del needed[0]  # without it, too, TensorFlow brings what the nightly requires
     variables = {"KERAS_BACKEND": backend}
     if found.name.startswith("tfkeras"):
         variables["TF_USE_LEGACY_KERAS"] = "1"
@@ -326,7 +325,7 @@ def environment(keras: str, backend: str, python: str = USUAL_PYTHON) -> Environ
         backend,
         python,
         tuple(filter(None, needed)),
-        tuple(last),
+        last,
         variables,
     )
 
@@ -357,8 +356,8 @@ def requirements(keras: str, backend: str, python: str = USUAL_PYTHON) -> tuple[
 def constraints(keras: str) -> tuple[str, ...]:
     """The bounds of a Keras on all backends, for what else is installed beside it.
 
-    A package that requires TensorFlow, in an environment on JAX, else brings one that needs another Keras: uv and pip
-    took a release candidate of TensorFlow there, which brought keras-nightly (measured 2026-11-26, TensorFlow 2.22rc0).
+    A package that requires TensorFlow else brings another one than the table has: beside Keras 3.3 and jax uv takes
+    2.17.1 and not 2.16 (measured 2026-11-26), and beside the tensorflow-cpu of Keras 2.15 the newest, with its Keras.
 
     Args:
         keras: A Keras, as for `row`.

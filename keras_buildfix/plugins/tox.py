@@ -20,6 +20,7 @@ from tox.tox_env.errors import Fail, Skip
 from keras_buildfix import matrix
 
 if TYPE_CHECKING:
+    from packaging.requirements import Requirement
     from tox.config.sets import ConfigSet, EnvConfigSet
     from tox.session.state import State
     from tox.tox_env.api import ToxEnv
@@ -197,12 +198,18 @@ def _pinned(requirements: tuple[str, ...], env_conf: EnvConfigSet) -> list[str]:
 
 def _family(requirement: str) -> frozenset[str]:
     """The distributions that a line of requirements stands for; none for a path, an address or an option."""
+    read = _read(requirement)
+    return matrix.family(read.name) if read else frozenset()
+
+
+def _read(requirement: str) -> Requirement | None:
+    """A line of requirements as data; None for a path, an address or an option."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     try:
-        return matrix.family(Requirement(requirement.partition(" #")[0].strip()).name)
+        return Requirement(requirement.partition(" #")[0].strip())
     except InvalidRequirement:
-        return frozenset()
+        return None
 
 
 # --- What they run -----------------------------------------------------------------------------
@@ -238,16 +245,8 @@ def _twins(written: list[str]) -> list[str]:
 
     A package that requires ``tensorflow`` beside a bounded ``tensorflow-cpu`` else brings the newest, and its Keras.
     """
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    found = {}
-    for line in written:
-        try:
-            each = Requirement(line.partition(" #")[0].strip())
-        except InvalidRequirement:
-            continue
-        if each.marker is None or each.marker.evaluate():
-            found[each.name.lower().replace("_", "-")] = each.specifier
+    here = [each for each in map(_read, written) if each and (each.marker is None or each.marker.evaluate())]
+    found = {each.name.lower().replace("_", "-"): each.specifier for each in here}
     pairs = (("tensorflow", "tensorflow-cpu"), ("tensorflow-cpu", "tensorflow"))
     return [f"{twin}{found[name]}" for name, twin in pairs if found.get(name) and twin not in found]
 

@@ -27,7 +27,7 @@ INI = """
 [tox]
 env_list = {env_list}
 [testenv]
-package = skip
+package = {package}
 {testenv}
 """
 #: The version on disk, the metadata, and what chose the backend.
@@ -96,8 +96,8 @@ def run(tmp_path, monkeypatch, capfd):
 def project(tmp_path, run):
     """Writes a tox.ini; returns what runs tox on it."""
 
-    def project(testenv="", env_list=ENV_LIST):
-        (tmp_path / "tox.ini").write_text(INI.format(env_list=env_list, testenv=testenv))
+    def project(testenv="", env_list=ENV_LIST, package="skip"):
+        (tmp_path / "tox.ini").write_text(INI.format(env_list=env_list, testenv=testenv, package=package))
         return run
 
     return project
@@ -303,9 +303,8 @@ def test_a_nightly_is_installed_over_the_keras_that_tensorflow_brings(project, w
 
 
 def test_a_package_that_asks_for_another_keras_can_not_be_installed(project, wheels, run, tmp_path):
-    project("commands = python -c 'print(\"RAN\")'", "keras3.6-jax")
-    text = (tmp_path / "tox.ini").read_text().replace("package = skip", "package = wheel")
-    (tmp_path / "tox.ini").write_text(text)
+    project("commands = python -c 'print(\"RAN\")'", "keras3.6-jax", package="wheel")
+    text = (tmp_path / "tox.ini").read_text()
     words = ("run", "--installpkg", str(wheels / "mover-1.0-py3-none-any.whl"))
     done = run(*words, **offline(wheels))
     assert "RAN" not in done.said
@@ -323,9 +322,7 @@ def test_a_package_that_asks_for_another_keras_can_not_be_installed(project, whe
 def test_a_package_that_needs_tensorflow_leaves_the_keras_of_another_backend(project, wheels, tmp_path, runner):
     (tmp_path / "show.py").write_text(SHOW + 'print("BESIDE", metadata.version("tensorflow"))\n')
     names = "keras3.6-jax,kerasnightly-jax"
-    tox = project("commands = python show.py", names)
-    text = (tmp_path / "tox.ini").read_text().replace("package = skip", "package = wheel")
-    (tmp_path / "tox.ini").write_text(text)
+    tox = project("commands = python show.py", names, package="wheel")
     words = (
         "run",
         "-e",
@@ -352,9 +349,7 @@ def test_a_package_that_needs_tensorflow_leaves_the_keras_of_another_backend(pro
 def test_a_package_that_needs_tensorflow_leaves_the_keras_that_tensorflow_brings(project, wheels, tmp_path, runner):
     # On Linux the environment has tensorflow-cpu, and the package wants tensorflow: another distribution.
     (tmp_path / "show.py").write_text(SHOW + 'print("BESIDE", metadata.version("tensorflow"))\n')
-    tox = project("commands = python show.py", "keras2.15-tensorflow")
-    text = (tmp_path / "tox.ini").read_text().replace("package = skip", "package = wheel")
-    (tmp_path / "tox.ini").write_text(text)
+    tox = project("commands = python show.py", "keras2.15-tensorflow", package="wheel")
     words = ("run", "--runner", runner, "--installpkg", str(wheels / "needs_tensorflow-1.0-py3-none-any.whl"))
     done = tox(*words, **offline(wheels))
     assert "FOUND 2.15.0 2.15.0 tensorflow" in done.said, done.said
@@ -377,7 +372,7 @@ def test_the_oldest_tox_that_is_allowed_can_use_it(tmp_path, wheels):
     (tmp_path / "toxfile.py").write_text(f"from keras_buildfix.plugins.tox import {names}\n")
     (tmp_path / "show.py").write_text(SHOW)
     testenv = "commands = python show.py\nset_env = {[more]set_env}\n[more]\nset_env = KERAS_HOME = mine"
-    (tmp_path / "tox.ini").write_text(INI.format(env_list=ENV_LIST, testenv=testenv))
+    (tmp_path / "tox.ini").write_text(INI.format(env_list=ENV_LIST, testenv=testenv, package="skip"))
     env = {name: value for name, value in os.environ.items() if not name.startswith(("TOX", "KERAS", "PIP_", "UV_"))}
     env.update(offline(wheels), PYTHONPATH=str(tmp_path / "lib"))
     done = subprocess.run(
