@@ -24,6 +24,8 @@ def itemsize(dtype: str) -> int:
 _BITS = {f"{kind}{bits}": bits for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
 _BITS |= {"float16": 16, "bfloat16": 16, "float32": 32, "float64": 64, "bool": 8, "complex64": 64, "complex128": 128}
 _BITS |= {"float8_e4m3fn": 8, "float8_e5m2": 8}
+#: The names of all dtypes of numbers and bools.
+DTYPES = tuple(_BITS)
 
 
 def dtype_name(dtype: Any) -> str:

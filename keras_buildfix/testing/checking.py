@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Union
 
+from keras_buildfix._arrays import DTYPES
 from keras_buildfix._keras.classes import describe, keras_of, layer_base, package_of
 from keras_buildfix._keras.tracking import nested_layers
 from keras_buildfix._words import many, nearest_names, short
@@ -198,7 +199,7 @@ def layer_checks(
 
     Raises:
         TypeError: If `cls` can't be a layer class.
-        ValueError: If a check has no such name, or no check is left.
+        ValueError: If a check or dtype has no such name, or no check is left.
 
     Example:
         >>> import keras
@@ -206,6 +207,7 @@ def layer_checks(
         >>> [check.name for check in layer_checks(keras.layers.Dense, {"units": 3}, (4,))][:2]
         ['construction', 'call']
     """
+    _known([input_dtype], "input_dtype", DTYPES)
     session = Session(cls, dict(init_kwargs or {}), input_shape, expected_failures or {}, skip or ())
     session.details = {
         "dtype": input_dtype,
@@ -254,14 +256,15 @@ def parametrize_with_checks(layers: Iterable[Mapping[str, Any] | tuple[Any, ...]
     return pytest.mark.parametrize("check", params)
 
 
-def _known(names: Names, argument: str) -> list[str]:
-    """Names of checks as a list; an error with the nearest ones if there is no such check."""
+def _known(names: Names, argument: str, known: Iterable[str] | None = None) -> list[str]:
+    """Names of checks, or of `known` dtypes, as a list; an error with the nearest ones if there is no such thing."""
+    kind, known = ("check", _BY_NAME) if known is None else ("dtype", known)
     given = [names] if isinstance(names, str) else [*names]
-    wrong = [name for name in given if name not in _BY_NAME]
+    wrong = [name for name in given if name not in known]
     if wrong:
-        near = [each for nearest in nearest_names(wrong, _BY_NAME).values() for each in nearest]
-        hint = f" The nearest: {', '.join(near)}." if near else f" The checks are: {', '.join(_BY_NAME)}."
-        raise ValueError(f"{argument}: there is no check {', '.join(map(repr, wrong))}.{hint}")
+        near = [each for nearest in nearest_names(wrong, known).values() for each in nearest]
+        hint = f" The nearest: {', '.join(near)}." if near else f" The {kind}s are: {', '.join(known)}."
+        raise ValueError(f"{argument}: there is no {kind} {', '.join(map(repr, wrong))}.{hint}")
     return given
 
 

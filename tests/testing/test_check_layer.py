@@ -147,6 +147,7 @@ def test_checks_are_chosen_by_name_and_left_out_with_a_reason():
         ({"cls": dict}, TypeError, r"expects a Keras layer class, or a function that makes a layer"),
         ({"cls": lambda: 3}, TypeError, r"must return a Keras layer; it returned 3"),
         ({"cls": layers.TimeDistributed, "init_kwargs": {"layer": Scaled()}}, TypeError, "Pass a function that makes"),
+        ({"input_dtype": "flaot32"}, ValueError, "input_dtype: there is no dtype 'flaot32'. The nearest: float32"),
         ({"only": ["mask"]}, ValueError, "None of the checks ran for Scaled.*mask: only sequences"),
     ],
 )
