@@ -25,7 +25,6 @@ UPSTREAM = [
     ("bidirectional", "config_keeps_arguments", ".*", (3, 0), (3, 2), "its backward layer is lost"),
     ("ReLU", "config", ".*", (2, 12), (2, 12), "its config holds numpy scalars"),
     ("GroupNormalization", "mask", ".*", (2, 14), (2, 99), "it can't broadcast the mask of the steps"),
-    ("UpSampling2D", "jit", ".*", (2, 15), (2, 15), "XLA has no gradient of the resizing on CPUs"),
     ("Softmax", "mask", ".*", (2, 12), (9, 9), "its mask has the shape of its input, not that of the steps"),
 ]
 
