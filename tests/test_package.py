@@ -27,7 +27,7 @@ MODULES = sorted(
 #: What `from keras_buildfix import` gives to everybody.
 PUBLIC = "the public names"
 #: The parts that use nothing of the package.
-SMALL = {"_arrays", "_blocks", "_keywords", "_structures", "_words"}
+SMALL = {"_arrays", "_blocks", "_keywords", "_structures", "_tables", "_words"}
 #: Which part of the package, a folder or a file, may use which others.
 MAY_USE = {
     **{part: set() for part in SMALL},
@@ -41,6 +41,8 @@ MAY_USE = {
     "freezing": {"_keras", "layer_tree", *SMALL},
     "portable": {"_keras", "building", "precision", "extra_weights", "layer_tree", *SMALL},
     "weights": {"_keras", "layer_tree", "weight_files", "extra_weights", "portable", *SMALL},
+    "inspection": {PUBLIC, "_keras", "layer_tree", *SMALL},
+    "exporting": {PUBLIC, "_keras", *SMALL},
     "matrix": set(),
     "plugins": {PUBLIC, "_keras", "building", "matrix"},
     "cli": {PUBLIC, "_keras", "building", "matrix"},
