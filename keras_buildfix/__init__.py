@@ -65,6 +65,36 @@ Mixed precision:
     set_dtype_policy         sets the policy of new layers
     get_dtype_policy         the policy that new layers get
 
+Look inside a model:
+    layer_state              what a layer holds, and whether one instance may serve several places
+    trace_calls              which layer is called how often, from which line, with which shapes
+    check_reuse              layers that are shared where they must not be
+    independent_copies       layers of the same configuration, with stable names
+    intermediate_outputs     the outputs of layers inside a model, by name
+    weight_stats             range, mean, spread and bytes of each weight, in a model or file
+    check_finite             the first layer whose weights or output hold NaN or Inf
+    check_gradients          which weights get no gradient, a zero, huge or vanishing one, and why
+    ModelWatch               a callback that stops ``fit`` with such a finding
+    LayerState               what ``layer_state`` found
+    CallTrace                what ``trace_calls`` saw
+    LayerCall                a call in it
+    ReuseReport              what ``check_reuse`` found
+    ReuseFinding             a shared layer in it
+    WeightStats              the table of ``weight_stats``
+    WeightStatistics         a weight in it
+    FiniteReport             what ``check_finite`` found
+    NotFinite                an array with NaN or Inf
+    GradientReport           what ``check_gradients`` found
+    WeightGradient           the gradient of a weight
+    plot_weights             histograms of weights, by layer
+    plot_gradients           the norms of gradients, by depth
+    plot_calls               a picture of the calls, with shared layers marked
+    plot_affected_layers     the built-ins that break, over the Keras versions
+
+Hand a model on:
+    export_saved_model       writes a directory for TensorFlow, with a signature, on every Keras
+    export_tflite            writes a model for TensorFlow Lite
+
 Which Keras:
     keras_info               the Keras of an object, or of the process
     KerasInfo                its package, version, generation and backend
@@ -92,6 +122,8 @@ if TYPE_CHECKING:
     from keras_buildfix.building.mark_built import mark_built as mark_built
     from keras_buildfix.building.skipped import SkippedBuild as SkippedBuild
     from keras_buildfix.building.skipped import skipped_builds as skipped_builds
+    from keras_buildfix.exporting.saved_model import export_saved_model as export_saved_model
+    from keras_buildfix.exporting.tflite import export_tflite as export_tflite
     from keras_buildfix.extra_weights.mixin import ExtraWeightsMixin as ExtraWeightsMixin
     from keras_buildfix.freezing.freezing import freeze as freeze
     from keras_buildfix.freezing.freezing import freeze_up_to as freeze_up_to
@@ -101,6 +133,30 @@ if TYPE_CHECKING:
     from keras_buildfix.freezing.summary import LayerTrainability as LayerTrainability
     from keras_buildfix.freezing.summary import TrainableSummary as TrainableSummary
     from keras_buildfix.freezing.summary import trainable_summary as trainable_summary
+    from keras_buildfix.inspection.calls import CallTrace as CallTrace
+    from keras_buildfix.inspection.calls import LayerCall as LayerCall
+    from keras_buildfix.inspection.calls import trace_calls as trace_calls
+    from keras_buildfix.inspection.copies import independent_copies as independent_copies
+    from keras_buildfix.inspection.finite import FiniteReport as FiniteReport
+    from keras_buildfix.inspection.finite import NotFinite as NotFinite
+    from keras_buildfix.inspection.finite import check_finite as check_finite
+    from keras_buildfix.inspection.gradients import GradientReport as GradientReport
+    from keras_buildfix.inspection.gradients import WeightGradient as WeightGradient
+    from keras_buildfix.inspection.gradients import check_gradients as check_gradients
+    from keras_buildfix.inspection.outputs import intermediate_outputs as intermediate_outputs
+    from keras_buildfix.inspection.plotting import plot_affected_layers as plot_affected_layers
+    from keras_buildfix.inspection.plotting import plot_calls as plot_calls
+    from keras_buildfix.inspection.plotting import plot_gradients as plot_gradients
+    from keras_buildfix.inspection.plotting import plot_weights as plot_weights
+    from keras_buildfix.inspection.reuse import ReuseFinding as ReuseFinding
+    from keras_buildfix.inspection.reuse import ReuseReport as ReuseReport
+    from keras_buildfix.inspection.reuse import check_reuse as check_reuse
+    from keras_buildfix.inspection.state import LayerState as LayerState
+    from keras_buildfix.inspection.state import layer_state as layer_state
+    from keras_buildfix.inspection.statistics import WeightStatistics as WeightStatistics
+    from keras_buildfix.inspection.statistics import WeightStats as WeightStats
+    from keras_buildfix.inspection.statistics import weight_stats as weight_stats
+    from keras_buildfix.inspection.watch import ModelWatch as ModelWatch
     from keras_buildfix.portable.known_shapes import get_input_shape as get_input_shape
     from keras_buildfix.portable.known_shapes import get_output_shape as get_output_shape
     from keras_buildfix.portable.mixin import PortableLayerMixin as PortableLayerMixin
@@ -139,15 +195,24 @@ if TYPE_CHECKING:
 
 _HOME = {
     "BadFileError": "weight_files.formats._bytes",
+    "CallTrace": "inspection.calls",
     "DeferredBuildMixin": "building.deferred",
     "ExtraWeightsMixin": "extra_weights.mixin",
+    "FiniteReport": "inspection.finite",
     "FreezeReport": "freezing.summary",
+    "GradientReport": "inspection.gradients",
     "KerasInfo": "_keras.info",
+    "LayerCall": "inspection.calls",
     "LayerExplanation": "building.explain",
+    "LayerState": "inspection.state",
     "LayerTrainability": "freezing.summary",
     "MixedPrecisionMixin": "precision.calls",
+    "ModelWatch": "inspection.watch",
+    "NotFinite": "inspection.finite",
     "PortableLayerMixin": "portable.mixin",
     "ResetReport": "weights.rebuilding",
+    "ReuseFinding": "inspection.reuse",
+    "ReuseReport": "inspection.reuse",
     "SaveReport": "weights.report",
     "Shape": "portable.plain_shapes",
     "SkippedBuild": "building.skipped",
@@ -156,15 +221,23 @@ _HOME = {
     "TrainableSummary": "freezing.summary",
     "WeightDiff": "weights.comparing",
     "WeightFile": "weight_files.reading",
+    "WeightGradient": "inspection.gradients",
     "WeightReport": "weights.report",
+    "WeightStatistics": "inspection.statistics",
+    "WeightStats": "inspection.statistics",
     "affected_layers": "building.affected",
     "cast_inputs": "precision.casting",
+    "check_finite": "inspection.finite",
+    "check_gradients": "inspection.gradients",
+    "check_reuse": "inspection.reuse",
     "compute_dtype": "precision.casting",
     "convert_weights": "weight_files.converting",
     "deferred_build": "building.deferred",
     "diff_weights": "weights.comparing",
     "dtype_policy_scope": "precision.policies",
     "explain_layer": "building.explain",
+    "export_saved_model": "exporting.saved_model",
+    "export_tflite": "exporting.tflite",
     "freeze": "freezing.freezing",
     "freeze_up_to": "freezing.freezing",
     "frozen": "freezing.freezing",
@@ -173,14 +246,21 @@ _HOME = {
     "get_input_shape": "portable.known_shapes",
     "get_output_shape": "portable.known_shapes",
     "get_weights": "weights.reading",
+    "independent_copies": "inspection.copies",
     "install": "building.installing",
     "installed": "building.installing",
+    "intermediate_outputs": "inspection.outputs",
     "keras_info": "_keras.info",
+    "layer_state": "inspection.state",
     "load_weights": "weights.setting",
     "lost_weights": "weights.losing",
     "mark_built": "building.mark_built",
     "mixed_precision_safe": "precision.calls",
     "named_weights": "weights.reading",
+    "plot_affected_layers": "inspection.plotting",
+    "plot_calls": "inspection.plotting",
+    "plot_gradients": "inspection.plotting",
+    "plot_weights": "inspection.plotting",
     "raw_weight": "portable.raw_variables",
     "read_weights": "weight_files.reading",
     "reset_built": "weights.rebuilding",
@@ -190,11 +270,13 @@ _HOME = {
     "set_weights": "weights.setting",
     "share_weights": "weights.sharing",
     "skipped_builds": "building.skipped",
+    "trace_calls": "inspection.calls",
     "trainable_summary": "freezing.summary",
     "transfer_weights": "weights.setting",
     "unfreeze": "freezing.freezing",
     "uninstall": "building.installing",
     "variable_dtype": "precision.casting",
+    "weight_stats": "inspection.statistics",
 }
 
 __all__ = sorted(_HOME)
