@@ -57,6 +57,9 @@ class Recorder:
         on_begin: Called with the layer before each call.
         on_end: Called with each call at its end, also when it raised.
         keep_outputs: Whether each call keeps its outputs after ``on_end``.
+        calls: The calls so far.
+        built: The ``id`` of each layer that was there at the start -> whether it was built, and whether it had weights
+            of its own that no build had made.
     """
 
     model: Any = None
@@ -71,6 +74,7 @@ class Recorder:
 
     def __post_init__(self) -> None:
         self.thread = threading.get_ident()
+        self.built: dict[int, tuple[bool, bool]] = {}
         if self.model is not None:
             self._add_names(self.model, ())
 
@@ -111,8 +115,12 @@ class Recorder:
                 call.name = paths.get(id(call.layer)) or call.name
 
     def _add_names(self, layer: Any, path: tuple[str, ...]) -> None:
+        at_start = not self._kept
         for node in weight_tree(layer, path).nodes():
             self._names.setdefault(id(node.layer), "/".join(node.path) or str(layer.name))
+            if at_start:
+                built = bool(getattr(node.layer, "built", True))
+                self.built[id(node.layer)] = built, not built and bool(node.own)
             self._kept.append(node.layer)  # while it is here, no other object gets its id
 
     def _name(self, layer: Any, parent: Call | None) -> str:
@@ -134,17 +142,17 @@ class Recorder:
 _OFTEN = 8
 
 #: Each class whose ``__call__`` we have replaced, with what it was and who records.
-_recording: dict[type, tuple[Any, list[Recorder]]] = {}
+_recording: dict[Any, tuple[Any, list[Recorder]]] = {}
 _lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def recording(base: type, recorder: Recorder) -> Iterator[None]:
+def recording(base: Any, recorder: Recorder) -> Iterator[None]:
     """A block in which a recorder sees the calls of all layers of this ``Layer`` class, in its own thread."""
     with _lock:
         if base not in _recording:
-            _recording[base] = (base.__call__, [])  # type: ignore[operator]
-            base.__call__ = _recorded(base.__call__, _recording[base][1])  # type: ignore[operator]
+            _recording[base] = (base.__call__, [])
+            base.__call__ = _recorded(base.__call__, _recording[base][1])
         _recording[base][1].append(recorder)
     try:
         yield
@@ -153,7 +161,7 @@ def recording(base: type, recorder: Recorder) -> Iterator[None]:
             before, recorders = _recording[base]
             recorders[:] = [each for each in recorders if each is not recorder]
             if not recorders:
-                base.__call__ = before  # type: ignore[operator]
+                base.__call__ = before
                 del _recording[base]
 
 
@@ -220,7 +228,9 @@ def run_recorded(
             # A build may call layers too, with tensors without values. So one run builds, and the next one is recorded.
             first = Recorder(model, state.add)
             error = _run(base, first, model, args, given)
-            recorder = first if error is not None else Recorder(model, state.add, on_end, keep_outputs)
+            built, recorder = recorder.built, Recorder(model, state.add, on_end, keep_outputs)
+            recorder = first if error is not None else recorder
+            recorder.built = built
         if error is None:
             error = _run(base, recorder, model, args, given)
         recorder.look_again()
