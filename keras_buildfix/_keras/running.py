@@ -6,7 +6,6 @@ import contextlib
 import random
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 from keras_buildfix._keras.seeds import same_seeds
 
@@ -46,6 +45,38 @@ def same_random_state(package: str) -> Iterator[None]:
         blocks.enter_context(_same_in_tensorflow())
         blocks.enter_context(same_seeds(package))
         yield
+
+
+@contextlib.contextmanager
+def same_names(package: str) -> Iterator[None]:
+    """A block after which Keras makes up the names that it would have made up before it, such as ``dense_7``.
+
+    ``object_name_uids`` in ``keras.src.backend.common.global_state``: 3.0.0 to nightly.
+    ``PER_GRAPH_OBJECT_NAME_UIDS`` of ``backend``: 2.12 to tf_keras 2.21.
+    """
+    state = sys.modules.get(f"{package}.src.backend.common.global_state")
+    if hasattr(state, "get_global_attribute"):
+        assert state is not None
+        counts = state.get_global_attribute("object_name_uids")
+        before = dict(counts or {})
+        try:
+            yield
+        finally:
+            now = state.get_global_attribute("object_name_uids")
+            if now is not None:
+                now.clear()
+                now.update(before)
+        return
+    backend = sys.modules.get(f"{package}.src.backend") or sys.modules.get(f"{package}.backend")
+    graphs = getattr(backend, "PER_GRAPH_OBJECT_NAME_UIDS", {})
+    noted = [(graph, dict(counts)) for graph, counts in graphs.items()]
+    try:
+        yield
+    finally:
+        for counts in graphs.values():
+            counts.clear()
+        for graph, known in noted:
+            graphs[graph].update(known)
 
 
 @contextlib.contextmanager

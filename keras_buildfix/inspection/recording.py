@@ -13,8 +13,8 @@ from types import FrameType
 from typing import Any
 
 from keras_buildfix._keras.classes import keras_of, layer_base, layer_instance, package_of
-from keras_buildfix._keras.running import run_eagerly, same_random_state
-from keras_buildfix._keras.variables import restore_snapshot, take_snapshot
+from keras_buildfix._keras.object_state import HeldState
+from keras_buildfix._keras.running import run_eagerly, same_names, same_random_state
 from keras_buildfix.layer_tree.tree import weight_tree
 
 
@@ -54,11 +54,13 @@ class Recorder:
 
     Attributes:
         model: The model to which the names belong; None if there is none yet, then each layer has its own name.
-        on_end: Called at the end of each call, also of one that raised.
+        on_begin: Called with the layer before each call.
+        on_end: Called with each call at its end, also when it raised.
         keep_outputs: Whether each call keeps its outputs after ``on_end``.
     """
 
     model: Any = None
+    on_begin: Callable[[Any], None] | None = None
     on_end: Callable[[Call], None] | None = None
     keep_outputs: bool = False
     calls: list[Call] = field(default_factory=list)
@@ -76,6 +78,8 @@ class Recorder:
         """Calls a layer and records the call."""
         if threading.get_ident() != self.thread or (not self._open and self.model not in (None, layer)):
             return do(layer, *args, **kwargs)
+        if self.on_begin is not None:
+            self.on_begin(layer)
         parent = self._open[-1] if self._open else None
         name, source = self._name(layer, parent), _source(sys._getframe(2))
         number = parent.number if parent else None
@@ -94,6 +98,17 @@ class Recorder:
                 self.on_end(call)
             if not self.keep_outputs:
                 call.outputs = None
+
+    def is_to_build(self) -> bool:
+        """Whether a layer in the model is not built yet."""
+        return not all(getattr(each, "built", True) for each in self._kept)
+
+    def look_again(self) -> None:
+        """Gives the calls the names that their layers have now, if layers were added during the run."""
+        if self._looked:
+            paths = {id(node.layer): "/".join(node.path) for node in weight_tree(self.model).nodes()}
+            for call in self.calls:
+                call.name = paths.get(id(call.layer)) or call.name
 
     def _add_names(self, layer: Any, path: tuple[str, ...]) -> None:
         for node in weight_tree(layer, path).nodes():
@@ -145,7 +160,7 @@ def recording(base: type, recorder: Recorder) -> Iterator[None]:
 def _recorded(plain: Any, recorders: list[Recorder]) -> Any:
     """A ``__call__`` that tells the newest recorder of this thread."""
 
-    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
         thread = threading.get_ident()
         mine = [each for each in recorders if each.thread == thread]
         return mine[-1].run(plain, self, args, kwargs) if mine else plain(self, *args, **kwargs)
@@ -176,13 +191,51 @@ def record_calls(
         TypeError: If `model` is not a Keras layer.
         Exception: What the model raises.
     """
-    layer_instance(model, wanted_by)
-    base = layer_base(type(model))
-    assert base is not None
-    recorder = Recorder(model, on_end, keep_outputs)
-    with unchanged(model), run_eagerly(), recording(base, recorder):
-        model(*args, **_in_inference(model, args, kwargs or {}))
+    recorder, error = run_recorded(model, args, kwargs or {}, on_end, keep_outputs, wanted_by=wanted_by)
+    if error is not None:
+        raise error
     return recorder.calls
+
+
+def run_recorded(
+    model: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    on_end: Callable[[Call], None] | None = None,
+    keep_outputs: bool = False,
+    *,
+    wanted_by: str,
+    after: Callable[[Recorder], None] | None = None,
+) -> tuple[Recorder, Exception | None]:
+    """As ``record_calls``; an error of the model is returned, with what was recorded until then.
+
+    `after` gets the recorder while the model still is as the run has left it.
+    """
+    base = layer_base(type(layer_instance(model, wanted_by)))
+    assert base is not None
+    given = _in_inference(model, args, kwargs)
+    with unchanged(model) as state, run_eagerly():
+        recorder, error = Recorder(model, state.add, on_end, keep_outputs), None
+        if recorder.is_to_build():
+            # A build may call layers too, with tensors without values. So one run builds, and the next one is recorded.
+            first = Recorder(model, state.add)
+            error = _run(base, first, model, args, given)
+            recorder = first if error is not None else Recorder(model, state.add, on_end, keep_outputs)
+        if error is None:
+            error = _run(base, recorder, model, args, given)
+        recorder.look_again()
+        if after is not None:
+            after(recorder)
+    return recorder, error
+
+
+def _run(base: type, recorder: Recorder, model: Any, args: Any, kwargs: Any) -> Exception | None:
+    with recording(base, recorder):
+        try:
+            model(*args, **kwargs)
+        except Exception as error:
+            return error
+    return None
 
 
 def _in_inference(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -197,23 +250,20 @@ def _in_inference(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 
 @contextlib.contextmanager
-def unchanged(model: Any) -> Iterator[None]:
-    """A block after which the model has the weights that it had, and all random numbers come as they would have."""
+def unchanged(model: Any) -> Iterator[HeldState]:
+    """A block after which a model is as before it: its weights, what is built, and the attributes of its layers.
+
+    Python, the backends and Keras draw the random numbers and make up the names that they would have, too. A layer
+    that is not in the model, or not yet, is noted by ``add`` of what the block gets.
+    """
     package = package_of(keras_of(type(model)).__name__) or ""
-    with same_random_state(package):
-        before = [(variable, take_snapshot(variable)) for variable in _variables(model)]
+    state = HeldState()
+    with same_random_state(package), same_names(package):
+        state.add(model)
         try:
-            yield
+            yield state
         finally:
-            for variable, value in before:
-                restore_snapshot(variable, value)
-
-
-def _variables(model: Any) -> list[Any]:
-    """All variables of a model: weights, the state of seeds, and what its metrics count."""
-    found = [*weight_tree(model).weights().values(), *model.variables]
-    found += [variable for metric in getattr(model, "metrics", ()) for variable in metric.variables]
-    return list({id(variable): variable for variable in found}.values())
+            state.restore()
 
 
 #: The top-level packages whose code is not the user's.

@@ -85,10 +85,88 @@ def test_a_graph_of_layers_has_no_line_of_the_user():
 def test_an_error_is_noted_and_the_class_is_as_it_was():
     class Breaks(layers.Layer):
         def call(self, x):
-            raise ZeroDivisionError("mine")
+            if self.built and x.shape[0] == 2:
+                raise ZeroDivisionError("mine")
+            return x
 
     layer, plain, seen = Breaks(), layers.Layer.__call__, []
+    layer(X[:1])
     with pytest.raises(ZeroDivisionError):
         record_calls(layer, (X,), {}, on_end=seen.append, wanted_by="test")
     assert isinstance(seen[0].error, ZeroDivisionError)
     assert layers.Layer.__call__ is plain
+
+
+def counts_in(thing, depth=0):
+    """How many things are in the attributes of an object, by their path."""
+    found = {}
+    for name, value in vars(thing).items():
+        if isinstance(value, (list, dict, set)):
+            found[name] = len(value)
+        elif isinstance(value, layers.Layer) and depth < 3:
+            found[name] = counts_in(value, depth + 1)
+        else:
+            found[name] = str(value) if isinstance(value, (str, bool, int)) else id(value)
+    return found
+
+
+def next_names():
+    return [layers.Dense(1).name, layers.Dropout(0.5).name]
+
+
+def made_from(counted):
+    name, _, number = counted.rpartition("_")
+    return (counted, 0) if not number.isdigit() else (name, int(number))
+
+
+class Lazy(layers.Layer):
+    """Makes a layer in ``build`` and holds layers in a list and a dict."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.steps = [layers.Dense(4), layers.BatchNormalization()]
+        self.named = {"last": layers.Dense(2)}
+        self.seen = {}
+        self.times = 0
+
+    def build(self, shape):
+        self.scale = self.add_weight(name="scale", shape=(shape[-1],), initializer="ones")
+        self.inner = layers.Dense(4, name="inner")
+        super().build(shape)
+
+    def call(self, x):
+        self.times += 1
+        self.seen["width"] = x.shape[-1]
+        x = self.inner(x * self.scale)
+        for step in self.steps:
+            x = step(x)
+        return self.named["last"](x)
+
+
+def test_a_model_that_is_not_built_is_not_built_afterwards():
+    net = KERAS.Sequential([Lazy(), layers.Dense(1)])
+    lazy = net.layers[0]
+    before = counts_in(net)
+    names = next_names()
+    calls = record_calls(net, (X,), {}, wanted_by="test")
+    assert [(call.name, call.depth) for call in calls] == [
+        (net.name, 0),
+        ("lazy", 1),
+        ("lazy/inner", 2),
+        ("lazy/dense", 2),
+        ("lazy/batch_normalization", 2),
+        ("lazy/dense_1", 2),
+        ("dense", 1),
+    ]
+    assert counts_in(net) == before
+    assert lazy.times == 0
+    assert dict(lazy.seen) == {}
+    assert not hasattr(lazy, "inner")
+    assert [made_from(each)[1] - made_from(last)[1] for each, last in zip(next_names(), names)] == [1, 1]
+    assert not net.built
+    assert not lazy.built
+    assert not lazy.steps[0].built
+    assert lazy.weights == []
+    net(np.ones((2, 7), "float32"))  # another width: nothing is left of the first
+    assert {tuple(weight.shape) for weight in lazy.weights} == {(7,), (7, 4), (4,), (4, 4), (4, 2), (2,)}
+    assert len(net.weights) == 1 + 2 + 2 + 4 + 2 + 2
