@@ -12,7 +12,7 @@ from keras_buildfix._keras.tensors import as_array, has_value, is_finite, not_fi
 from keras_buildfix._keras.variables import stored
 from keras_buildfix._tables import Table
 from keras_buildfix._words import many
-from keras_buildfix.inspection.recording import Call, record_calls
+from keras_buildfix.inspection.recording import Call, Recorder, run_recorded
 from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
 
 
@@ -150,21 +150,19 @@ def check_finite(model: Any, *inputs: Any, **kwargs: Any) -> FiniteReport:
     for place, value in given:
         for name, tensor in labelled(value, place):
             search.look("input", str(model.name), type(model).__name__, name, tensor, None, search.inputs)
-    try:
-        search.calls = record_calls(model, inputs, kwargs, on_end=search.ended, wanted_by="check_finite")
-    except Exception as error:
-        search.calls = sorted(search.seen, key=lambda call: call.number)
-        report = search.report()
-        if report.ok:
-            raise
-        raised = next((call for call in search.seen if call.error is not None), None)
-        who = describe_layer(raised.layer) if raised is not None else "the model"
-        failure = RuntimeError(
-            f"check_finite: {who} raised {type(error).__name__}: {error}\nBefore that, {report.first}."
-        )
-        failure.report = report  # type: ignore[attr-defined]
-        raise failure from error
-    return search.report()
+    recorder, error = run_recorded(
+        model, inputs, kwargs, search.ended, wanted_by="check_finite", after=search.put_in_order
+    )
+    report = FiniteReport(str(model.name), tuple(search.found), search.checked)
+    if error is None:
+        return report
+    if report.ok:
+        raise error
+    raised = [call for call in recorder.calls if call.error is not None]
+    who = describe_layer(raised[-1].layer) if raised else "the model"
+    failure = RuntimeError(f"check_finite: {who} raised {type(error).__name__}: {error}\nBefore that, {report.first}.")
+    failure.report = report  # type: ignore[attr-defined]
+    raise failure from error
 
 
 def labelled(structure: Any, label: str = "") -> Iterator[tuple[str, Any]]:
@@ -187,8 +185,7 @@ class _Search:
         self.inputs: list[NotFinite] = []
         self.outputs: dict[int, list[NotFinite]] = {}
         self.traced: set[int] = set()  # calls without values, as when Keras builds a model
-        self.seen: list[Call] = []
-        self.calls: list[Call] = []
+        self.found: list[NotFinite] = []
 
     def look(
         self, kind: Any, layer: str, cls: str, name: str, tensor: Any, source: str | None, found: list[NotFinite]
@@ -206,7 +203,6 @@ class _Search:
 
     def ended(self, call: Call) -> None:
         """Looks at the outputs of a call."""
-        self.seen.append(call)
         found = self.outputs.setdefault(call.number, [])
         outputs = list(labelled(call.outputs))
         if outputs and not any(has_value(tensor) for _, tensor in outputs):
@@ -214,8 +210,11 @@ class _Search:
         for name, tensor in outputs:
             self.look("output", call.name, type(call.layer).__name__, name, tensor, call.source, found)
 
-    def report(self) -> FiniteReport:
-        """All findings: inputs, then what the calls met, in order, then the weights of layers without a call."""
+    def put_in_order(self, recorder: Recorder) -> None:
+        """Looks at weights, and lists all findings: inputs, what the calls met, then weights of layers not called.
+
+        It runs before the model is restored: one that was not built has weights now.
+        """
         tree = weight_tree(self.model)
         owners: dict[int, LayerNode] = {id(node.layer): node for node in tree.nodes()}
         names, found, looked = tree.names(), list(self.inputs), set()
@@ -228,14 +227,14 @@ class _Search:
                     cls = type(node.layer).__name__
                     self.look("weight", layer, cls, names[id(variable)], variable, source, found)
 
-        for call, begins in in_time(self.calls):
+        for call, begins in in_time(recorder.calls):
             if not begins:
                 found += self.outputs.get(call.number, [])
             elif id(call.layer) in owners and call.number not in self.traced:
                 weights(owners[id(call.layer)], call.source)
         for node in tree.nodes():
             weights(node, None)
-        return FiniteReport(str(self.model.name), tuple(found), self.checked)
+        self.found = found
 
 
 def in_time(calls: Sequence[Call]) -> Iterator[tuple[Call, bool]]:

@@ -65,7 +65,6 @@ class GradientReport(Table):
         weights: A line for each weight that was made to be trained, in the order of the model, then raw variables.
         loss_scale: What the loss was multiplied with, as ``LossScaleOptimizer`` does; the norms are divided by it.
         factor: How far from the median a gradient may be.
-        built: Names of layers that this call has built, because they were not built before.
     """
 
     model: str
@@ -73,7 +72,6 @@ class GradientReport(Table):
     weights: tuple[WeightGradient, ...]
     loss_scale: float = 1.0
     factor: float = 1000.0
-    built: tuple[str, ...] = ()
 
     @property
     def findings(self) -> tuple[WeightGradient, ...]:
@@ -106,7 +104,7 @@ class GradientReport(Table):
         notes = [f"loss {self.loss:.6g}; {many(len(self.findings), 'finding')} in {many(len(self.weights), 'weight')}"]
         if self.loss_scale != 1:
             notes.append(f"computed with the loss scale {self.loss_scale:g}, as in mixed precision")
-        return [*notes, *(f"this call has built {name}" for name in self.built)]
+        return notes
 
 
 def check_gradients(
@@ -159,7 +157,6 @@ def check_gradients(
         raise ValueError(f"check_gradients() got factor={factor!r}; it must be above 1.")
     check = _Check(model, backend, x, y, loss, sample_weight)
     tree, trained = check.tree, {id(variable) for variable in variables_of(model, trained=True)}
-    waiting = layers_to_build(tree)
     rows = list(_rows(tree, trained))
     wanted = [(at, variable) for at, (variable, row) in enumerate(rows) if row.verdict == "ok"]
     value, gradients, scale = check.gradients([variable for _, variable in wanted])
@@ -174,9 +171,7 @@ def check_gradients(
     found = _underflowing(check, found, wanted, scale)
     reasons = _reasons_for_none(check, [rows[at][0] for at, row in enumerate(found) if row.verdict == "none"])
     found = [replace(row, reason=reasons.get(id(rows[at][0]), row.reason)) for at, row in enumerate(found)]
-    names = {id(node.layer): "/".join(node.path) or str(model.name) for node in tree.nodes()}
-    built = tuple(names[id(layer)] for layer in waiting if getattr(layer, "built", False))
-    return GradientReport(str(model.name), value, (*found, *_raw_variables(tree)), scale, factor, built)
+    return GradientReport(str(model.name), value, (*found, *_raw_variables(tree)), scale, factor)
 
 
 def _backend(model: Any, loss: Any) -> str:
@@ -206,6 +201,7 @@ class _Check:
     def __init__(self, model: Any, backend: str, x: Any, y: Any, loss: Any, sample_weight: Any) -> None:
         self.model, self.backend, self.tree = model, backend, weight_tree(model)
         self.x, self.y, self.sample_weight = (as_tensors(model, each) for each in (x, y, sample_weight))
+        self.waiting = layers_to_build(self.tree)
         self.loss = model if loss is None else _compiled_with(model, loss)
         self.is_half = any(
             getattr(node.layer, "compute_dtype", "") in ("float16", "_float16") for node in self.tree.nodes()
@@ -214,6 +210,12 @@ class _Check:
     def outputs_and_loss(self, *, training: bool) -> tuple[Any, Any]:
         """Runs the model, and computes the loss as ``fit`` does."""
         outputs = self.model(self.x, training=training)
+        for layer in self.waiting:
+            if layer.built:  # the block around this takes it back
+                raise ValueError(
+                    f"check_gradients: {describe_layer(layer)} in {describe_layer(self.model)} is not built: it has no "
+                    "weights yet. Call the model once on a batch, `model(x)`."
+                )
         total = self.loss.compute_loss(x=self.x, y=self.y, y_pred=outputs, sample_weight=self.sample_weight)
         if self.loss is not self.model:
             ops = getattr(keras_of(type(self.model)), "ops", None)

@@ -8,6 +8,8 @@ from conftest import INFO, KERAS
 
 from keras_buildfix import intermediate_outputs, named_weights
 
+#: Keras 3 says so of each model with layers in attributes that is called before it is built.
+pytestmark = pytest.mark.filterwarnings(r"ignore:`build\(\)` was called on layer:UserWarning")
 layers = KERAS.layers
 K2 = INFO.generation == 2
 X = np.arange(8, dtype="float32").reshape(2, 4)
