@@ -311,7 +311,7 @@ def _judged(row: WeightGradient, variable: Any, gradient: Any, is_half: bool, be
         return replace(row, verdict="none", reason=_not_watched(variable))
     norm, nan, inf = _norm(gradient), int(np.isnan(gradient).sum()), int(np.isinf(gradient).sum())
     if not nan and not inf:
-        zero = "changing the weight a little does not change the loss, as behind a relu that is off for all of x"
+        zero = "all of it is 0, as behind a relu that is off for all of x, or where 0 comes in"
         return replace(row, norm=norm, verdict="ok" if norm else "zero", reason="" if norm else zero)
     counted = f"{nan + inf} of {many(gradient.size, 'value')} {'is' if nan + inf == 1 else 'are'} not finite"
     if not because:
