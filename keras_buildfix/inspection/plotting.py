@@ -1,4 +1,4 @@
-"""Pictures of a model: ``plot_weights``, ``plot_gradients``, ``plot_calls``, and ``plot_affected_layers`` of Keras itself.
+"""Pictures: ``plot_weights``, ``plot_gradients`` and ``plot_calls`` of a model, ``plot_affected_layers`` of Keras.
 
 Each returns a ``matplotlib.figure.Figure`` that was made without pyplot: it opens no window, and changes no setting of
 matplotlib. A notebook shows it; ``path`` saves it.

@@ -73,15 +73,21 @@ def draw_affected(versions: Optional[Sequence[str]], symptom: str, style: str) -
     cell = {"marker": "s", "markersize": 6}
     entries = [
         ({**cell, "color": colours.marks[colour]}, "affected"),
-        ({**cell, "color": colours.line}, "not affected"),
+        ({**cell, "color": colours.empty, "markeredgecolor": colours.muted}, "not affected"),
     ]
     legend(figure, _EDGE, 0.5, entries, style)
     write_at(figure, width - _EDGE, 0.5, told if layers else "", colours.muted, SMALL, ha="right")
     axes = new_axes(figure, _EDGE + 0.25 + names, _HEAD, wide, rows * _ROW, style)
-    _fill(axes, layers, affected, colours.marks[colour], colours.line, colours.surface)
+    _fill(axes, layers, affected, colours.marks[colour], colours.empty, colours.surface)
     axes.set_xticks(range(len(columns)), columns, family=FONT)
     axes.set_yticks(range(len(layers)), layers, family=FONT, fontsize=TEXT)
-    axes.set_xlabel("Keras release", fontsize=TEXT, family=FONT, color=colours.muted)
+    tf_keras = any(version.startswith(("2.16", "2.17", "2.18", "2.19", "2.2", "2.3")) for version in columns)
+    axes.set_xlabel(
+        "Keras release (from 2.16 to the last 2.x: tf_keras)" if tf_keras else "Keras release",
+        fontsize=TEXT,
+        family=FONT,
+        color=colours.muted,
+    )
     write_at(figure, 0.15, _HEAD + rows * _ROW / 2, "layer", colours.muted, TEXT, rotation=90, va="center")
     if not layers:
         write(axes, 0.5, 0.5, "none", colours.muted, TEXT, ha="center", va="center", transform=axes.transAxes)

@@ -31,7 +31,7 @@ MOST, _IN_COLUMN = 420, 68
 _EDGE, _HEAD, _ROW, _STEP, _LANE, _GAP = 0.35, 1.05, 0.175, 0.16, 0.09, 0.3
 
 #: The least and most room for a name, for shapes and for the line of code; and the most lanes for brackets.
-_NAMES, _SHAPES, _SOURCES, _MOST_LANES = (1.2, 3.2), (1.0, 2.6), (0.9, 1.7), 8
+_NAMES, _SHAPES, _SOURCES, _MOST_LANES = (1.2, 3.2), (1.25, 2.6), (0.9, 1.7), 8
 
 
 class Row(NamedTuple):
@@ -67,7 +67,7 @@ def draw_calls(trace: CallTrace, page: int, style: str) -> Any:
     shown, words = page_of(rows, page, MOST, "calls")
     columns = [shown[at : at + _IN_COLUMN] for at in range(0, len(shown), _IN_COLUMN)]
     shared = {row.call.layer: row.turns for row in rows if row.turns > 1}
-    colour = {layer: at % len(colours_of(style).marks) for at, layer in enumerate(shared)}
+    colour = _colours(rows, len(colours_of(style).marks))
     brackets = [_brackets(column) for column in columns]
     widths = _widths(shown, max((lane + 1 for each in brackets for *_, lane in each), default=0))
     most = max(map(len, columns))
@@ -93,14 +93,16 @@ def _rows(calls: Sequence[LayerCall]) -> tuple[list[Row], str]:
     dtypes = Counter(dtype for call in calls for _, dtype in (*call.inputs, *call.outputs))
     usual = dtypes.most_common(1)[0][0] if dtypes else ""
     turns = Counter(call.layer for call in calls)
+    names = {call.number: call.layer for call in calls}
     seen: Counter[str] = Counter()
     rows = []
     for call in calls:
         seen[call.layer] += 1
         turn = f" {seen[call.layer]}/{turns[call.layer]}" if turns[call.layer] > 1 else ""
         shapes = f"{_shapes(call.inputs, usual)} → {_shapes(call.outputs, usual)}"
-        name = call.layer.rpartition("/")[2] if call.depth > 1 else call.layer
-        text = f"{name}{turn} {call.cls}"
+        caller = "" if call.parent is None else f"{names.get(call.parent, '')}/"
+        name = call.layer[len(caller) :] if call.layer.startswith(caller) else call.layer
+        text = f"{name}{turn} · {call.cls}"
         rows.append(Row(call, text, shapes, call.source or "", seen[call.layer], turns[call.layer]))
     said = f"tensors are {usual}" if len(dtypes) == 1 else f"tensors are {usual} unless said" if usual else ""
     return rows, said
@@ -109,9 +111,25 @@ def _rows(calls: Sequence[LayerCall]) -> tuple[list[Row], str]:
 def _shapes(tensors: Sequence[tuple[Sequence[int | None], str]], usual: str) -> str:
     texts = []
     for shape, dtype in tensors:
-        sizes = "×".join("?" if size is None else str(size) for size in shape) or "scalar"
+        sizes = "x".join("?" if size is None else str(size) for size in shape) or "scalar"
         texts.append(sizes if dtype == usual else f"{sizes} {dtype}")
     return ", ".join(texts) or "-"
+
+
+def _colours(rows: Sequence[Row], number: int) -> dict[str, int]:
+    """A colour for each shared layer: as far as there are enough, one that no layer between its calls has."""
+    spans: dict[str, list[int]] = {}
+    for at, row in enumerate(rows):
+        if row.turns > 1:
+            spans.setdefault(row.call.layer, [at, at])[1] = at
+    used_until = [-1] * number
+    found = {}
+    for place, (layer, (start, end)) in enumerate(spans.items()):
+        order = [(place + step) % number for step in range(number)]
+        colour = next((each for each in order if used_until[each] < start), order[0])
+        used_until[colour] = max(used_until[colour], end)
+        found[layer] = colour
+    return found
 
 
 def _brackets(rows: Sequence[Row]) -> list[tuple[str, list[int], int]]:

@@ -6,6 +6,7 @@ known without drawing.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Optional, Union
@@ -20,31 +21,35 @@ ENDINGS, DPI = (".png", ".svg", ".pdf"), 120
 _MOST_DOTS = 1 << 16
 
 #: How wide a letter of DejaVu Sans Mono is, as a part of its size (1233 of 2048 units), and the points in an inch.
+#: A PNG has letters of whole dots, so that we count with the next whole number of them.
 _LETTER, _POINTS = 1233 / 2048, 72
 FONT = "DejaVu Sans Mono"
 
-#: The sizes of texts, in points.
-TITLE, TEXT, SMALL = 11.0, 8.0, 6.5
+#: The sizes of texts, in points: letters of 12, 8 and 7 dots.
+TITLE, TEXT, SMALL = 11.9, 7.9, 6.9
 
 
 class Colours(NamedTuple):
-    """The colours of a style. Each text has a contrast of at least 4.5 to the surface, and each mark of at least 3."""
+    """The colours of a style: ``ink``, ``muted`` and ``bad`` are of texts, ``marks`` tell weights or layers apart."""
 
     surface: str
     ink: str
     muted: str
     line: str
+    empty: str
     bad: str
     marks: tuple[str, ...]
 
 
 STYLES = {
     "light": Colours(
-        "#ffffff", "#111111", "#555555", "#d0d0d0", "#c02020",
+        "#ffffff", "#111111", "#555555", "#d0d0d0",
+        "#ececec", "#c02020",
         ("#2a6fc9", "#b85c00", "#00805a", "#8a3fb0", "#b03060", "#5f6b00"),
     ),
     "dark": Colours(
-        "#17181a", "#f4f4f4", "#b4b4b4", "#4a4a4a", "#ff7b72",
+        "#17181a", "#f4f4f4", "#b4b4b4", "#4a4a4a",
+        "#2a2c2f", "#ff7b72",
         ("#6aa9f5", "#f0a04b", "#3fc79a", "#c99bf0", "#f28cae", "#c3cf4a"),
     ),
 }  # fmt: skip
@@ -125,16 +130,19 @@ def write_at(figure: Any, left: float, top: float, text: str, colour: str, size:
 
 def width_of(text: str, size: float) -> float:
     """How wide a text is, in inches."""
-    return len(text) * size * _LETTER / _POINTS
+    return len(text) * math.ceil(size * _LETTER / _POINTS * DPI) / DPI
 
 
-def fitted(text: object, room: float, size: float) -> str:
-    """A text that is not wider than `room` inches: a longer one loses its middle, as both ends say more."""
+def fitted(text: object, room: float, size: float, *, start: bool = False) -> str:
+    """A text that is not wider than `room` inches: a longer one loses its middle, as both ends say more.
+
+    With `start`, it loses its end.
+    """
     line = "".join(letter if letter.isprintable() else "?" for letter in str(text))
     most = max(int(room / width_of("x", size) + 1e-6), 1)
     if len(line) <= most:
         return line
-    end = (most - 1) * 2 // 3
+    end = 0 if start else (most - 1) * 2 // 3
     return f"{line[: most - 1 - end]}…{line[len(line) - end :] if end else ''}"
 
 
@@ -147,8 +155,8 @@ def page_of(things: Sequence[Any], page: int, most: int, what: str) -> tuple[Seq
     pages = max(-(-len(things) // most), 1)
     if isinstance(page, bool) or not isinstance(page, int) or not 1 <= page <= pages:
         raise ValueError(
-            f"page must be {'1' if pages == 1 else f'a number from 1 to {pages}'}, for there are {len(things):,} {what} "
-            f"and {most} on a page; got {page!r}."
+            f"page must be {'1' if pages == 1 else f'a number from 1 to {pages}'}, for there are {len(things):,} "
+            f"{what} and {most} on a page; got {page!r}."
         )
     start = (page - 1) * most
     shown = things[start : start + most]

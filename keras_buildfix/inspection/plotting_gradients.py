@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from keras_buildfix.inspection.gradients import GradientReport, WeightGradient
 
 #: The most weights in a picture, and in a column of it.
-MOST, _IN_COLUMN = 480, 68
+MOST, _IN_COLUMN = 500, 100
 
 #: Sizes in inches: the border, the head, a row, the lanes for what has no place on the axis, the axis, and names.
 _EDGE, _HEAD, _FOOT, _ROW, _LANE, _AXIS, _NAMES = 0.35, 0.95, 0.85, 0.165, 0.2, 2.6, (0.8, 2.6)
@@ -61,7 +61,7 @@ def draw_gradients(report: GradientReport, page: int, style: str) -> Any:
     lanes = [lane for lane in _LANES if lane in kinds]
     names = max(width_of(weight.name, SMALL) for weight in shown) + 0.05
     names = min(max(names, _NAMES[0]), _NAMES[1])
-    cell = names + len(lanes) * _LANE + 0.1 + _AXIS + 0.25
+    cell = names + len(lanes) * _LANE + 0.2 * bool(lanes) + _AXIS + 0.25
     width, rows = max(2 * _EDGE + 0.15 + len(columns) * cell, 6.2), max(map(len, columns))
     figure = new_figure(width, _HEAD + rows * _ROW + _FOOT, style)
     colours = colours_of(style)
@@ -71,9 +71,6 @@ def draw_gradients(report: GradientReport, page: int, style: str) -> Any:
     limits = _limits(report.weights)
     for at, column in enumerate(columns):
         _draw_column(figure, column, _EDGE + 0.15 + at * cell + names, lanes, limits, names, style)
-    middle = _HEAD + rows * _ROW / 2
-    label = "weights, first layer on top"
-    write_at(figure, 0.15, middle, fitted(label, rows * _ROW, TEXT), colours.muted, TEXT, rotation=90, va="center")
     return figure
 
 
@@ -97,9 +94,10 @@ def _draw_column(
 ) -> None:
     high = len(weights) * _ROW
     lanes_wide = len(lanes) * _LANE
-    axes = new_axes(figure, left + lanes_wide + 0.1 * bool(lanes), _HEAD, _AXIS, high, style)
+    axes = new_axes(figure, left + lanes_wide + 0.2 * bool(lanes), _HEAD, _AXIS, high, style)
     named = new_axes(figure, left, _HEAD, lanes_wide, high, style) if lanes else axes
     colours = colours_of(style)
+    write_at(figure, left - names, _HEAD - 0.05, "weight, by depth", colours.muted, TEXT, va="bottom")
     for each in {id(axes): axes, id(named): named}.values():
         each.set_ylim(len(weights) - 0.5, -0.5)
         each.set_yticks([])

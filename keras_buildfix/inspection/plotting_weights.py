@@ -87,7 +87,7 @@ def draw_weights(model: Any, page: int, style: str) -> Any:
     shown, words = page_of(layers, page, MOST, "layers")
     panels = [Panel(name, cls, tuple(histogram(*each) for each in own)) for name, cls, own in shown]
     total = sum(math.prod(axis or 0 for axis in shape_of(each)) for _, _, own in layers for _, each in own)
-    title = f"Weights of {model.name}: {many(len(layers), 'layer')}, {many(total, 'number')}{words}"
+    title = f"Weights of {model.name}: {many(len(layers), 'layer')}, {total:,} number{'s' * (total != 1)}{words}"
     return _draw(panels, title, style)
 
 
@@ -173,7 +173,13 @@ def _draw_panel(axes: Any, panel: Panel, drawn: dict[str, int], wide: float, sty
     axes.set_title(title, loc="left", fontsize=TEXT, family=FONT, color=colours.ink, pad=13, parse_math=False)
     text, bad = _under_title(panel)
     write(
-        axes, 0, 1.03, fitted(text, wide, SMALL), colours.bad if bad else colours.muted, SMALL, transform=axes.transAxes
+        axes,
+        0,
+        1.03,
+        fitted(text, wide, SMALL, start=True),
+        colours.bad if bad else colours.muted,
+        SMALL,
+        transform=axes.transAxes,
     )
     axes.set_ylim(0, 1.06)
     axes.set_yticks([])
@@ -183,6 +189,7 @@ def _draw_panel(axes: Any, panel: Panel, drawn: dict[str, int], wide: float, sty
         write(axes, 0.5, 0.5, fitted(note, wide, SMALL), colours.muted, SMALL, ha="center", transform=axes.transAxes)
         return
     low, high = min(each.low for each in panel.finite), max(each.high for each in panel.finite)
+    height = 1.0
     for each in panel.finite:
         colour = colours.marks[drawn[each.name]] if each.name in drawn else colours.muted
         if each.counts:
@@ -192,7 +199,8 @@ def _draw_panel(axes: Any, panel: Panel, drawn: dict[str, int], wide: float, sty
             axes.stairs(heights, edges, fill=True, color=colour, alpha=0.35)
             axes.stairs(heights, edges, color=colour, linewidth=0.9)
         else:
-            axes.plot([each.low] * 2, [0, 1], color=colour, linewidth=2.2, solid_capstyle="butt")
+            axes.plot([each.low] * 2, [0, height], color=colour, linewidth=2.2, solid_capstyle="butt")
+            height *= 0.8  # of several at one place, each is seen
     _set_range(axes, low, high, wide, colours.muted)
 
 
