@@ -56,7 +56,7 @@ class Widths(NamedTuple):
     @property
     def all(self) -> float:
         """The width of a column."""
-        return sum(self) + 3 * 0.1
+        return self.brackets + self.name + self.shapes + self.source + 3 * 0.1
 
 
 def draw_calls(trace: CallTrace, page: int, style: str) -> Any:
@@ -144,14 +144,14 @@ def _brackets(rows: Sequence[Row]) -> list[tuple[str, list[int], int]]:
             places.setdefault(row.call.layer, []).append(at)
     found: list[tuple[str, list[int], int]] = []
     ends: list[int] = []
-    for layer, at in sorted(places.items(), key=lambda each: each[1][0]):
-        if len(at) < 2:
+    for layer, of in sorted(places.items(), key=lambda each: each[1][0]):
+        if len(of) < 2:
             continue
-        lane = next((lane for lane, end in enumerate(ends) if end < at[0]), len(ends))
+        lane = next((lane for lane, end in enumerate(ends) if end < of[0]), len(ends))
         if lane == _MOST_LANES:
             continue
-        ends[lane : lane + 1] = [at[-1]]
-        found.append((layer, at, lane))
+        ends[lane : lane + 1] = [of[-1]]
+        found.append((layer, of, lane))
     return found
 
 

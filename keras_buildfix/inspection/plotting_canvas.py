@@ -71,7 +71,7 @@ def check_picture(wanted_by: str, path: Path, style: str) -> None:
     try:
         import matplotlib.figure  # noqa: F401 - is it there?
     except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
+        if (error.name or "").partition(".")[0] != "matplotlib":
             raise
         raise ModuleNotFoundError(
             f'{wanted_by} draws with matplotlib, which is not installed: pip install "keras-buildfix[plot]".',

@@ -112,7 +112,7 @@ def histogram(name: str, variable: Any) -> Histogram:
     if not half > 0:
         return Histogram(name, flat.size, low, high, nan, inf, ())
     bins = int(min(max(math.sqrt(flat.size), 5), _BINS))
-    counts = np.zeros(bins, "int64")
+    counts: Any = np.zeros(bins, "int64")
     for chunk in _chunks(flat):
         finite = chunk[np.isfinite(chunk)]
         places = ((finite / 2 - low / 2) / half * bins).astype("int64")
