@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 from typing import Any
 
 import keras_buildfix
 from keras_buildfix.cli.commands import Parser, add_command, add_json
-from keras_buildfix.cli.screen import print_json, print_table, progress
+from keras_buildfix.cli.screen import on_terminal, print_json, print_table, progress
 
 _FILE = "a .safetensors, .npz, .h5, .weights.h5 or .keras"
 
@@ -58,12 +60,18 @@ def _add_show_and_diff(weights: Parser, parts: Any) -> None:
         parts,
         "show",
         "names, shapes and dtypes",
-        "Prints the name, dtype and shape of each weight in a file.",
-        examples=["weights show model.weights.h5"],
+        "Prints the name, dtype and shape of each weight in a file; with --stats, range, mean and spread too.",
+        examples=["weights show model.weights.h5", "weights show model.weights.h5 --stats"],
         codes="0 done, 2 the file can't be read",
         run=_show,
     )
     show.add_argument("file", help=_FILE)
+    show.add_argument(
+        "--stats",
+        action="store_true",
+        help="also print the smallest and largest value, mean, standard deviation, zeros, NaN and infinite values of "
+        "each weight; this reads the whole file, weight by weight",
+    )
     diff = add_command(
         weights,
         parts,
@@ -91,6 +99,8 @@ def _show(args: argparse.Namespace) -> int:
             for name, entry in weights.entries.items()
         ]
         about = {"file": args.file, "format": weights.format, "layout": weights.layout, "writer": weights.writer}
+    if args.stats:
+        return _show_stats(args, about)
     if args.json:
         print_json({**about, "weights": rows})
         return 0
@@ -99,6 +109,30 @@ def _show(args: argparse.Namespace) -> int:
     writer = f", written by Keras {weights.writer}" if weights.writer else ""
     print(f"{len(rows)} weights, {total:,} bytes, {weights.format} ({weights.layout}{writer})")
     return 0
+
+
+def _show_stats(args: argparse.Namespace, about: dict[str, str]) -> int:
+    with progress("reading") as step:
+        found = keras_buildfix.weight_stats(args.file, progress=step)
+    if args.json:
+        data = found.to_dict()
+        for row in data["weights"]:
+            del row["trainable"]  # a file does not say
+        print_json({**about, "memory": data["memory"], "file_bytes": data["file"], "weights": data["weights"]})
+    else:
+        _print_result(found)
+    return 0
+
+
+def _print_result(found: object) -> None:
+    """Prints a result that is a table: with rich on a terminal, else as text with its header."""
+    if on_terminal(sys.stdout):
+        with contextlib.suppress(ImportError):
+            from rich.console import Console
+
+            Console(file=sys.stdout, force_terminal=True).print(found)
+            return
+    print(found)
 
 
 def _diff(args: argparse.Namespace) -> int:

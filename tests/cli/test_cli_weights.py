@@ -45,6 +45,32 @@ def test_show_prints_json(cnn, capsys):
     assert shown["weights"][0] == {"name": "conv2d/kernel", "shape": [3, 3, 3, 4], "dtype": "float32", "bytes": 432}
 
 
+def test_show_prints_statistics(tmp_path, capsys):
+    path = str(tmp_path / "w.npz")
+    arrays = {"kernel": np.array([[0.0, 2.0], [np.nan, 4.0]], "float32"), "lost": np.full(3, np.inf, "float16")}
+    np.savez(path, **arrays)
+    assert main(["weights", "show", path, "--stats"]) == 0
+    header, line, *rows = capsys.readouterr().out.splitlines()
+    assert header == "weight  dtype and shape  bytes  min  max  mean    std  zeros  nan  inf"
+    assert set(line) == {"-"}
+    assert rows[0].split() == ["kernel", "float32[2,", "2]", "16", "0", "4", "2", "1.633", "1", "1", "0"]
+    assert rows[1].split() == ["lost", "float16[3]", "6", "0", "0", "3"]
+    assert rows[2] == f"2 weights, 22 bytes in memory, {(tmp_path / 'w.npz').stat().st_size:,} in the file"
+    assert main(["weights", "show", path, "--stats", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)  # NaN is no JSON
+    assert (shown["format"], shown["memory"]) == ("npz", 22)
+    kernel, lost = shown["weights"]
+    assert {key: kernel[key] for key in ("name", "shape", "max", "nan")} == {
+        "name": "kernel", "shape": [2, 2], "max": 4.0, "nan": 1
+    }  # fmt: skip
+    assert lost == {
+        "name": "lost", "shape": [3], "dtype": "float16", "bytes": 6,
+        "min": None, "max": None, "mean": None, "std": None, "zeros": 0, "nan": 0, "inf": 3,
+    }  # fmt: skip
+    assert main(["weights", "show", str(tmp_path / "no.h5"), "--stats"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_diff_says_what_differs_and_exits_with_1(cnn, capsys):
     model, path, other = cnn
     save_weights(model, other)
