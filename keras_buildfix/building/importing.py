@@ -1,4 +1,4 @@
-"""Finds and imports modules, and what is in them, by name, ``package.module:Class``, or path, ``folder/module.py:Class``."""
+"""Finds and imports modules and what is in them by name, ``package.module:Class``, or by path, ``module.py:Class``."""
 
 from __future__ import annotations
 

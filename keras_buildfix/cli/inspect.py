@@ -1,4 +1,4 @@
-"""The command ``inspect``: the layers, calls, sharing, weights and NaN of a saved model, or of one that a program makes."""
+"""The command ``inspect``: the calls, shared layers, weights and NaN of a saved model, or of one that code makes."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def add_inspect(parser: Parser, commands: Any) -> None:
         commands,
         "inspect",
         "look inside a model: its calls, shared layers, weights, NaN",
-        "Opens a saved model (.keras, .h5), or makes one with a function, class or variable of a Python module. It calls "
-        "the model once, and prints which layers are called with which shapes, layers that are shared where they must "
-        "not be, the size of the weights, and where NaN or Inf is.\nNo code from a file runs: lambdas are refused, and "
-        "what is not Keras's own comes only from --custom. Several --input-shape are the shapes of several inputs, with "
-        "the batch; a functional model needs none.",
+        "Opens a saved model (.keras, .h5), or makes one with a function, class or variable of a Python module. It "
+        "calls the model once, and prints which layers are called with which shapes, layers that are shared where they "
+        "must not be, the size of the weights, and where NaN or Inf is.\nNo code from a file runs: lambdas are refused, and "
+        "what is not Keras's own comes only from --custom. Several --input-shape are the shapes of several inputs, "
+        "with the batch; a functional model needs none.",
         examples=[
             "inspect model.keras --custom mylayers.pool:ScaledPool",
             "inspect src/models.py:make_model --input-shape 2,32,32,3 --plot calls.png",
@@ -164,8 +164,8 @@ def _model(target: str, custom: Sequence[str]) -> Any:
             ) from error
     if layer_base(type(made)) is None:
         raise TypeError(
-            f"{target} is no model, and does not return one: it is a {type(made).__name__}. Name a model, or a function "
-            "without arguments that returns it."
+            f"{target} is no model, and does not return one: it is a {type(made).__name__}. Name a model, or a "
+            "function without arguments that returns it."
         )
     return made
 
@@ -214,7 +214,8 @@ def _inputs(model: Any, shapes: Sequence[tuple[int, ...]], dtype: str | None) ->
         raise ValueError(
             f"the model has {counted(len(flat), 'input')}, and --input-shape was given {counted(len(shapes), 'time')}."
         )
-    random, arrays = np.random.default_rng(0), []
+    random = np.random.default_rng(0)
+    arrays: list[Any] = []
     for at in range(len(shapes) or len(flat)):
         shape = shapes[at] if shapes else [size or (2 if axis == 0 else 32) for axis, size in enumerate(flat[at].shape)]
         kind = dtype or (_dtype(flat[at]) if flat else "float32")

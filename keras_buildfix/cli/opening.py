@@ -1,8 +1,8 @@
-"""Opens a saved model of somebody else's: no code from the file runs, and no module is imported because the file names it.
+"""Opens a saved model of somebody else's: no code in the file runs, and no module is imported because it names one.
 
-Keras's ``safe_mode`` refuses the code of lambdas in a ``.keras`` file only. Up to Keras 3.8 (measured on 2.12, 2.15, 3.0
-and 3.6; not on 3.9 and later) it imports every module that the config in the file names, in ``safe_mode`` too. So the
-config is read here first, and what it names must be Keras's own or what the user has given.
+Keras's ``safe_mode`` refuses the code of lambdas in a ``.keras`` file only. Before Keras 3.9 (measured on 2.12, 2.15,
+3.0 and 3.6) it imports every module that the config in the file names, in ``safe_mode`` too. So the config is read here
+first, and what it names must be Keras's own or what the user has given.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import importlib
 import importlib.abc
 import json
 import os
+import re
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -23,11 +24,10 @@ _LARGEST_CONFIG = 64 << 20
 
 #: The packages that are Keras, and what of them a config may name: ``keras.layers``, ``keras.src.layers.core.dense``.
 _KERAS = ("keras", "tf_keras")
+_OF_FUNCTIONS = frozenset(("activations", "constraints", "initializers", "losses", "metrics", "ops", "regularizers"))
 _PARTS = frozenset(
-    "activations constraints dtype_policies engine initializers layers losses metrics mixed_precision models ops "
-    "optimizers quantizers random regularizers saving src".split()
+    (*_OF_FUNCTIONS, "dtype_policies", "engine", "layers", "mixed_precision", "models", "optimizers", "quantizers", "random")
 )
-_OF_FUNCTIONS = frozenset("activations constraints initializers losses metrics ops regularizers".split())
 
 _OWN_CODE = "If you trust the file, load it in a .py file of yours and name that here: inspect mine.py:make_model"
 
@@ -87,8 +87,8 @@ def open_model(path: str, custom: Mapping[str, Any], keras: ModuleType) -> Any:
     except Exception as error:
         lines = [line for line in str(error).splitlines() if line.strip()] or [""]
         raise ValueError(
-            f"{path} can't be opened by {keras_info(keras)}: {type(error).__name__}: {lines[0][:300]} (If it needs your "
-            f"own classes or functions, name each: --custom package.module:Class.)"
+            f"{path} can't be opened by {keras_info(keras)}: {type(error).__name__}: {lines[0][:300]} (If it needs "
+            "your own classes or functions, name each: --custom package.module:Class.)"
         ) from error
 
 
@@ -170,11 +170,13 @@ def _check_config(path: str, config: Any, custom: Mapping[str, Any], keras: Modu
     for each in _dicts_in(config):
         cls, inner = each.get("class_name"), each.get("config")
         if not isinstance(cls, str):
+            if cls is not None and each.get("module") is not None:
+                raise ValueError(f"{path}: the class {cls!r} in its config is no name.")
             continue
-        name = cls.rpartition(">")[2]
+        name = re.split("[>.]", cls)[-1]
         what = inner.get("name") if isinstance(inner, dict) else None
         place = f"{path}: the layer {what!r} is a {cls}" if isinstance(what, str) else f"{path} has a {cls}"
-        if name in _REFUSED and not _is_known(cls, custom, keras):
+        if name in _REFUSED:
             raise ValueError(f"{place}, which {_REFUSED[name]}. {_OWN_CODE}.")
         if name in _WITH_VOCABULARY and isinstance(inner, dict) and isinstance(inner.get("vocabulary"), str):
             raise ValueError(f"{place}, which reads {inner['vocabulary']!r} from this machine. {_OWN_CODE}.")
@@ -207,7 +209,7 @@ def _check_module(path: str, each: dict[str, Any], custom: Mapping[str, Any], ke
         fine = parts & _OF_FUNCTIONS if function else name.lstrip("_")[:1].isupper() and (not rest or parts & _PARTS)
         if fine:
             return
-    elif module == "builtins" and not hasattr(importlib.import_module("builtins"), name):
+    elif function and module == "builtins" and not hasattr(importlib.import_module("builtins"), name):
         return  # a function of Keras by its name, or none: then Keras says so
     raise ValueError(
         f"{path} names {name!r} of the module {module!r}, which is not Keras's: it is not imported because a file says "
