@@ -3,7 +3,7 @@
 #: What other parts of the package may use, by file.
 SHARED = {
     "deferred": ("DeferredBuildMixin",),
-    "importing": ("import_class",),
+    "importing": ("import_class", "import_object"),
     "skipped": ("ModuleSearch", "search_modules"),
     "watching": ("watched_builds",),
 }

@@ -1,4 +1,4 @@
-"""Finds and imports modules and classes by name, ``package.module:Class``, or by path, ``folder/module.py:Class``."""
+"""Finds and imports modules and what is in them by name, ``package.module:Class``, or by path, ``module.py:Class``."""
 
 from __future__ import annotations
 
@@ -65,13 +65,7 @@ def import_class(target: str) -> type:
         ImportError: If it can't be imported.
         ValueError: If it has no layer class of that name.
     """
-    where, colon, name = target.rpartition(":")
-    if not colon or os.sep in name:
-        where, name = target, ""
-    if name or _is_path(where):
-        module = import_one(where)
-    else:
-        module, name = _longest_module(where)
+    module, name = _module_and_name(target)
     value = _named(module, name)
     if isinstance(value, type) and layer_base(value) is not None:
         return value
@@ -82,6 +76,35 @@ def import_class(target: str) -> type:
     listed = listed if known else " It has none."
     what = f"has no layer class {name!r}" if name else "is a module: name a layer class in it, after a colon"
     raise ValueError(f"{module.__name__} {what}.{listed}")
+
+
+def import_object(target: str) -> object:
+    """What a module has by ``package.module:NAME``, ``package.module.NAME`` or ``path.py:NAME``.
+
+    Raises:
+        ModuleNotFoundError: If there is no such module.
+        ImportError: If it can't be imported.
+        ValueError: If it has nothing of that name.
+    """
+    module, name = _module_and_name(target)
+    if not name:
+        raise ValueError(f"{module.__name__} is a module: name something in it, after a colon.")
+    value = _named(module, name)
+    if value is None:
+        near = difflib.get_close_matches(name, [known for known in vars(module) if not known.startswith("_")], n=3)
+        listed = f" The nearest: {', '.join(near)}." if near else ""
+        raise ValueError(f"{module.__name__} has nothing called {name!r}.{listed}")
+    return value
+
+
+def _module_and_name(target: str) -> tuple[ModuleType, str]:
+    """The module of ``package.module:NAME``, ``package.module.NAME`` or ``path.py:NAME``, and the name in it."""
+    where, colon, name = target.rpartition(":")
+    if not colon or os.sep in name:
+        where, name = target, ""
+    if name or _is_path(where):
+        return import_one(where), name
+    return _longest_module(where)
 
 
 def _named(module: ModuleType, name: str) -> object:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import keras_buildfix
 from keras_buildfix.cli.check import add_check
 from keras_buildfix.cli.commands import SHELLS, Parser, PrintCompletion, add_command, add_json
+from keras_buildfix.cli.inspect import add_inspect
 from keras_buildfix.cli.matrix import add_matrix
 from keras_buildfix.cli.screen import complain, counted, print_json, print_table, progress
 from keras_buildfix.cli.vendor import add_vendor
@@ -263,6 +264,7 @@ def _parser() -> Parser:
     _add_skipped(parser, commands)
     _add_explain_and_affected(parser, commands)
     add_check(parser, commands, _WHERE)
+    add_inspect(parser, commands)
     add_weights(parser, commands)
     add_vendor(parser, commands)
     add_matrix(parser, commands)

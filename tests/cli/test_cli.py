@@ -216,7 +216,7 @@ def test_alone_it_prints_its_help(capsys):
 def test_every_command_has_a_description_an_example_that_parses_and_exit_codes():
     parser = _parser()
     commands = [each for each in parser.walk() if each is not parser]
-    assert len(commands) == 12
+    assert len(commands) == 13
     assert parser.commands["affected"].options["--symptom"] == typing.get_args(Symptom)
     for command in commands:
         text = command.format_help()
