@@ -37,6 +37,8 @@ class ExportReport(Table):
         inputs: The inputs of the signature ``serving_default``.
         outputs: Its outputs.
         size: How many bytes were written.
+        difference: Of a TensorFlow Lite file: how far its results are from the model's on random data, in relation to
+            the largest number of an output. None if they were not compared.
     """
 
     path: str
@@ -44,6 +46,7 @@ class ExportReport(Table):
     inputs: tuple[ExportedTensor, ...]
     outputs: tuple[ExportedTensor, ...]
     size: int
+    difference: float | None = None
 
     def _rows(self) -> Sequence[ExportedTensor]:
         return (*self.inputs, *self.outputs)
@@ -56,7 +59,8 @@ class ExportReport(Table):
         ]
 
     def _notes(self) -> Sequence[str]:
-        return (f"{self.format} {self.path}, {in_bytes(self.size)}",)
+        compared = "" if self.difference is None else f"; results differ by up to {self.difference:.1g} of the largest"
+        return (f"{self.format} {self.path}, {in_bytes(self.size)}{compared}",)
 
 
 def exported_tensor(kind: str, name: str, tensor: Any) -> ExportedTensor:

@@ -97,10 +97,13 @@ def write_saved_model(
     ]
 
 
-def report_of(path: str, form: str, tensors: list[ExportedTensor], size: int) -> ExportReport:
+def report_of(
+    path: str, form: str, tensors: list[ExportedTensor], size: int, difference: float | None = None
+) -> ExportReport:
     """The report of an export."""
     inputs = tuple(each for each in tensors if each.kind == "input")
-    return ExportReport(path, form, inputs, tuple(each for each in tensors if each.kind == "output"), size)
+    outputs = tuple(each for each in tensors if each.kind == "output")
+    return ExportReport(path, form, inputs, outputs, size, difference)
 
 
 def _resources(model: Any, tf: Any) -> list[Any]:

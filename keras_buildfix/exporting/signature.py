@@ -1,4 +1,4 @@
-"""The signature of an exported model: the names, shapes and dtypes of its inputs, and a TensorFlow function for them."""
+"""The signature of an exported model: the names, shapes and dtypes of its inputs, and a function for them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keras_buildfix._words import short
 #: The names that Keras makes up for an input: ``input_1`` (Keras 2), ``keras_tensor_3``, ``input_layer_2``.
 _MADE_UP = re.compile(r"(input|input_layer|keras_tensor)(_\d+)?")
 #: In a Sequential, Keras 2 makes up one after the first layer: ``dense_input``.
-_MADE_UP_IN_SEQUENTIAL = re.compile(r"(.*_)?input(_\d+)?")
+_MADE_UP_IN_SEQUENTIAL = re.compile(rf"{_MADE_UP.pattern}|.*_input(_\d+)?")
 
 Signature = dict[str, Any]
 
@@ -90,7 +90,7 @@ def _inputs_of(model: Any, wanted_by: str) -> Any:
     elif is_sequential(model):
         found = getattr(model, "inputs", None)
         found = found[0] if found and len(found) == 1 else found
-    if not found and not hasattr(found, "shape"):
+    if found is None or (isinstance(found, (list, tuple, dict)) and not found):
         raise ValueError(
             f"{wanted_by}: {describe_layer(model)} does not say the shapes and dtypes of its inputs: it is "
             f"{'no functional model' if is_model(model) else 'a layer'}. Pass inputs=: a batch of data, or "

@@ -22,6 +22,9 @@ from keras_buildfix.exporting.signature import check_can_export
 _OPERATION = re.compile(r"\btf\.([A-Z]\w*)|\"([A-Z]\w*):\"")
 #: The converter says so if an operation is missing in TensorFlow Lite, but is in its addition of TensorFlow's own.
 _IN_SELECT = "TF Select ops"
+#: How far the file's results may be from the model's on random data, in relation to the largest number: with weights in
+#: 8 bits, and without. Wrong files that we have seen are far off: by a shape, or by a factor of 10 ** 14.
+_LIMITS = {True: 0.5, False: 0.05}
 #: The last characters of what a process printed before it died.
 _TAIL = 1500
 
@@ -39,6 +42,7 @@ def export_tflite(
     select_tf_ops: bool = False,
     inputs: Any = None,
     batch_size: int | None = NOT_GIVEN,
+    check: bool = True,
     overwrite: bool = True,
 ) -> ExportReport:
     """Writes the inference of a model to a file for TensorFlow Lite. An old file stays until the new one is complete.
@@ -56,10 +60,13 @@ def export_tflite(
             file runs only where the interpreter has them (in the ``tensorflow`` package it does).
         inputs: As in ``export_saved_model``: needed for a subclassed model.
         batch_size: As in ``export_saved_model``. A recurrent layer that is not unrolled needs a fixed size, such as 1.
+        check: Whether the new process also runs the file on random data, and compares the results with those of the
+            SavedModel. A file with other shapes or far other numbers is refused: the converter and the interpreter
+            have bugs that say nothing. Set it to False for a model that is random in inference.
         overwrite: If False, a file that exists already is an error.
 
     Returns:
-        A report that prints as a table of the inputs and outputs.
+        A report that prints as a table of the inputs and outputs; its `difference` is the largest that the check saw.
 
     Raises:
         TypeError: If `model` is not a Keras layer, or `inputs` has something that is not an array or tensor.
@@ -92,29 +99,33 @@ def export_tflite(
     with tempfile.TemporaryDirectory(prefix=".tflite.", suffix=".tmp", dir=os.path.dirname(target)) as beside:
         folder, written = os.path.join(beside, "model"), os.path.join(beside, "model.tflite")
         tensors = write_saved_model(model, folder, inputs, batch_size, tf, "export_tflite")
-        error, message = _converted(folder, written, optimize, select_tf_ops)
-        if error is not None:
-            raise error(_refusal(model, tensors, message, select_tf_ops))
+        task = {
+            "folder": folder,
+            "target": written,
+            "answer": os.path.join(beside, "answer.json"),
+            "optimize": bool(optimize),
+            "select_tf_ops": bool(select_tf_ops),
+            "check": bool(check),
+            "limit": _LIMITS[bool(optimize)],
+            "sys_path": [os.path.abspath(each) for each in sys.path],
+        }
+        answer = _answer_of_new_process(task)
+        if "died" in answer:
+            raise RuntimeError(f"export_tflite: {describe_layer(model)}: {answer['died']}")
+        if answer.get("wrong"):
+            raise ValueError(_wrong(model, answer["wrong"]))
+        if "message" in answer:
+            message = f"{answer['kind']}: {answer['message']}"
+            raise ValueError(_refusal(model, tensors, message, select_tf_ops))
         size = os.path.getsize(written)
         os.replace(written, target)
-    return report_of(shown, "tflite", tensors, size)
+    return report_of(shown, "tflite", tensors, size, answer.get("difference"))
 
 
-def _converted(
-    folder: str, target: str, optimize: bool, select_tf_ops: bool
-) -> tuple[type[ValueError | RuntimeError] | None, str]:
-    """Converts a SavedModel in a new process. Returns the error to raise, and what was wrong."""
-    answer = os.path.join(os.path.dirname(target), "answer.json")
-    task = {
-        "folder": folder,
-        "target": target,
-        "answer": answer,
-        "optimize": bool(optimize),
-        "select_tf_ops": bool(select_tf_ops),
-        "sys_path": [os.path.abspath(each) for each in sys.path],
-    }
+def _answer_of_new_process(task: dict[str, Any]) -> dict[str, Any]:
+    """Runs ``_converting.py``; returns what it found, or with the key ``died`` why it could not end."""
     if not sys.executable:
-        return RuntimeError, "this program does not say which Python runs it (sys.executable), so none was started"
+        return {"died": "sys.executable is empty, so no Python could be started to convert it. Nothing was written."}
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("_converting.py")), json.dumps(task)],
         stdin=subprocess.DEVNULL,
@@ -126,14 +137,25 @@ def _converted(
         # It only converts: it must not take the memory of the GPU, on which this process may be.
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"},
     )
-    if not os.path.exists(answer):
-        lines = f"; it printed last:\n{done.stdout[-_TAIL:].strip()}" if done.stdout.strip() else ""
-        return RuntimeError, f"the process of the converter died with code {done.returncode}{lines}"
-    with open(answer, encoding="utf-8") as file:
-        found = json.load(file)
-    if not found and os.path.exists(target):
-        return None, ""
-    return ValueError, f"{found.get('kind')}: {found.get('message')}"
+    if done.returncode or not os.path.exists(task["answer"]):
+        printed = done.stdout.strip()
+        lines = f" It printed last:\n{printed[-_TAIL:]}" if printed else ""
+        return {
+            "died": f"the process that converts it died with code {done.returncode}, and this one goes on. Nothing was "
+            f"written. export_saved_model writes the model for TensorFlow itself.{lines}"
+        }
+    with open(task["answer"], encoding="utf-8") as file:
+        found: dict[str, Any] = json.load(file)
+    return found
+
+
+def _wrong(model: Any, what: str) -> str:
+    """Why a file that was converted is refused all the same."""
+    return (
+        f"export_tflite: TensorFlow Lite's file of {describe_layer(model)} ({keras_info(model)}) is wrong on random "
+        f"data: {what}. Try a fixed batch_size=1, or optimize=False; check=False writes it all the same. Nothing was "
+        "written."
+    )
 
 
 def _refusal(model: Any, tensors: list[ExportedTensor], message: str, select_tf_ops: bool) -> str:
@@ -143,9 +165,13 @@ def _refusal(model: Any, tensors: list[ExportedTensor], message: str, select_tf_
     ways = []
     free = [each.name for each in tensors if each.kind == "input" and each.shape and each.shape[0] is None]
     if free and any(name.startswith("TensorList") for name in operations):
-        ways.append("A recurrent layer needs a fixed batch size: pass batch_size=1, or make the layer with unroll=True.")
+        ways.append(
+            "A recurrent layer needs a fixed batch size: pass batch_size=1, or make the layer with unroll=True."
+        )
     if _IN_SELECT in message and not select_tf_ops:
-        ways.append("TensorFlow itself has them: pass select_tf_ops=True, if the interpreter has TensorFlow's own, too.")
+        ways.append(
+            "TensorFlow itself has them: pass select_tf_ops=True, if the interpreter has TensorFlow's own, too."
+        )
     if not ways:
         ways.append("export_saved_model writes the model for TensorFlow itself.")
     words = message if len(message) <= _TAIL else f"{message[:_TAIL]}..."
