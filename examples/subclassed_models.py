@@ -2,8 +2,8 @@
 
     python examples/subclassed_models.py
 
-The layers are made in `__init__`. On Keras 3 they get their weights in the first call; `PortableLayerMixin` builds
-them with the model, so that `model.build(shape)` is enough to set, freeze or load weights, on every Keras.
+The layers are made in `__init__` and get their weights in the first call. Do not rely on `model.build(shape)`: Keras 2
+then builds such a model, Keras 3 only warns and leaves it without weights. Plain Keras does the rest alike everywhere.
 """
 # ruff: noqa: D102 - Keras says what call is
 
@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from running import run
 
-from keras_buildfix import PortableLayerMixin, get_weights, named_weights
+from keras_buildfix import get_weights
 
 
 class MLP(keras.Model):
@@ -60,7 +60,7 @@ class ResNet(keras.Model):
         return self.top(self.pool(x))
 
 
-class FromSizes(PortableLayerMixin, keras.Model):
+class FromSizes(keras.Model):
     """A dense layer for each size."""
 
     def __init__(self, sizes, **options):
@@ -117,15 +117,11 @@ def residual_blocks():
 
 
 def layers_from_a_list_of_sizes():
-    """All layers have their weights after `build`, with the names of a weight the same on every Keras.
-
-    Plain Keras: 3 builds such a model by calling it, which needs no help here; the names differ from 2 to 3.
-    """
+    """A list of layers is tracked like single ones: after the first call the model has the weights of all."""
     model = FromSizes([8, 4, 2], name="sizes")
-    model.build((None, 3))
-    shapes = {name: tuple(weight.shape) for name, weight in named_weights(model).items()}
-    assert [shape for name, shape in shapes.items() if "kernel" in name] == [(3, 8), (8, 4), (4, 2)]
     assert np.shape(model(np.ones((5, 3), "float32"))) == (5, 2)
+    shapes = [tuple(weight.shape) for weight in model.weights]
+    assert shapes == [(3, 8), (8,), (8, 4), (4,), (4, 2), (2,)]
 
 
 def a_branch_by_a_keyword():
