@@ -7,6 +7,7 @@ With `weights=None` and images of 32 x 32 it runs anywhere in seconds; `weights=
 
 import keras
 import numpy as np
+from keras import applications  # Keras 2.12 has no `keras.applications` before this line
 from running import run
 
 from keras_buildfix import freeze, get_weights, unfreeze
@@ -19,8 +20,9 @@ def head_then_last_stage():
     optimizer is an error ("Unknown variable" on Keras 3, a KeyError on Keras 2), so that its state is lost.
     """
     keras.utils.set_random_seed(0)
-    base = keras.applications.ResNet50(weights=None, include_top=False, input_shape=(32, 32, 3), pooling="avg")
-    model = keras.Sequential([base, keras.layers.Dense(2, activation="softmax", name="head")])
+    base = applications.ResNet50(weights=None, include_top=False, input_shape=(32, 32, 3), pooling="avg")
+    head = keras.layers.Dense(2, activation="softmax", name="head")
+    model = keras.Sequential([keras.Input((32, 32, 3)), base, head])
     model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
     x = np.random.RandomState(0).rand(2, 32, 32, 3).astype("float32")
     y = np.array([0, 1])

@@ -11,7 +11,7 @@ import tempfile
 
 import keras
 import numpy as np
-from running import run
+from running import as_numpy, run
 
 from keras_buildfix import intermediate_outputs
 
@@ -73,11 +73,6 @@ def outputs_of_layers():
         found = intermediate_outputs(model, ["hidden", "top"], X)
         assert np.shape(found["hidden"]) == (4, 5)
         np.testing.assert_allclose(as_numpy(found["top"]), expected, rtol=1e-5)
-
-
-def as_numpy(tensor):
-    """A tensor of any backend as an array; torch's needs `detach`."""
-    return np.array(tensor.detach() if hasattr(tensor, "detach") else tensor)
 
 
 FORMS = (summary, drawing, outputs_of_layers)

@@ -39,8 +39,8 @@ def whole_model_as_keras_file():
 def whole_model_as_h5_file():
     """`.h5` is the old format. Keras 3 reads and writes it still, and warns.
 
-    Compile the model again after loading: Keras 3 can't read the loss "mse" from a `.h5` that it wrote itself, and
-    the optimizer that it reads is of no use (it was built without weights).
+    The loss is an object here: Keras 3 can't read the loss "mse" from a `.h5` that it wrote itself. Compile the model
+    again after loading: the optimizer that Keras 3 reads from it can't train (it was built without weights).
     """
     model = trained_model()
     loaded = through_a_file(model, "model.h5", compile=False)
@@ -54,7 +54,7 @@ def trained_model():
     """A model after a step of training."""
     keras.utils.set_random_seed(0)
     model = new_model()
-    model.compile("adam", "mse")
+    model.compile("adam", keras.losses.MeanSquaredError())
     model.train_on_batch(X, Y)
     return model
 

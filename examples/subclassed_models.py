@@ -9,7 +9,7 @@ then builds such a model, Keras 3 only warns and leaves it without weights. Plai
 
 import keras
 import numpy as np
-from running import run
+from running import as_numpy, run
 
 from keras_buildfix import get_weights
 
@@ -132,11 +132,6 @@ def a_branch_by_a_keyword():
     assert not model.right.built
     assert np.shape(model(x, head="right")) == (3, 2)
     assert len(model.weights) == 6
-
-
-def as_numpy(tensor):
-    """A tensor of any backend as an array; torch's needs `detach`."""
-    return np.array(tensor.detach() if hasattr(tensor, "detach") else tensor)
 
 
 FORMS = (mlp_with_dropout, residual_blocks, layers_from_a_list_of_sizes, a_branch_by_a_keyword)
