@@ -33,11 +33,13 @@ class SkipsOne(keras.Model):
 
 def new_model():
     """Two dense layers."""
-    return keras.Sequential([
-        keras.Input((3,)),
-        keras.layers.Dense(4, activation="tanh", name="body"),
-        keras.layers.Dense(1, name="top"),
-    ])
+    return keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.Dense(4, activation="tanh", name="body"),
+            keras.layers.Dense(1, name="top"),
+        ]
+    )
 
 
 def a_nan_in_the_data():

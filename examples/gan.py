@@ -1,6 +1,8 @@
 """A GAN: its two parts train in turns, each while the other is frozen.
 
-    python examples/gan.py
+python examples/gan.py
+
+One step of each part at a time, on models that are compiled once.
 """
 
 import keras
@@ -19,9 +21,13 @@ def in_turns():
     keras.utils.set_random_seed(0)
     layers = keras.layers
     generator = keras.Sequential([keras.Input((2,)), layers.Dense(8, activation="relu"), layers.Dense(2)])
-    discriminator = keras.Sequential([
-        keras.Input((2,)), layers.Dense(8, activation="relu"), layers.Dense(1, activation="sigmoid"),
-    ])
+    discriminator = keras.Sequential(
+        [
+            keras.Input((2,)),
+            layers.Dense(8, activation="relu"),
+            layers.Dense(1, activation="sigmoid"),
+        ]
+    )
     discriminator.compile(keras.optimizers.Adam(1e-2), "binary_crossentropy")
     both = keras.Sequential([keras.Input((2,)), generator, discriminator])
     both.compile(keras.optimizers.Adam(1e-2), "binary_crossentropy")

@@ -41,11 +41,13 @@ def training():
     """Plain Keras does this alike, but for the scope: it sets the policy for the whole process."""
     keras.utils.set_random_seed(0)
     with dtype_policy_scope("mixed_bfloat16"):
-        model = keras.Sequential([
-            keras.Input((4,)),
-            keras.layers.Dense(8, activation="relu"),
-            keras.layers.Dense(1, dtype="float32"),
-        ])
+        model = keras.Sequential(
+            [
+                keras.Input((4,)),
+                keras.layers.Dense(8, activation="relu"),
+                keras.layers.Dense(1, dtype="float32"),
+            ]
+        )
     assert (compute_dtype(model.layers[0]), variable_dtype(model.layers[0])) == ("bfloat16", "float32")
     assert compute_dtype(keras.layers.Dense(1)) == "float32"
     model.compile("adam", "mse")

@@ -1,6 +1,8 @@
 """Saving and moving: whole models, weights only, from model to model, and TensorFlow's checkpoints.
 
-    python examples/saving.py
+python examples/saving.py
+
+Whole models are saved with plain Keras. Weights alone, in parts, or across versions go with keras_buildfix.
 """
 
 import os
@@ -18,12 +20,14 @@ Y = np.ones((4, 2), "float32")
 
 def new_model(head="head"):
     """A model with a norm, so that there are weights that are not trained."""
-    return keras.Sequential([
-        keras.Input((3,)),
-        keras.layers.Dense(4, activation="tanh", name="body"),
-        keras.layers.BatchNormalization(name="norm"),
-        keras.layers.Dense(2, name=head),
-    ])
+    return keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.Dense(4, activation="tanh", name="body"),
+            keras.layers.BatchNormalization(name="norm"),
+            keras.layers.Dense(2, name=head),
+        ]
+    )
 
 
 def whole_model_as_keras_file():

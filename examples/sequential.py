@@ -18,11 +18,13 @@ Y = X.sum(axis=1, keepdims=True)
 def from_a_list():
     """A list of layers with `Input` first: the model is built at once, and trains."""
     keras.utils.set_random_seed(0)
-    model = keras.Sequential([
-        keras.Input((4,)),
-        keras.layers.Dense(8, activation="relu"),
-        keras.layers.Dense(1),
-    ])
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(8, activation="relu"),
+            keras.layers.Dense(1),
+        ]
+    )
     assert model.built
     assert model.count_params() == 4 * 8 + 8 + 8 * 1 + 1
     model.compile("adam", "mse")
@@ -53,13 +55,15 @@ def with_input_shape():
 
 def with_several_axes():
     """An image in, a class out: Input says height, width and channels, never the batch."""
-    model = keras.Sequential([
-        keras.Input((8, 8, 3)),
-        keras.layers.Conv2D(4, 3, padding="same", activation="relu"),
-        keras.layers.MaxPooling2D(),
-        keras.layers.Flatten(),
-        keras.layers.Dense(10, activation="softmax"),
-    ])
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            keras.layers.Conv2D(4, 3, padding="same", activation="relu"),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
     assert tuple(model.output_shape) == (None, 10)
     classes = np.asarray(model.predict(np.ones((2, 8, 8, 3), "float32"), verbose=0))
     np.testing.assert_allclose(classes.sum(axis=1), [1.0, 1.0], rtol=1e-5)

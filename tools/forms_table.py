@@ -7,6 +7,8 @@
 Plain, the same program runs with what `Plain` has in place of the functions of this package.
 """
 
+# ruff: noqa: D102 - each method of `Plain` is named like what it stands for
+
 from __future__ import annotations
 
 import argparse
@@ -49,7 +51,8 @@ def forms_of(name: str) -> list[str]:
     """The names in the FORMS of an example, without importing it."""
     for node in ast.parse((EXAMPLES / f"{name}.py").read_text("utf-8")).body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "FORMS":
-            return [each.id for each in ast.walk(node.value) if isinstance(each, ast.Name)]
+            names = [each for each in ast.walk(node.value) if isinstance(each, ast.Name)]
+            return [each.id for each in sorted(names, key=lambda each: (each.lineno, each.col_offset))]
     raise SystemExit(f"examples/{name}.py has no FORMS")
 
 
@@ -193,12 +196,6 @@ class NotInKerasError(Exception):
     """Plain Keras has nothing for this form."""
 
 
-#: What the forms use in place of Keras's own.
-HELP = sorted({name for name in vars(Plain) if not name.startswith("_")} | {
-    *("check_finite", "check_gradients", "check_reuse"),
-})
-
-
 # --- One environment -----------------------------------------------------------------------------
 
 
@@ -249,7 +246,7 @@ def results(environment: str, tox: Path, way: str) -> dict[str, str]:
     found: dict[str, str] = {}
     while True:
         command = [str(python), str(Path(__file__).resolve()), "--here", way, "--skip", *found]
-        done = subprocess.run(command, env={**os.environ, **setting}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        done = subprocess.run(command, env={**os.environ, **setting}, capture_output=True)
         lines = [line for line in done.stdout.decode().splitlines() if line.startswith('["')]
         begun = ""
         for line in map(json.loads, lines):
@@ -306,9 +303,9 @@ def page(found: dict[str, dict[str, dict[str, str]]]) -> str:
     lines = [
         "# Forms of models",
         "",
-        "Written by `tools/forms_table.py`, which runs each function of `examples/` on each Keras, twice: as it is, and",
+        "Written by `tools/forms_table.py`, which runs each function of `examples/` on each Keras twice: as it is, and",
         "plain. Plain means the same program with what one writes without this package: no mixins and decorators,",
-        "`trainable` flags and `compile` for `freeze`, Keras's own `save_weights`, the backend's variable for `raw_weight`.",
+        "`trainable` flags and `compile` for `freeze`, Keras's own `save_weights`, a raw variable for `raw_weight`.",
         "",
         "`yes`: works plain and with the package. `package`: only with the package; the reasons are below.",
         "`-`: can't be there, as it needs TensorFlow, or training, which Keras can't do on numpy.",
