@@ -1,0 +1,68 @@
+"""Each form of model in examples/ works, or says why it can't here; the values are asserted in the forms."""
+
+import re
+import runpy
+
+import forms_table
+import pytest
+from conftest import INFO, KERAS
+
+#: Forms that take seconds: each environment runs a part of them.
+DEAR = {"fine_tuning.head_then_last_stage", "exporting.tflite_with_quantization"}
+FORMS = [f"{name}.{form}" for name in forms_table.FILES for form in forms_table.forms_of(name)]
+#: What forms need that an environment may not have.
+NEEDS = ("needs TensorFlow", "needs pydot and graphviz")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # from Keras: about input_shape= and .h5 files
+MODULES = {}
+
+
+def marked(form):
+    return pytest.param(form, marks=pytest.mark.in_turns) if form in DEAR else form
+
+
+@pytest.fixture
+def module(request):
+    """Imports an example with this environment's Keras as `keras`, once."""
+
+    def load(name):
+        if name not in MODULES:
+            MODULES[name] = forms_table.example(name, KERAS)
+        return MODULES[name]
+
+    with forms_table.imports_for(KERAS):
+        yield load
+
+
+@pytest.mark.parametrize("name", [marked(form) for form in FORMS])
+def test_the_form_works(name, module):
+    file, form = name.split(".")
+    example = module(file)
+    function = getattr(example, form)
+    if INFO.backend == "numpy" and function in example.TRAIN:
+        with pytest.raises((NotImplementedError, RuntimeError), match=r"(?i)numpy"):
+            function()
+        return
+    said = function()
+    if said is not None:
+        assert said in NEEDS
+        assert INFO.backend != "tensorflow" or "TensorFlow" not in said
+
+
+def test_an_example_is_a_program(capsys):
+    with forms_table.imports_for(KERAS):
+        runpy.run_path(str(forms_table.EXAMPLES / "custom_layers.py"), run_name="__main__")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [f"{form.replace('_', ' ')}: works" for form in forms_table.forms_of("custom_layers")]
+
+
+@pytest.mark.at_length
+def test_every_example_is_in_the_table():
+    files = {path.stem for path in forms_table.EXAMPLES.glob("*.py")}
+    assert files - {"running", "skipped_build"} == {*forms_table.FILES}
+
+
+@pytest.mark.at_length
+def test_the_page_has_the_forms():
+    text = forms_table.TARGET.read_text("utf-8")
+    rows = re.findall(r"^\| ([^|]*) \|", text, re.MULTILINE)
+    assert [row for row in rows if row != "form"] == [form.split(".")[1].replace("_", " ") for form in FORMS]

@@ -1,0 +1,371 @@
+"""Writes docs/forms.md: which form of model in examples/ works on which Keras, plain and with this package.
+
+    python tools/forms_table.py --tox /path/to/.tox          run each environment there, write the page
+    python tools/forms_table.py --envs keras3.9-jax          print what some environments give, write nothing
+    python tools/forms_table.py --here plain                 run the forms with the Keras of this Python, print JSON
+
+Plain, the same program runs with what `Plain` has in place of the functions of this package.
+"""
+
+# ruff: noqa: D102 - each method of `Plain` is named like what it stands for
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import types
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
+TARGET = ROOT / "docs" / "forms.md"
+#: The files of examples/ with forms, in the order of the page.
+FILES = (
+    *("sequential", "functional", "custom_layers", "subclassed_models", "ensembles", "fine_tuning", "gan", "sharing"),
+    *("saving", "exporting", "mixed_precision", "tf_function", "debugging", "looking_inside"),
+)
+ENVIRONMENTS = (
+    *("keras2.12-tensorflow", "keras2.15-tensorflow", "tfkeras2.16-tensorflow", "tfkeras2.21-tensorflow"),
+    *("keras3.0-tensorflow", "keras3.1-tensorflow", "keras3.2-jax", "keras3.2-torch", "keras3.6-tensorflow"),
+    *("keras3.9-tensorflow", "keras3.9-jax", "keras3.9-torch", "keras3.12-jax", "keras3.12-torch"),
+    *("keraslatest-tensorflow", "keraslatest-jax", "keraslatest-torch", "keraslatest-numpy"),
+    *("kerasnightly-tensorflow", "kerasnightly-jax", "kerasnightly-torch"),
+)
+
+
+# --- The forms -----------------------------------------------------------------------------------
+
+
+def forms_of(name: str) -> list[str]:
+    """The names in the FORMS of an example, without importing it."""
+    for node in ast.parse((EXAMPLES / f"{name}.py").read_text("utf-8")).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "FORMS":
+            names = [each for each in ast.walk(node.value) if isinstance(each, ast.Name)]
+            return [each.id for each in sorted(names, key=lambda each: (each.lineno, each.col_offset))]
+    raise SystemExit(f"examples/{name}.py has no FORMS")
+
+
+@contextlib.contextmanager
+def imports_for(keras: Any, package: Any = None) -> Iterator[None]:
+    """Inside the block `import keras` gives this Keras, and `import keras_buildfix` this package."""
+    before = {name: sys.modules.get(name) for name in ("keras", "keras_buildfix")}
+    sys.modules["keras"] = keras
+    if package is not None:
+        sys.modules["keras_buildfix"] = package
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(EXAMPLES))
+        for name, module in before.items():
+            if module is None:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = module
+
+
+def example(name: str, keras: Any, package: Any = None) -> Any:
+    """An example as a new module; use it inside `imports_for`."""
+    with imports_for(keras, package):
+        spec = importlib.util.spec_from_file_location(f"examples_{name}", EXAMPLES / f"{name}.py")
+        assert spec
+        assert spec.loader
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+    return module
+
+
+# --- Plain: what one writes without the package ---------------------------------------------------
+
+
+class Plain(types.ModuleType):
+    """Takes the place of the package. Each function does what one writes with Keras alone.
+
+    What only looks (`get_weights`, `named_weights`, `keras_info`) is the package's own.
+    """
+
+    def __init__(self, keras: Any) -> None:
+        super().__init__("keras_buildfix")
+        self._keras, self._real = keras, importlib.import_module("keras_buildfix")
+
+    PortableLayerMixin = TFFunctionMixin = type("NoMixin", (), {})
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("get_weights", "named_weights", "keras_info", "compute_dtype", "variable_dtype"):
+            return getattr(self._real, name)
+        if name.startswith("_"):
+            raise AttributeError(name)
+
+        def missing(*_: Any, **__: Any) -> Any:
+            raise NotInKerasError("Keras has no such function")
+
+        return missing
+
+    def deferred_build(self, cls: Any) -> Any:
+        return cls
+
+    mixed_precision_safe = deferred_build
+
+    def raw_weight(self, value: Any, name: str) -> Any:
+        backend = self._real.keras_info(self._keras).backend
+        if backend == "tensorflow":
+            return sys.modules["tensorflow"].Variable(value, name=name)
+        if backend == "torch":
+            torch = sys.modules["torch"]
+            return torch.nn.Parameter(torch.tensor(value))
+        return self._keras.Variable(value, name=name)
+
+    def set_weights(self, model: Any, values: Any) -> Any:
+        model.set_weights(list(values.values()))
+        return types.SimpleNamespace(waiting=list(values))
+
+    def transfer_weights(self, model: Any, other: Any, rename: Any) -> None:
+        other.set_weights(model.get_weights())
+
+    def share_weights(self, one: Any, other: Any) -> None:
+        one.build((None, 4))
+        other.build((None, 4))
+        other.kernel, other.bias = one.kernel, one.bias
+
+    def save_weights(self, model: Any, path: str, exclude: Any = None) -> None:
+        if exclude:
+            raise NotInKerasError("Keras writes the weights of a whole model only")
+        model.save_weights(path)
+
+    def load_weights(self, model: Any, path: str) -> Any:
+        if not os.path.exists(path):
+            raise NotInKerasError("save_weights has written no file of this name")
+        model.load_weights(path)
+        return types.SimpleNamespace(assigned=model.weights)
+
+    def freeze(self, model: Any, layer: Any) -> None:
+        layer.trainable = False
+
+    def unfreeze(self, model: Any, select: str) -> None:
+        base, _, start = select.rstrip("*").partition("/")
+        model.get_layer(base).trainable = True
+        for layer in model.get_layer(base).layers:
+            layer.trainable = layer.name.startswith(start)
+        model.compile(model.optimizer, model.loss)  # or no Keras would heed the flags
+
+    @contextlib.contextmanager
+    def frozen(self, model: Any, cls: Any = None) -> Iterator[None]:
+        layers = [layer for layer in model.layers if isinstance(layer, cls)] if cls else [model]
+        for layer in layers:
+            layer.trainable = False
+        yield
+        for layer in layers:
+            layer.trainable = True
+
+    @contextlib.contextmanager
+    def dtype_policy_scope(self, name: str) -> Iterator[None]:
+        policies = self._keras.mixed_precision
+        before = getattr(policies, "dtype_policy", None) or policies.global_policy
+        former = before()
+        policies.set_global_policy(name)
+        yield
+        policies.set_global_policy(former)
+
+    def intermediate_outputs(self, model: Any, names: list[str], x: Any) -> Any:
+        outputs = [model.get_layer(name).output for name in names]
+        return dict(zip(names, self._keras.Model(model.inputs, outputs)(x)))
+
+    def export_saved_model(self, model: Any, path: str, **_: Any) -> None:
+        model.export(path) if hasattr(model, "export") else model.save(path)
+
+    def export_tflite(self, model: Any, path: str, **_: Any) -> None:
+        tf = sys.modules["tensorflow"]
+        converter = tf.lite.TFLiteConverter.from_keras_model(model)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        Path(path).write_bytes(converter.convert())
+
+
+class NotInKerasError(Exception):
+    """Plain Keras has nothing for this form."""
+
+
+# --- One environment -----------------------------------------------------------------------------
+
+
+def run_here(way: str, skip: list[str]) -> None:
+    """Runs all forms with the Keras of this Python, and prints a line of JSON for each: name, seconds, outcome."""
+    warnings.simplefilter("ignore")
+    keras = importlib.import_module("tf_keras" if "tfkeras" in os.environ.get("KERAS_BUILDFIX_ENV", "") else "keras")
+    importlib.import_module("keras_buildfix")
+    with imports_for(keras):
+        for name in FILES:
+            module = None
+            for form in forms_of(name):
+                if f"{name}.{form}" in skip:
+                    continue
+                print(json.dumps([f"{name}.{form}"]), flush=True)
+                begun = time.monotonic()
+                try:
+                    module = module or example(name, keras, Plain(keras) if way == "plain" else None)
+                    said = getattr(module, form)() or "yes"
+                except Exception as error:
+                    said = f"no: {described(error)}"
+                print(json.dumps([f"{name}.{form}", time.monotonic() - begun, said]), flush=True)
+
+
+def described(error: Exception) -> str:
+    """An error in a line."""
+    if isinstance(error, NotInKerasError):
+        return str(error)
+    lines = [line.strip() for line in re.sub(r"\x1b\[\d+m", "", str(error)).splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith(("Exception encountered", "Arguments received", "•"))]
+    if isinstance(error, AssertionError):
+        return "no error, but a wrong result"
+    text = said[0] if said else ""
+    text = re.sub(r"/tmp/\S*/|0x[0-9a-f]+", "", text)
+    return f"{type(error).__name__}: {text}"[:160]
+
+
+def results(environment: str, tox: Path, way: str) -> dict[str, str]:
+    """Form -> "yes", "no: ..." or why it can't run there. A form that ends the process is a "no"."""
+    python = tox / environment / "bin" / "python"
+    if not python.exists():
+        raise SystemExit(f"{python} does not exist: make it with `tox run -e {environment} --notest`")
+    setting = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT), "KERAS_BUILDFIX_ENV": environment}
+    setting |= {"CUDA_VISIBLE_DEVICES": "-1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    setting |= {"TF_USE_LEGACY_KERAS": "1"} if "tfkeras" in environment else {}
+    setting |= {"KERAS_BACKEND": environment.rpartition("-")[2]} if environment.startswith("keras3") else {}
+    setting |= {"KERAS_BACKEND": environment.rpartition("-")[2]} if environment[:6] in ("kerasl", "kerasn") else {}
+    found: dict[str, str] = {}
+    while True:
+        command = [str(python), str(Path(__file__).resolve()), "--here", way, "--skip", *found]
+        done = subprocess.run(command, env={**os.environ, **setting}, capture_output=True)
+        lines = [line for line in done.stdout.decode().splitlines() if line.startswith('["')]
+        begun = ""
+        for line in map(json.loads, lines):
+            begun = line[0] if len(line) == 1 else ""
+            found.update({line[0]: line[2]} if len(line) == 3 else {})
+        if not begun:
+            break
+        found[begun] = "no: the process dies"
+    if done.returncode:
+        raise SystemExit(f"{environment}: {done.stderr.decode()[-2000:]}")
+    return found
+
+
+# --- The page ------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Parses the command line and runs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--envs", nargs="+", help="environments of the matrix; the page is not written")
+    parser.add_argument("--tox", type=Path, default=ROOT / ".tox", help="the folder with the environments")
+    parser.add_argument("--record", type=Path, help="a file in which results are kept, to go on after an interruption")
+    parser.add_argument("--here", choices=("plain", "package"), help="run with the Keras of this Python, print JSON")
+    parser.add_argument("--skip", nargs="*", default=[], help="forms to leave out, with --here")
+    args = parser.parse_args()
+    if args.here:
+        run_here(args.here, args.skip)
+        return
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    if args.record and args.record.exists():
+        found = json.loads(args.record.read_text("utf-8"))
+    for environment in args.envs or ENVIRONMENTS:
+        for way in ("package", "plain"):
+            if way in found.setdefault(environment, {}):
+                continue
+            found[environment][way] = results(environment, args.tox, way)
+            count = sum(said == "yes" for said in found[environment][way].values())
+            print(f"{environment}, {way}: {count} of {len(found[environment][way])}", file=sys.stderr, flush=True)
+            if args.record:
+                args.record.write_text(json.dumps(found), "utf-8")
+    text = page({name: found[name] for name in args.envs or ENVIRONMENTS})
+    if args.envs:
+        print(text)
+    else:
+        TARGET.write_text(text, "utf-8")
+        print(f"{TARGET}: {len(found)} environments")
+
+
+def page(found: dict[str, dict[str, dict[str, str]]]) -> str:
+    """The text of the page."""
+    groups: dict[str, list[str]] = {}
+    for environment in found:
+        groups.setdefault(label(environment), []).append(environment)
+    lines = [
+        "# Forms of models",
+        "",
+        "Written by `tools/forms_table.py`, which runs each function of `examples/` on each Keras twice: as it is, and",
+        "plain. Plain means the same program with what one writes without this package: no mixins and decorators,",
+        "`trainable` flags and `compile` for `freeze`, Keras's own `save_weights`, a raw variable for `raw_weight`.",
+        "",
+        "`yes`: works plain and with the package. `package`: only with the package; the reasons are below.",
+        "`-`: can't be there, as it needs TensorFlow, or training, which Keras can't do on numpy.",
+        "`no`: works neither way. A cell with two entries names the backends.",
+        "",
+    ]
+    names = [f"{name}.{form}" for name in FILES for form in forms_of(name)]
+    for name in FILES:
+        lines += [f"## `examples/{name}.py`", "", f"| form | {' | '.join(groups)} |", f"|---{'|---' * len(groups)}|"]
+        for form in forms_of(name):
+            row = [cell(f"{name}.{form}", {each: found[each] for each in group}) for group in groups.values()]
+            lines.append(f"| {form.replace('_', ' ')} | {' | '.join(row)} |")
+        failed = [text for form in forms_of(name) for text in failures(f"{name}.{form}", found)]
+        lines += ["", *([*failed, ""] if failed else [])]
+    assert names
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def cell(form: str, found: dict[str, dict[str, dict[str, str]]]) -> str:
+    """How a form does on the backends of a Keras."""
+    by_word: dict[str, list[str]] = {}
+    for environment, ways in found.items():
+        by_word.setdefault(word(ways["plain"].get(form, "no"), ways["package"].get(form, "no")), []).append(
+            environment.rpartition("-")[2]
+        )
+    if len(by_word) == 1:
+        return next(iter(by_word))
+    return "; ".join(f"{word} ({', '.join(backends)})" for word, backends in by_word.items())
+
+
+def word(plain: str, package: str) -> str:
+    """The word for a pair of outcomes."""
+    if package.startswith("no"):
+        return "-" if "NotImplementedError" in package else "no" if plain.startswith("no") else "plain only"
+    if package != "yes":
+        return "-"
+    return "yes" if plain == "yes" else "package"
+
+
+def failures(form: str, found: dict[str, dict[str, dict[str, str]]]) -> Iterator[str]:
+    """A line for each error of a form, with where it was."""
+    for way in ("plain", "package"):
+        where: dict[str, list[str]] = {}
+        for environment, ways in found.items():
+            said = ways[way].get(form, "no")
+            # What the package can't do there, plain Keras can't, too: then one reason is enough.
+            if said.startswith("no: ") and word(ways["plain"].get(form, "no"), ways["package"].get(form, "no")) != "-":
+                where.setdefault(said[4:], []).append(f"{label(environment)} {environment.rpartition('-')[2]}")
+        for said, environments in where.items():
+            everywhere = len(environments) >= len([1 for ways in found.values() if way in ways]) - 1
+            at = "everywhere" if everywhere else ", ".join(environments)
+            with_us = "with the package" if way == "package" else "plain"
+            yield f"- {form.rpartition('.')[2].replace('_', ' ')}, {with_us}, {at}: ``{said}``"
+
+
+def label(environment: str) -> str:
+    """The name of an environment's Keras version on the page."""
+    name = environment.rpartition("-")[0]
+    return re.sub("^tfkeras", "tf_keras ", re.sub("^keras", "", name)).replace("latest", "newest")
+
+
+if __name__ == "__main__":
+    main()
