@@ -294,7 +294,8 @@ class _Checker:
             sizes, first = next(iter(good.items()))
             shapes: Any = tuple((None, *size) for size in sizes)
         else:
-            first, shapes = "where it was built before", _built_shapes(call.layer)
+            rank = len(self.shapes[call.number][0]) if self.shapes[call.number] else 0
+            first, shapes = "where it was built before", _built_shapes(call.layer, rank)
         conflict = _Conflict(first, self.places[call.number], (shapes, self.shapes[call.number]), why)
         self.conflicts.setdefault(id(call.layer), []).append(conflict)
 
@@ -429,22 +430,30 @@ def _statistics(node: LayerNode) -> str | None:
     return ", ".join(names) or None
 
 
-def _built_shapes(layer: Any) -> tuple[tuple[int | None, ...], ...]:
-    """The shape for which a layer was built, if Keras notes a single one; else nothing."""
-    try:
+def _built_shapes(layer: Any, rank: int) -> tuple[tuple[int | None, ...], ...]:
+    """The shape for which a layer was built, if Keras notes a single one; else nothing.
+
+    Keras 2 does not note it if a user calls ``build`` of a built-in; then ``input_spec`` has the sizes that matter.
+    """
+    with contextlib.suppress(Exception):
         config = layer.get_build_config() or {}
         (shape,) = (config.get("shapes_dict") or config).values()
-        sizes = tuple(None if size is None else int(size) for size in shape)
-    except Exception:
-        return ()
-    return (sizes,)
+        return (tuple(None if size is None else int(size) for size in shape),)
+    with contextlib.suppress(Exception):
+        sizes: list[int | None] = [None] * rank
+        for axis, size in layer.input_spec.axes.items():
+            sizes[axis] = int(size)
+        return (tuple(sizes),) if any(sizes) else ()
+    return ()
 
 
 def _was_built_for(layer: Any, sizes: Sizes) -> bool:
-    """Whether a layer was built for tensors of these sizes, as far as Keras has noted it."""
-    noted = _built_shapes(layer)
-    if not noted or len(sizes) != 1:
+    """Whether a layer was built for tensors of these sizes, as far as is known; if not, a copy tells."""
+    if len(sizes) != 1:
         return True
+    noted = _built_shapes(layer, len(sizes[0]) + 1)
+    if not noted:
+        return False
     built = noted[0][1:]
     return len(built) == len(sizes[0]) and all(one in (None, other) for one, other in zip(built, sizes[0]))
 
