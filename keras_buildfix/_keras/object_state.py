@@ -18,11 +18,24 @@ _FIXED = frozenset((str, int, float, bool, bytes, complex, type(None), type, typ
 #: The containers that are restored by ``clear`` if they were empty.
 _PLAIN = frozenset((list, dict, set, OrderedDict))
 
-#: Classes of Keras whose objects are many and that no eager run changes: the graph of a functional model.
-_OF_GRAPHS = frozenset(("Node", "KerasTensor", "KerasHistory", "InputSpec", "TensorSpec"))
+#: Classes of Keras whose objects are many and stay as they are: the graph of a functional model, and settings.
+_STAY = frozenset(
+    (
+        "Node",
+        "KerasTensor",
+        "KerasHistory",
+        "InputSpec",
+        "TensorSpec",
+        "SerializableDict",
+        "Config",
+        "CallFunctionSpec",
+        "DTypePolicy",
+        "Policy",
+    )
+)
 
 #: Other bases whose objects hold layers, weights or lists of them: of TensorFlow and torch.
-_HOLDERS = frozenset(("AutoTrackable", "Module", "_ObjectIdentityWrapper", "ObjectIdentityDictionary", "ListWrapper"))
+_HOLDERS = frozenset(("AutoTrackable", "Module", "ListWrapper"))
 
 #: What TensorFlow's wrapper of a dict notes.
 _OF_WRAPPERS = (
@@ -89,13 +102,18 @@ class HeldState:
         built_in = next((base for base in (tuple, dict, list, set, deque) if base in bases), None)
         if built_in is not None:
             kind = built_in.__name__
+            attributes = attributes and kind != "tuple" and not belongs_to_keras(cls)  # Keras's own only add a tracker
         elif hasattr(cls, "__wrapped__") and isinstance(held, dict):  # TensorFlow's wrapper of a dict
             kind, attributes = "wrapper", False
         elif is_variable(held):
             kind, attributes = "variable", False
-        elif bool(names & _HOLDERS) or (any(map(belongs_to_keras, bases)) and not names & _OF_GRAPHS):
+        elif "ObjectIdentityDictionary" in names:
+            kind, attributes = "by identity", False
+        elif bool(names & _HOLDERS) or (any(map(belongs_to_keras, bases)) and not names & _STAY):
             kind = "object" if attributes else ""
-        self._kinds[cls] = kind, attributes and bool(kind) and kind != "tuple"
+            if "Initializer" in names and "_random_generator" not in vars(held):
+                kind, attributes = "fixed", False  # Keras 3: its seed may be a weight, and nothing else changes
+        self._kinds[cls] = kind, attributes and bool(kind)
         return self._kinds[cls]
 
     def _note(self, held: Any, kind: str, waiting: list[Any]) -> None:
@@ -112,6 +130,10 @@ class HeldState:
             waiting.extend(held)
         elif kind == "variable":
             self._variables.append((held, take_snapshot(held)))
+        elif kind == "fixed":
+            waiting.extend(vars(held).values())
+        elif kind == "by identity":
+            self._note_dict(held._storage, waiting)  # of TensorFlow 2.12 to 2.21
         elif kind == "wrapper":
             waiting.append(held.__wrapped__)
             self._note_wrapper(held, waiting)
@@ -165,8 +187,9 @@ def _restore_other(held: Any, before: Any) -> None:
         if list.__len__(held) != len(before) or any(a is not b for a, b in zip(list.__iter__(held), before)):
             list.__setitem__(held, slice(None), before)
     elif isinstance(held, set):
-        set.clear(held)
-        set.update(held, before)
+        if not set.__eq__(held, before):
+            set.clear(held)
+            set.update(held, before)
     elif list(held) != list(before):
         deque.clear(held)
         deque.extend(held, before)
