@@ -9,7 +9,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import Any
 
-from keras_buildfix._keras.classes import belongs_to_keras
+from keras_buildfix._keras.classes import belongs_to_keras, keras_of
 from keras_buildfix._keras.variables import backend_of, is_variable, restore_snapshot, stored, take_snapshot
 
 #: The types whose values never change.
@@ -111,7 +111,7 @@ class HeldState:
             kind, attributes = "by identity", False
         elif bool(names & _HOLDERS) or (any(map(belongs_to_keras, bases)) and not names & _STAY):
             kind = "object" if attributes else ""
-            if "Initializer" in names and "_random_generator" not in vars(held):
+            if "Initializer" in names and hasattr(keras_of(cls), "ops"):
                 kind, attributes = "fixed", False  # Keras 3: its seed may be a weight, and nothing else changes
         self._kinds[cls] = kind, attributes and bool(kind)
         return self._kinds[cls]

@@ -22,7 +22,7 @@ from keras_buildfix._keras.classes import (
     package_of,
 )
 from keras_buildfix._keras.object_state import HeldState
-from keras_buildfix._keras.running import compiled_again, run_eagerly, same_names, same_random_state
+from keras_buildfix._keras.running import compiled_again, run_eagerly, same_names, same_random_state, written_line
 from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
 
 
@@ -326,7 +326,8 @@ def _source(frame: FrameType | None) -> str | None:
     while frame is not None:
         module = str(frame.f_globals.get("__name__") or "")
         if module.partition(".")[0] not in _NOT_THE_USERS:
-            return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+            file, line = written_line(frame)
+            return f"{os.path.basename(file)}:{line}"
         if frame.f_code.co_name == "call" and "self" in frame.f_locals:
             return None
         frame = frame.f_back
