@@ -33,6 +33,7 @@ class Chain(keras.Model):  # type: ignore[misc]
         self.steps = [keras.layers.Dense(64) for _ in range(count)]
 
     def call(self, x: Any) -> Any:
+        """The last layer's output."""
         for step in self.steps:
             x = step(x)
         return x

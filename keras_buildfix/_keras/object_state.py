@@ -61,7 +61,7 @@ class HeldState:
         self._others: list[tuple[Any, Any]] = []
         self._wrappers: list[tuple[Any, dict[str, Any]]] = []
         self._variables: list[tuple[Any, Any]] = []
-        self._kinds: dict[type, tuple[str, bool]] = dict.fromkeys(_FIXED, ("", False))
+        self._kinds: dict[Any, tuple[str, bool]] = dict.fromkeys(_FIXED, ("", False))
 
     def add(self, layer: Any) -> None:
         """Notes what a layer holds, unless it is noted already."""
@@ -123,7 +123,8 @@ class HeldState:
             if not held and type(held) in _PLAIN:
                 self._empty.append(held)
                 return
-            copied: Any = {"list": list, "set": set, "deque": deque}[kind].copy(held)
+            base: Any = {"list": list, "set": set, "deque": deque}[kind]
+            copied = base.copy(held)
             self._others.append((held, copied))
             waiting.extend(copied)
         elif kind == "tuple":

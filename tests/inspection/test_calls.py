@@ -13,6 +13,8 @@ layers = KERAS.layers
 K2 = INFO.generation == 2
 TRAINS = INFO.backend != "numpy"
 X = np.ones((2, 4), "float32")
+#: Keras 3 says so of each model that does not call all its layers the first time.
+pytestmark = pytest.mark.filterwarnings("ignore:.build... was called on layer 'net':UserWarning")
 
 
 class Net(KERAS.Model):
