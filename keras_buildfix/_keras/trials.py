@@ -1,0 +1,61 @@
+"""A block in which layers are made, built and called for a trial, after which Keras knows nothing of it."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from keras_buildfix._keras.running import same_names, same_random_state
+
+
+@contextlib.contextmanager
+def without_trace(package: str) -> Iterator[None]:
+    """A block after which Keras makes up the same names, and all draw the same random numbers, as without it."""
+    with same_random_state(package), same_names(package), _same_in_keras_3(package), _same_in_keras_2(package):
+        yield
+
+
+@contextlib.contextmanager
+def _same_in_keras_3(package: str) -> Iterator[None]:
+    """A block with its own generator for draws that name no seed, and its own list of weights without values.
+
+    ``global_seed_generator`` and ``uninitialized_variables`` in ``keras.src.backend.common.global_state``: 3.0.0 to
+    nightly. Keras gives the weights in that list values when it leaves a stateless scope, whose they ever are.
+    """
+    state = sys.modules.get(f"{package}.src.backend.common.global_state")
+    if state is None or not hasattr(state, "get_global_attribute") or not hasattr(state, "set_global_attribute"):
+        yield
+        return
+    before = {name: state.get_global_attribute(name) for name in ("global_seed_generator", "uninitialized_variables")}
+    try:
+        state.set_global_attribute("global_seed_generator", None)
+        state.set_global_attribute("uninitialized_variables", [])
+        yield
+    finally:
+        for name, value in before.items():
+            state.set_global_attribute(name, value)
+
+
+@contextlib.contextmanager
+def _same_in_keras_2(package: str) -> Iterator[None]:
+    """A block after which Keras 2 has its generator of seeds, and the names it has seen, as before.
+
+    ``_SEED_GENERATOR``, which ``set_random_seed`` fills, and ``OBSERVED_NAMES``, both of ``backend``: 2.12 to tf_keras
+    2.21.
+    """
+    backend: Any = sys.modules.get(f"{package}.src.backend") or sys.modules.get(f"{package}.backend")
+    names = getattr(backend, "OBSERVED_NAMES", None)
+    generator = getattr(getattr(backend, "_SEED_GENERATOR", None), "generator", None)
+    if names is None:
+        yield
+        return
+    known, state = set(names), generator.getstate() if generator is not None else None
+    try:
+        yield
+    finally:
+        names.clear()
+        names.update(known)
+        if generator is not None:
+            generator.setstate(state)
