@@ -11,7 +11,14 @@ from typing import Any, NamedTuple
 
 from keras_buildfix._arrays import Array, kind_of_dtype
 from keras_buildfix._keras.built import wraps_build
-from keras_buildfix._keras.classes import is_functional, is_sequential, keras_of, layer_base, users_bases
+from keras_buildfix._keras.classes import (
+    belongs_to_keras,
+    is_functional,
+    is_sequential,
+    keras_of,
+    layer_base,
+    users_bases,
+)
 from keras_buildfix._keras.defaults import is_default
 from keras_buildfix._keras.tracking import nested_layers
 from keras_buildfix._keras.variables import assign_value, dtype_of, is_variable, read_value, shape_of
@@ -120,32 +127,50 @@ def probe(make: Callable[[], Any], layer: Any) -> Probed | None:
     found = _first_that_builds(make, layer)
     if found is None:
         return None
-    inputs, weights = found
-    probed = Probed(weights)
+    inputs, built = found
+    probed = Probed(weights_of(built))
     if made_before if is_sequential(layer) else is_functional(layer):
         probed.refused = _fixed_axes(layer)
-    elif weights:
+    elif probed.weights:
         _find_axes(make, inputs, probed)
-    _run(make(), inputs, probed)
+    if _can_only_compute(built):
+        probed.called = True
+    else:
+        _run(make(), inputs, probed)
     return probed
+
+
+def _can_only_compute(layer: Any) -> bool:
+    """Whether a built layer can't keep or draw anything in a call: a call of a large one would take memory and time.
+
+    All that Keras 3's own layers change is in weights that are not trained, in seeds, or in what ``stateful`` tells.
+    """
+    parts = nested_layers(layer)
+    return (
+        wraps_build(type(layer))
+        and all(belongs_to_keras(type(each)) and not getattr(each, "stateful", False) for each in parts)
+        and all(each.trainable for each in weights_of(layer).values())
+        and not _seeds(layer)
+        and not any(hasattr(each, "function") for each in parts)  # a Lambda runs a user's code
+    )
 
 
 #: We try this many inputs at most; most layers take one of the first five.
 _MOST = 80
 
 
-def _first_that_builds(make: Callable[[], Any], layer: Any) -> tuple[Inputs, Weights] | None:
-    """The first of the likely inputs on which a new layer can be built, and its weights then."""
+def _first_that_builds(make: Callable[[], Any], layer: Any) -> tuple[Inputs, Any] | None:
+    """The first of the likely inputs on which a new layer can be built, and that layer."""
     for real in (False, True) if wraps_build(type(layer)) else (True,):
         for inputs in itertools.islice(_candidates(layer), _MOST):
-            weights = _built_at(make, replace(inputs, real=real))
-            if weights is not None:
-                return replace(inputs, real=real), weights
+            built = _built_at(make, replace(inputs, real=real))
+            if built is not None:
+                return replace(inputs, real=real), built
     return None
 
 
-def _built_at(make: Callable[[], Any], inputs: Inputs) -> Weights | None:
-    """The weights of a new layer after a call on such inputs; None if it refuses them.
+def _built_at(make: Callable[[], Any], inputs: Inputs) -> Any:
+    """A new layer after a call on such inputs; None if it refuses them.
 
     On Keras 3 the call is symbolic and the weights get no values, so that a large layer takes neither time nor memory;
     unless it refuses that, as some do: those that make variables of values in their ``build``.
@@ -160,7 +185,7 @@ def _built_at(make: Callable[[], Any], inputs: Inputs) -> Weights | None:
             _call(layer, inputs, _array)
     except Exception:  # a layer may raise anything for inputs that are not for it
         return None
-    return weights_of(layer)
+    return layer
 
 
 def _call(layer: Any, inputs: Inputs, tensor: Callable[[Spec], Any]) -> None:
@@ -219,10 +244,9 @@ def _candidates(layer: Any) -> Iterator[Inputs]:
     forms = [len(needed)] if len(needed) > 1 else [1, -2, -3]  # negative: so many in a list
     for dtype in ("float32", "int32"):
         for form in forms:
-            for size in _sizes(layer):
+            for size, other in _sizes(layer):
                 for rank in ranks:
-                    sizes = [min(size, 8)] * 3 + [size] if rank == 5 else [size] * (rank - 1)
-                    spec = Spec((2, *sizes), dtype)
+                    spec = Spec((2, *[other] * (rank - 2), *[size] * (rank > 1)), dtype)
                     yield Inputs((spec,) * form if form > 0 else ([spec] * -form,))
     if not is_default(layer.build):
         for rank in ranks:
@@ -257,8 +281,11 @@ def _ranks(layer: Any) -> list[int]:
     return [rank for rank in ranks if least <= rank <= most] or ranks
 
 
-def _sizes(layer: Any) -> list[int]:
-    """The sizes of axes to try: one that most group counts divide; then those in the layer's weights and arguments."""
+def _sizes(layer: Any) -> list[tuple[int, int]]:
+    """The sizes to try, of the last axis and of those before: first some that most kernels and group counts allow.
+
+    Then those that the layer's weights and arguments have.
+    """
     found = [size for weight in weights_of(layer).values() for size in weight.shape if size]
     try:
         waiting = [layer.get_config()]
@@ -272,7 +299,8 @@ def _sizes(layer: Any) -> list[int]:
             waiting.extend(held)
         elif isinstance(held, int) and not isinstance(held, bool):
             found.append(held)
-    return list(dict.fromkeys([32, *(size for size in found if 1 < size <= 1024), 3]))[:8]
+    likely = dict.fromkeys([*(size for size in found if 1 < size <= 1024), 3])
+    return [(32, 8), (32, 32), *((size, min(size, 32)) for size in list(likely)[:6])]
 
 
 def _known_inputs(layer: Any) -> Inputs | None:
@@ -348,12 +376,11 @@ def _axes_at(
     """The axes on which weights depend, those on which another size is refused, and which sizes of weights change."""
     axes, refused, loose = set(), set(), set()
     for axis in range(inputs.rank):
-        found = next(
-            (found for times in (2, 3) if (found := _built_at(make, inputs.resized(axis, times))) is not None), None
-        )
-        if found is None:
+        resized = (_built_at(make, inputs.resized(axis, times)) for times in (2, 3))
+        built = next((each for each in resized if each is not None), None)
+        if built is None:
             refused.add(axis)
-        elif found != weights:
+        elif (found := weights_of(built)) != weights:
             axes.add(axis)
             for name, weight in weights.items():
                 shape = found[name].shape if name in found else ()
@@ -374,9 +401,9 @@ def _at_another_rank(make: Callable[[], Any], inputs: Inputs) -> tuple[Inputs, W
         if change is less and min(len(spec.shape) for spec in inputs.specs()) < 3:
             continue
         other = inputs.changed(change)
-        weights = _built_at(make, other)
-        if weights is not None:
-            return other, weights
+        built = _built_at(make, other)
+        if built is not None:
+            return other, weights_of(built)
     return None
 
 
@@ -394,15 +421,16 @@ def _run(layer: Any, inputs: Inputs, probed: Probed) -> None:
         layer(*given.args, **given.kwargs)
         layer.trainable = True  # of what the build has made, too
         by_users = any(next(users_bases(type(each)), None) is not None for each in nested_layers(layer))
-        before, seeds = _state(layer), _seeds(layer)
+        before, seeds = _held(layer), _seeds(layer)
         outputs = _in_training(layer, given)
-        probed.changing, random = frozenset(_differing(before, _state(layer))), _differing(seeds, _seeds(layer))
-        if by_users:  # Keras's own layers change in training only, and Keras 3's note their draws
-            now = _state(layer)
+        after = _state(_held(layer))
+        probed.changing, random = frozenset(_differing(_state(before), after)), _differing(seeds, _seeds(layer))
+        if by_users:  # Keras's own layers change in training only
             layer(*given.args, **given.kwargs)
-            probed.changing |= _differing(now, _state(layer))
+            probed.changing |= _differing(after, _state(_held(layer)))
+        # Keras 3's own layers note their draws in a seed; on torch Dropout leaves them to torch.
         probed.random = bool(random) or (
-            (by_users or not wraps_build(type(layer)))
+            (by_users or not wraps_build(type(layer)) or keras_of(type(layer)).config.backend() == "torch")
             and any(_differ(outputs, _again(layer, given, before)) for _ in range(_DRAWS))
         )
         probed.called = True
@@ -415,14 +443,13 @@ def _seeds(layer: Any) -> dict[str, Any]:
     if not wraps_build(type(layer)):
         return {}
     seeds = [each for each in layer.variables if each.name == "seed_generator_state"]
-    return {str(number): read_value(each) for number, each in enumerate(seeds)}
+    return {str(number): [read_value(each)] for number, each in enumerate(seeds)}
 
 
-def _again(layer: Any, given: Inputs, before: dict[str, Any]) -> list[Array]:
-    """The outputs of one more call in training, from the weights that were there before the first one."""
-    for name, variable in weight_tree(layer).weights().items():
-        if name in before:
-            assign_value(variable, before[name])
+def _again(layer: Any, given: Inputs, before: list[_Held]) -> list[Array]:
+    """The outputs of one more call in training, from what the layer held before the first one."""
+    for each in before:
+        each.put_back()
     return _in_training(layer, given)
 
 
@@ -455,31 +482,52 @@ def _differ(one: list[Array], other: list[Array]) -> bool:
     )
 
 
-def _state(layer: Any) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Held:
+    """A value that a layer holds, and a function that gives it back."""
+
+    name: str
+    value: Any
+    put_back: Callable[[], None]
+
+
+def _held(layer: Any) -> list[_Held]:
     """The values of a layer's weights; and of what its attributes hold: variables, and numbers if a user wrote it."""
     weights = weight_tree(layer).weights()
-    found: dict[str, Any] = {name: read_value(each) for name, each in weights.items()}
+    found = [_held_in(name, each) for name, each in weights.items()]
     known = {id(each) for each in weights.values()}
     for each in nested_layers(layer):
         by_user = next(users_bases(type(each)), None) is not None
         for key, held in list(vars(each).items()):
             name = f"attribute {key.lstrip('_')}"
             if by_user and isinstance(held, (int, float)) and not key.startswith("_") and key != "training":
-                found[name] = held
+                found.append(_Held(name, held, functools.partial(setattr, each, key, held)))
             for part in held if isinstance(held, (list, tuple)) else [held]:
                 if is_variable(part) and id(part) not in known:
                     known.add(id(part))
-                    found[name] = [*found.get(name, []), read_value(part)]
+                    found.append(_held_in(name, part))
+    return found
+
+
+def _held_in(name: str, variable: Any) -> _Held:
+    value = read_value(variable)
+    return _Held(name, value, functools.partial(assign_value, variable, value))
+
+
+def _state(held: list[_Held]) -> dict[str, Any]:
+    """The values by name; the states of a recurrent layer are several of one name."""
+    found: dict[str, Any] = {}
+    for each in held:
+        found.setdefault(each.name, []).append(each.value)
     return found
 
 
 def _differing(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
-    return {name for name, value in other.items() if name not in one or not _equal(one[name], value)}
-
-
-def _equal(one: Any, other: Any) -> bool:
+    """The names of what differs."""
     import numpy as np
 
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_equal, one, other))
-    return bool(np.array_equal(np.asarray(one), np.asarray(other)))
+    return {
+        name
+        for name, values in other.items()
+        if len(one.get(name, ())) != len(values) or not all(map(np.array_equal, one[name], values))
+    }
