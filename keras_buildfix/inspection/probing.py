@@ -155,14 +155,16 @@ def _can_only_compute(layer: Any) -> bool:
     )
 
 
-#: We try this many inputs at most; most layers take one of the first five.
-_MOST = 80
+#: We try this many inputs at most; most layers take one of the first few.
+_MOST, _LIKELIEST = 80, 6
 
 
 def _first_that_builds(make: Callable[[], Any], layer: Any) -> tuple[Inputs, Any] | None:
     """The first of the likely inputs on which a new layer can be built, and that layer."""
-    for real in (False, True) if wraps_build(type(layer)) else (True,):
-        for inputs in itertools.islice(_candidates(layer), _MOST):
+    likely = list(itertools.islice(_candidates(layer), _MOST))
+    modes = (False, True) if wraps_build(type(layer)) else (True,)
+    for part, real in itertools.product((likely[:_LIKELIEST], likely[_LIKELIEST:]), modes):
+        for inputs in part:
             built = _built_at(make, replace(inputs, real=real))
             if built is not None:
                 return replace(inputs, real=real), built
@@ -526,8 +528,9 @@ def _differing(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
     """The names of what differs."""
     import numpy as np
 
+    equal = functools.partial(np.array_equal, equal_nan=True)
     return {
         name
         for name, values in other.items()
-        if len(one.get(name, ())) != len(values) or not all(map(np.array_equal, one[name], values))
+        if len(one.get(name, ())) != len(values) or not all(map(equal, one[name], values))
     }
