@@ -13,13 +13,15 @@ from keras_buildfix._keras.running import same_names, same_random_state
 @contextlib.contextmanager
 def without_trace(package: str) -> Iterator[None]:
     """A block after which Keras makes up the same names, and all draw the same random numbers, as without it."""
-    with same_random_state(package), same_names(package), _same_in_keras_3(package), _same_in_keras_2(package):
+    with same_random_state(package), same_names(package), own_global_state(package), _same_in_keras_2(package):
         yield
 
 
 @contextlib.contextmanager
-def _same_in_keras_3(package: str) -> Iterator[None]:
+def own_global_state(package: str) -> Iterator[None]:
     """A block with its own generator for draws that name no seed, and its own list of weights without values.
+
+    A generator that is made in a symbolic call is of no use after it.
 
     ``global_seed_generator`` and ``uninitialized_variables`` in ``keras.src.backend.common.global_state``: 3.0.0 to
     nightly. Keras gives the weights in that list values when it leaves a stateless scope, whose they ever are.

@@ -21,6 +21,7 @@ from keras_buildfix._keras.classes import (
 )
 from keras_buildfix._keras.defaults import is_default
 from keras_buildfix._keras.tracking import nested_layers
+from keras_buildfix._keras.trials import own_global_state
 from keras_buildfix._keras.variables import assign_value, dtype_of, is_variable, read_value, shape_of
 from keras_buildfix._structures import map_structure
 from keras_buildfix.layer_tree.tree import weight_tree
@@ -132,7 +133,8 @@ def probe(make: Callable[[], Any], layer: Any) -> Probed | None:
     if made_before if is_sequential(layer) else is_functional(layer):
         probed.refused = _fixed_axes(layer)
     elif probed.weights:
-        _find_axes(make, inputs, probed)
+        known = _known_inputs(layer)
+        _find_axes(make, inputs, probed, known is not None and known.specs() == inputs.specs())
     if _can_only_compute(built):
         probed.called = True
     else:
@@ -181,7 +183,7 @@ def _built_at(make: Callable[[], Any], inputs: Inputs) -> Any:
     keras = keras_of(type(layer))
     try:
         if not inputs.real:
-            with keras.StatelessScope(initialize_variables=False):
+            with own_global_state(keras.__name__), keras.StatelessScope(initialize_variables=False):
                 _call(layer, inputs, lambda spec: keras.Input(batch_shape=spec.shape, dtype=spec.dtype))
         else:
             _call(layer, inputs, _array)
@@ -321,8 +323,20 @@ def _known_inputs(layer: Any) -> Inputs | None:
             return Inputs((_specs(config["input_shape"]),))
         named = {key.rpartition("_shape")[0]: _specs(shape) for key, shape in config.get("shapes_dict", {}).items()}
     except Exception:  # users may have their own
+        named = {}
+    return Inputs((), named) if named else _inputs_of_spec(getattr(layer, "input_spec", None))
+
+
+def _inputs_of_spec(spec: Any) -> Inputs | None:
+    """Inputs as the ``input_spec`` of a built layer wants them; None if it does not tell their number of axes."""
+    rank = getattr(spec, "ndim", None)
+    if not rank:
         return None
-    return Inputs((), named) if named else None
+    sizes = [2, *[8] * (rank - 1)]
+    for axis, size in (getattr(spec, "axes", None) or {}).items():
+        if size is not None:
+            sizes[axis] = size
+    return Inputs((Spec(tuple(sizes), "float32"),))
 
 
 def _fixed_axes(model: Any) -> tuple[int, ...]:
@@ -347,8 +361,12 @@ def _spec(shape: Any, dtype: str) -> Spec:
     return Spec(tuple(sizes), dtype)
 
 
-def _find_axes(make: Callable[[], Any], inputs: Inputs, probed: Probed) -> None:
-    """Finds the axes on which the shapes of the weights depend, at this number of axes and at another one."""
+def _find_axes(make: Callable[[], Any], inputs: Inputs, probed: Probed, known: bool) -> None:
+    """Finds the axes on which the shapes of the weights depend, at this number of axes and at another one.
+
+    If it is `known` that the layer is used with this number of axes, the last one is the last one: the configuration of
+    a BatchNormalization that was built on Keras 2 says 1 for it.
+    """
     axes, refused, loose = _axes_at(make, inputs, dict(probed.weights))
     rank = inputs.rank
     probed.weights = {
@@ -360,7 +378,7 @@ def _find_axes(make: Callable[[], Any], inputs: Inputs, probed: Probed) -> None:
     probed.refused = tuple(sorted(refused))
     probed.axes = tuple(sorted(axes))
     other = _at_another_rank(make, inputs) if axes else None
-    if other is None:
+    if other is None or (known and axes == {rank - 1}):
         probed.axes = tuple(-1 if axis == rank - 1 > 0 else axis for axis in probed.axes)
         return
     there, weights = other
