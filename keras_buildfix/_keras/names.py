@@ -64,8 +64,10 @@ PACKAGE, SAVING, SAVING_2_12, STATELESS, GLOBAL_STATE = (
 POLICY, TENSOR, BUILD, DROPOUT = "DTypePolicy", "a tensor with a mask", "Layer.build", "the bases of Dropout"
 TF_VARIABLE, AUTOGRAPH, TF_FUNCTION = "a tf.Variable", "tf.__internal__.autograph", "a function kept from AutoGraph"
 
+BACKEND_2, BACKEND_2_12 = "src.backend", "backend"
+
 #: Modules that are holders, by their names in Keras's package.
-MODULES = (SAVING, SAVING_2_12, STATELESS, GLOBAL_STATE)
+MODULES = (SAVING, SAVING_2_12, STATELESS, GLOBAL_STATE, BACKEND_2, BACKEND_2_12)
 
 #: Names that are also in weight files: Keras 2.12 to 2.14 gives a group this name. So code that reads files may use it.
 IN_FILES = frozenset({"_layer_checkpoint_dependencies"})
@@ -171,9 +173,11 @@ SUBJECTS: dict[str, tuple[Name, ...]] = {
         _row("tf_convert", AUTOGRAPH, "2.12-", "graphs: as_autograph_has_it", only="tensorflow"),
         _row(STATELESS, PACKAGE, "3.0-", "graphs: runs_without_state"),
         _row("in_stateless_scope", STATELESS, "3.0-", "graphs: runs_without_state"),
-        _row(GLOBAL_STATE, PACKAGE, "3.0-", "seeds: same_seeds"),
-        _row("get_global_attribute", GLOBAL_STATE, "3.0-", "seeds: same_seeds"),
-        _row("set_global_attribute", GLOBAL_STATE, "3.0-", "seeds: same_seeds"),
+        _row(GLOBAL_STATE, PACKAGE, "3.0-", "seeds: same_seeds; trials: own_global_state"),
+        _row("get_global_attribute", GLOBAL_STATE, "3.0-", "seeds: same_seeds; trials: own_global_state"),
+        _row("set_global_attribute", GLOBAL_STATE, "3.0-", "seeds: same_seeds; trials: own_global_state"),
+        _row("_SEED_GENERATOR", BACKEND_2_12, "2.12-2.12", "trials: _same_in_keras_2"),
+        _row("_SEED_GENERATOR", BACKEND_2, "2.13-2.21", "trials: _same_in_keras_2"),
     ),
     "Saving": (
         _row("_save_own_variables", LAYER, "2.12-2.12", "saving: SAVING saving_methods"),
