@@ -178,14 +178,20 @@ SUBJECTS: dict[str, tuple[Name, ...]] = {
         _row("tf_convert", AUTOGRAPH, "2.12-", "graphs: as_autograph_has_it", only="tensorflow"),
         _row(STATELESS, PACKAGE, "3.0-", "graphs: runs_without_state"),
         _row("in_stateless_scope", STATELESS, "3.0-", "graphs: runs_without_state"),
-        _row(GLOBAL_STATE, PACKAGE, "3.0-", "seeds: same_seeds; running: same_names"),
-        _row("get_global_attribute", GLOBAL_STATE, "3.0-", "seeds: same_seeds; running: same_names"),
-        _row("set_global_attribute", GLOBAL_STATE, "3.0-", "seeds: same_seeds"),
+        _row(GLOBAL_STATE, PACKAGE, "3.0-", "seeds: same_seeds; running: same_names; trials: own_global_state"),
+        _row(
+            "get_global_attribute",
+            GLOBAL_STATE,
+            "3.0-",
+            "seeds: same_seeds; running: same_names; trials: own_global_state",
+        ),
+        _row("set_global_attribute", GLOBAL_STATE, "3.0-", "seeds: same_seeds; trials: own_global_state"),
     ),
     "Names and random numbers": (
         _row("object_name_uids", NOTED, "3.0-", "running: same_names"),
         _row("PER_GRAPH_OBJECT_NAME_UIDS", BACKEND_2, "2.12-2.21", "running: same_names"),
         _row("_SEED_GENERATOR", BACKEND_2, "2.12-2.21", "running: same_random_state"),
+        _row("OBSERVED_NAMES", BACKEND_2, "2.12-2.21", "trials: _same_in_keras_2"),
         _row("_rng", EAGER, "2.12-", "running: _same_in_tensorflow", only="tensorflow"),
     ),
     "TensorFlow's containers": (

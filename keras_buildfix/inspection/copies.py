@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import logging
 import operator
+from collections.abc import Iterator
 from typing import Any
 
 from keras_buildfix._keras.classes import belongs_to_keras, describe_layer, is_functional, keras_of, layer_instance
@@ -75,43 +78,71 @@ def stable_name(layer: Any) -> str:
     return "functional" if is_functional(layer) and kind in ("Functional", "Model") else snake_case(kind)
 
 
+class CopyError(ValueError):
+    """A layer can't be copied.
+
+    Attributes:
+        reason: Why, as a part of a sentence.
+    """
+
+    def __init__(self, layer: Any, wanted_by: str, reason: str, way_out: str) -> None:
+        super().__init__(f"{wanted_by}: {describe_layer(layer)} can't be copied: {reason}. {way_out}")
+        self.reason = reason
+
+
 def copy_of(layer: Any, name: str | None, wanted_by: str) -> Any:
     """A new layer of the same configuration, not built; with this name, if its constructor takes one.
 
     Raises:
-        ValueError: If the class can't be made from its configuration, or this leaves out an argument.
+        CopyError: If the class can't be made from its configuration, or this leaves out an argument.
     """
     cls = type(layer)
-    told = f"{wanted_by}: {describe_layer(layer)} can't be copied"
     try:
         config = dict(layer.get_config())
     except Exception as error:
-        raise ValueError(
-            f"{told}: its get_config() raises {type(error).__name__} ({_first_line(error)}). Give {cls.__name__} a "
-            "get_config that returns the arguments of its constructor, or call the constructor yourself."
+        raise CopyError(
+            layer,
+            wanted_by,
+            f"its get_config() raises {type(error).__name__} ({_first_line(error)})",
+            f"Give {cls.__name__} a get_config that returns the arguments of its constructor, or call the constructor "
+            "yourself.",
         ) from error
     for each in _made_from_configs(layer):
         left_out = _left_out(each)
         if left_out:
-            raise ValueError(
-                f"{told}: get_config() of {type(each).__name__} leaves out {', '.join(map(repr, left_out))}, so that a "
-                f"copy would not be the same. Add {'it' if len(left_out) == 1 else 'them'} to what get_config() "
-                "returns, or call the constructor yourself."
+            raise CopyError(
+                layer,
+                wanted_by,
+                f"get_config() of {type(each).__name__} leaves out {', '.join(map(repr, left_out))}, so that a copy "
+                "would not be the same",
+                f"Add {'it' if len(left_out) == 1 else 'them'} to what get_config() returns, or call the constructor "
+                "yourself.",
             )
     if name is not None and _takes_name(cls):
         config["name"] = name
     try:
-        with keras_of(cls).utils.custom_object_scope(_users_classes(layer)):
+        with keras_of(cls).utils.custom_object_scope(_users_classes(layer)), _quiet():
             made = cls.from_config(config)
     except Exception as error:
-        raise ValueError(
-            f"{told}: {cls.__name__}.from_config(its configuration) raises {type(error).__name__} "
-            f"({_first_line(error)}). Make get_config return what the constructor takes, or call the constructor "
-            "yourself."
-        ) from error
+        reason = f"{cls.__name__}.from_config(its configuration) raises {type(error).__name__} ({_first_line(error)})"
+        way_out = "Make get_config return what the constructor takes, or call the constructor yourself."
+        raise CopyError(layer, wanted_by, reason, way_out) from error
     if type(made) is not cls:
-        raise ValueError(f"{told}: {cls.__name__}.from_config() returns {short(made)}, which is of another class.")
+        reason = f"{cls.__name__}.from_config() returns {short(made)}, which is of another class"
+        raise CopyError(layer, wanted_by, reason, "Make it return one of its own class.")
     return made
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """A block in which TensorFlow logs no warnings: Keras 2 warns of each attention that it makes without weights."""
+    logger = logging.getLogger("tensorflow")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _first_line(error: BaseException) -> str:
