@@ -110,7 +110,8 @@ class ModelWatch:
             raise ValueError(f"ModelWatch: on_finding={short(on_finding)}; it is 'stop' or 'raise'.")
         if not factor > 1:
             raise ValueError(f"ModelWatch: factor={short(factor)}; it must be above 1.")
-        self.every, self.data, self.on_finding, self.factor = int(every), data, on_finding, factor
+        self.every, self.on_finding, self.factor = int(every), on_finding, factor
+        self.data: Any = data
         self.ignore = (ignore,) if isinstance(ignore, str) else tuple(ignore)
         self.report: FiniteReport | GradientReport | None = None
         self.message = ""
@@ -213,8 +214,9 @@ class ModelWatch:
 
     def _gradients(self) -> GradientReport | None:
         """The report of ``check_gradients`` on the data, if there are findings that are not to be ignored."""
-        weight = self.data[2] if len(self.data) == 3 else None
-        report = check_gradients(self._watched, *self.data[:2], sample_weight=weight, factor=self.factor)
+        x, y, *weight = self.data
+        given = {"sample_weight": weight[0]} if weight else {}
+        report = check_gradients(self._watched, x, y, factor=self.factor, **given)
         return report if any(not self._ignores(each.name) for each in report.findings) else None
 
     def _updates(self, loss: Array | None, since: int) -> GradientReport | None:

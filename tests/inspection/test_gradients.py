@@ -87,6 +87,7 @@ def test_norms_are_those_of_the_gradient_and_regularization_counts():
 
 
 @trains
+@pytest.mark.in_turns
 def test_a_loss_is_a_name_a_function_an_object_or_the_compiled_one_and_samples_have_weights():
     model = chain(dense(1))
     weights = np.arange(8, dtype="float32")
@@ -224,6 +225,7 @@ def test_a_raw_variable_is_a_finding_with_a_way_out():
 
 
 @trains
+@pytest.mark.in_turns
 def test_exploding_and_vanishing_are_measured_against_the_rest():
     model = chain(dense(3, "a"), dense(3, "b"), dense(3, "c"), Apply(lambda x: x * 1e-6), dense(1, "d"))
     report = check_gradients(model, X, Y, "mse")
@@ -285,6 +287,7 @@ def _scaling(name):
 
 
 @trains
+@pytest.mark.in_turns
 def test_several_outputs_have_their_own_losses_and_inputs_may_be_a_dict():
     a, b = KERAS.Input((4,), name="a"), KERAS.Input((4,), name="b")
     shared = dense(2, "shared")
@@ -299,6 +302,7 @@ def test_several_outputs_have_their_own_losses_and_inputs_may_be_a_dict():
 
 
 @trains
+@pytest.mark.in_turns
 def test_nothing_changes_and_fit_goes_on_as_without_the_check():
     losses, counted = [], []
     for checks in (False, True):

@@ -11,7 +11,10 @@ from conftest import INFO, KERAS
 
 from keras_buildfix import FiniteReport, GradientReport, ModelWatch
 
-pytestmark = pytest.mark.filterwarnings(r"ignore:`build\(\)` was called on layer:UserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings(r"ignore:`build\(\)` was called on layer:UserWarning"),
+    pytest.mark.in_turns,  # each fits a model, which JAX and TensorFlow compile
+]
 layers = KERAS.layers
 TRAINS = INFO.backend != "numpy"
 trains = pytest.mark.skipif(not TRAINS, reason="the numpy backend can't train")
@@ -106,7 +109,7 @@ def test_a_weight_that_is_not_finite_stops_fit_with_a_report(data):
 @trains
 def test_the_batch_is_found_with_every_1_and_an_error_can_be_raised():
     model, watch = compiled(two_layers()), ModelWatch("finite", every=1, on_finding="raise")
-    with pytest.raises(RuntimeError, match="after batch 9 .* All weights are like that") as raised:
+    with pytest.raises(RuntimeError, match=r"after batch 9 .* All weights are like that") as raised:
         fit(model, watch, BAD)
     assert raised.value.report is watch.report
     assert np.isnan(model.get_weights()[0]).all()  # they are there, on JAX too
