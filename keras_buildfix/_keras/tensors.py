@@ -9,6 +9,7 @@ from typing import Any
 
 from keras_buildfix._arrays import Array, dtype_name, kind_of_dtype
 from keras_buildfix._keras.classes import keras_of
+from keras_buildfix._keras.tracking import attributes
 from keras_buildfix._keras.variables import stored
 from keras_buildfix._structures import map_structure
 
@@ -152,3 +153,12 @@ def size_of_change(variable: Any, before: Any) -> float:
         return float(tf.norm(tf.cast(held, "float32") - tf.cast(before, "float32")))
     norm = sys.modules["jax"].numpy.linalg.norm if hasattr(held, "devices") else sys.modules["numpy"].linalg.norm
     return float(norm((held.astype("float32") - before.astype("float32")).ravel()))
+
+
+def set_by_users(layer: Any) -> dict[str, Any]:
+    """The attributes of a layer, with the parameters that torch keeps apart, without torch's own lists of the others.
+
+    ``_modules``: torch, 3.0.0 to nightly.
+    """
+    found = {name: held for name, held in attributes(layer).items() if name not in ("_parameters", "_modules")}
+    return {**found, **(vars(layer).get("_parameters") or {})}

@@ -15,8 +15,7 @@ from keras_buildfix._keras.classes import describe_layer, keras_of, layer_instan
 from keras_buildfix._keras.gradients import BACKENDS, differentiate, loss_scale
 from keras_buildfix._keras.info import keras_info
 from keras_buildfix._keras.running import run_eagerly
-from keras_buildfix._keras.tensors import as_array, as_tensors
-from keras_buildfix._keras.tracking import attributes
+from keras_buildfix._keras.tensors import as_array, as_tensors, set_by_users
 from keras_buildfix._keras.training import variables_of
 from keras_buildfix._keras.variables import assign_value, dtype_of, read_value, shape_of, stored
 from keras_buildfix._tables import Table
@@ -509,8 +508,7 @@ def _raw_variables(tree: LayerNode) -> Iterator[WeightGradient]:
 
 def _held(layer: Any) -> Iterator[tuple[str, Any]]:
     """The trainable variables of floats in a layer's attributes, with the names of their places."""
-    waiting = [(name.strip("_"), held) for name, held in attributes(layer).items() if name not in _NOT_THE_USERS]
-    waiting += list((vars(layer).get("_parameters") or {}).items())  # where torch keeps what is set on a layer
+    waiting = [(name.strip("_"), held) for name, held in set_by_users(layer).items()]
     seen: set[int] = set()
     while waiting:
         name, held = waiting.pop(0)
@@ -525,10 +523,6 @@ def _held(layer: Any) -> Iterator[tuple[str, Any]]:
             and getattr(held, "requires_grad", getattr(held, "trainable", True))
         ):
             yield name, held
-
-
-#: Attributes of a layer in which torch keeps things, by names of its own.
-_NOT_THE_USERS = ("_parameters", "_buffers", "_modules")
 
 
 def _kind_of_raw(thing: Any) -> str:
