@@ -12,10 +12,18 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from keras_buildfix._keras.classes import keras_of, layer_base, layer_instance, package_of
+from keras_buildfix._keras.classes import (
+    belongs_to_keras,
+    has_base,
+    is_model,
+    keras_of,
+    layer_base,
+    layer_instance,
+    package_of,
+)
 from keras_buildfix._keras.object_state import HeldState
-from keras_buildfix._keras.running import run_eagerly, same_names, same_random_state
-from keras_buildfix.layer_tree.tree import weight_tree
+from keras_buildfix._keras.running import compiled_again, run_eagerly, same_names, same_random_state
+from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
 
 
 @dataclass(eq=False)
@@ -57,26 +65,36 @@ class Recorder:
         on_begin: Called with the layer before each call.
         on_end: Called with each call at its end, also when it raised.
         keep_outputs: Whether each call keeps its outputs after ``on_end``.
+        around: Makes each call itself: it gets the call and a function that calls a layer with its arguments.
+        paused: Whether calls are not recorded now.
+        calls: The calls so far.
+        built: The ``id`` of each layer that was there at the start -> whether it was built, and whether it had weights
+            of its own that no build had made.
     """
 
     model: Any = None
     on_begin: Callable[[Any], None] | None = None
     on_end: Callable[[Call], None] | None = None
     keep_outputs: bool = False
+    around: Callable[[Call, Callable[[Any], Any]], Any] | None = None
+    paused: bool = False
     calls: list[Call] = field(default_factory=list)
     _open: list[Call] = field(default_factory=list)
     _names: dict[int, str] = field(default_factory=dict)
     _looked: dict[int, int] = field(default_factory=dict)
     _kept: list[Any] = field(default_factory=list)
+    _leaves: set[int] = field(default_factory=set)
+    _root: LayerNode | None = None
 
     def __post_init__(self) -> None:
         self.thread = threading.get_ident()
+        self.built: dict[int, tuple[bool, bool]] = {}
         if self.model is not None:
             self._add_names(self.model, ())
 
     def run(self, do: Callable[..., Any], layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Calls a layer and records the call."""
-        if threading.get_ident() != self.thread or (not self._open and self.model not in (None, layer)):
+        if self.paused or not (self._open or self.model is None or self.model is layer):
             return do(layer, *args, **kwargs)
         if self.on_begin is not None:
             self.on_begin(layer)
@@ -87,7 +105,11 @@ class Recorder:
         self.calls.append(call)
         self._open.append(call)
         try:
-            call.outputs = do(layer, *args, **kwargs)
+            with compiled_again() if id(layer) in self._leaves else contextlib.nullcontext():
+                if self.around is None:
+                    call.outputs = do(layer, *args, **kwargs)
+                else:
+                    call.outputs = self.around(call, lambda each: do(each, *args, **kwargs))
             return call.outputs
         except BaseException as error:
             call.error = error
@@ -99,6 +121,12 @@ class Recorder:
             if not self.keep_outputs:
                 call.outputs = None
 
+    def tree(self) -> LayerNode:
+        """The tree of the model as it is now."""
+        if self._root is None:
+            self._root = weight_tree(self.model)
+        return self._root
+
     def is_to_build(self) -> bool:
         """Whether a layer in the model is not built yet."""
         return not all(getattr(each, "built", True) for each in self._kept)
@@ -106,13 +134,20 @@ class Recorder:
     def look_again(self) -> None:
         """Gives the calls the names that their layers have now, if layers were added during the run."""
         if self._looked:
-            paths = {id(node.layer): "/".join(node.path) for node in weight_tree(self.model).nodes()}
+            paths = {id(node.layer): "/".join(node.path) for node in self.tree().nodes()}
             for call in self.calls:
                 call.name = paths.get(id(call.layer)) or call.name
 
     def _add_names(self, layer: Any, path: tuple[str, ...]) -> None:
-        for node in weight_tree(layer, path).nodes():
+        at_start, root = not self._kept, weight_tree(layer, path)
+        self._root = root if at_start else None
+        for node in root.nodes():
+            if not node.held and is_keras_own(node.layer):
+                self._leaves.add(id(node.layer))
             self._names.setdefault(id(node.layer), "/".join(node.path) or str(layer.name))
+            if at_start:
+                built = bool(getattr(node.layer, "built", True))
+                self.built[id(node.layer)] = built, not built and bool(node.own)
             self._kept.append(node.layer)  # while it is here, no other object gets its id
 
     def _name(self, layer: Any, parent: Call | None) -> str:
@@ -130,21 +165,29 @@ class Recorder:
         return self._names[id(layer)]
 
 
+def is_keras_own(layer: Any) -> bool:
+    """Whether Keras itself wrote what a layer that is no model does when it is called, and no user's function runs."""
+    if is_model(layer) or has_base(type(layer), "Lambda"):
+        return False
+    owner = next((base for base in type(layer).__mro__ if "call" in vars(base)), None)
+    return owner is not None and belongs_to_keras(owner) and owner is not layer_base(type(layer))
+
+
 #: How often we look again for the layers in a layer; one that makes a layer at each call would take forever.
 _OFTEN = 8
 
 #: Each class whose ``__call__`` we have replaced, with what it was and who records.
-_recording: dict[type, tuple[Any, list[Recorder]]] = {}
+_recording: dict[Any, tuple[Any, list[Recorder]]] = {}
 _lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def recording(base: type, recorder: Recorder) -> Iterator[None]:
+def recording(base: Any, recorder: Recorder) -> Iterator[None]:
     """A block in which a recorder sees the calls of all layers of this ``Layer`` class, in its own thread."""
     with _lock:
         if base not in _recording:
-            _recording[base] = (base.__call__, [])  # type: ignore[operator]
-            base.__call__ = _recorded(base.__call__, _recording[base][1])  # type: ignore[operator]
+            _recording[base] = (base.__call__, [])
+            base.__call__ = _recorded(base.__call__, _recording[base][1])
         _recording[base][1].append(recorder)
     try:
         yield
@@ -153,7 +196,7 @@ def recording(base: type, recorder: Recorder) -> Iterator[None]:
             before, recorders = _recording[base]
             recorders[:] = [each for each in recorders if each is not recorder]
             if not recorders:
-                base.__call__ = before  # type: ignore[operator]
+                base.__call__ = before
                 del _recording[base]
 
 
@@ -205,34 +248,40 @@ def run_recorded(
     keep_outputs: bool = False,
     *,
     wanted_by: str,
+    before: Callable[[Recorder], None] | None = None,
     after: Callable[[Recorder], None] | None = None,
 ) -> tuple[Recorder, Exception | None]:
     """As ``record_calls``; an error of the model is returned, with what was recorded until then.
 
-    `after` gets the recorder while the model still is as the run has left it.
+    `before` gets the recorder of each run before the run, there are two if something is to be built; `after` gets the
+    one that counts while the model still is as the run has left it.
     """
     base = layer_base(type(layer_instance(model, wanted_by)))
     assert base is not None
-    given = _in_inference(model, args, kwargs)
+    given = args, _in_inference(model, args, kwargs)
     with unchanged(model) as state, run_eagerly():
         recorder, error = Recorder(model, state.add, on_end, keep_outputs), None
         if recorder.is_to_build():
             # A build may call layers too, with tensors without values. So one run builds, and the next one is recorded.
             first = Recorder(model, state.add)
-            error = _run(base, first, model, args, given)
-            recorder = first if error is not None else Recorder(model, state.add, on_end, keep_outputs)
+            error = _run(base, first, given, before)
+            built, recorder = recorder.built, Recorder(model, state.add, on_end, keep_outputs)
+            recorder = first if error is not None else recorder
+            recorder.built = built
         if error is None:
-            error = _run(base, recorder, model, args, given)
+            error = _run(base, recorder, given, before)
         recorder.look_again()
         if after is not None:
             after(recorder)
     return recorder, error
 
 
-def _run(base: type, recorder: Recorder, model: Any, args: Any, kwargs: Any) -> Exception | None:
+def _run(base: type, recorder: Recorder, given: tuple[Any, Any], before: Any) -> Exception | None:
+    if before is not None:
+        before(recorder)
     with recording(base, recorder):
         try:
-            model(*args, **kwargs)
+            recorder.model(*given[0], **given[1])
         except Exception as error:
             return error
     return None
