@@ -121,7 +121,7 @@ class ModelWatch:
     def _forget(self) -> None:
         self.report, self.message = None, ""
         self._batches = self._looked = 0  # how many there were, and how many at the last look
-        self._epoch, self._last = 0, -1
+        self._epoch, self._last, self._begun, self._more = 0, -1, -1, 0
         self._copies: dict[int, tuple[Any, Any]] = {}
 
     def set_model(self, model: Any) -> None:
@@ -144,10 +144,22 @@ class ModelWatch:
         """Notes the epoch; batches are counted from 0 in each."""
         self._epoch, self._last = epoch, -1
 
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Notes the batch."""
+        self._begun = int(batch)
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Looks at the model if it is time. One call may be for several batches (``steps_per_execution``)."""
-        self._batches += max(int(batch) - self._last, 1)
-        self._last = int(batch)
+        """Looks at the model if it is time.
+
+        One call may be for several batches (``steps_per_execution``): Keras then gives the last of them, but 3.0 to
+        3.6 the first.
+        """
+        if not self._batches:
+            together = getattr(self._watched, "steps_per_execution", 1) or 1
+            self._more = int(together) - 1 if int(batch) == self._begun else 0
+        last = int(batch) + self._more
+        self._batches += max(last - self._last, 1)
+        self._last = last
         if self._batches - self._looked >= self.every:
             self._look(logs)
 
