@@ -144,7 +144,7 @@ SUBJECTS: dict[str, tuple[Name, ...]] = {
         _row("_self_setattr_tracking", A_LAYER, "2.12-", "tracking: tracking_attributes", only="tensorflow"),
         _row("_self_tracked_trackables", A_LAYER, "2.12-2.21", "training: _LISTS"),
         _row("_self_unconditional_checkpoint_dependencies", A_LAYER, "2.12-", "training: _LISTS", only="tensorflow"),
-        _row("_modules", A_LAYER, "3.0-", "tracking: dicts_of", only="torch"),
+        _row("_modules", A_LAYER, "3.0-", "tracking: dicts_of; tensors: set_by_users", only="torch"),
     ),
     "Weights": (
         _row("_value", WEIGHT, "3.0-", "tracking: let_tape_watch; variables: share_storage stored"),
