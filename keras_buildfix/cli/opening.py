@@ -26,7 +26,17 @@ _LARGEST_CONFIG = 64 << 20
 _KERAS = ("keras", "tf_keras")
 _OF_FUNCTIONS = frozenset(("activations", "constraints", "initializers", "losses", "metrics", "ops", "regularizers"))
 _PARTS = frozenset(
-    (*_OF_FUNCTIONS, "dtype_policies", "engine", "layers", "mixed_precision", "models", "optimizers", "quantizers", "random")
+    (
+        *_OF_FUNCTIONS,
+        "dtype_policies",
+        "engine",
+        "layers",
+        "mixed_precision",
+        "models",
+        "optimizers",
+        "quantizers",
+        "random",
+    )
 )
 
 _OWN_CODE = "If you trust the file, load it in a .py file of yours and name that here: inspect mine.py:make_model"
