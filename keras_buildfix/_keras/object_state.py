@@ -31,8 +31,8 @@ _OF_WRAPPERS = (
 class HeldState:
     """What some layers, and the containers, weights and helpers in them, hold now.
 
-    ``restore`` writes the attributes back into ``__dict__``, past ``__setattr__``. Keras, TensorFlow and torch note there
-    what they track, so they have these notes back too. Lists, dicts and sets are changed in place.
+    ``restore`` writes the attributes back into ``__dict__``, past ``__setattr__``. There Keras, TensorFlow and torch
+    note what they track, so these notes are back too. Lists, dicts and sets are changed in place.
     """
 
     def __init__(self) -> None:

@@ -151,7 +151,7 @@ def trace_calls(model: Any, *inputs: Any, **kwargs: Any) -> CallTrace:
     Source: ``tests/inspection/test_calls.py`` runs it on every Keras from 2.12 to the nightly.
     """
     made = None
-    if not inputs and not _names_inputs(kwargs):
+    if not inputs and not names_tensors(kwargs):
         inputs = made = zeros_for(layer_instance(model, "trace_calls"), "trace_calls")
     tracer = _Tracer()
     recorder, error = run_recorded(
@@ -168,7 +168,8 @@ def trace_calls(model: Any, *inputs: Any, **kwargs: Any) -> CallTrace:
     return CallTrace(str(model.name), tuple(map(tracer.row, recorder.calls)), tracer.not_called)
 
 
-def _names_inputs(kwargs: dict[str, Any]) -> bool:
+def names_tensors(kwargs: dict[str, Any]) -> bool:
+    """Whether some keywords hold inputs."""
     return bool(tensors_in(kwargs))
 
 
