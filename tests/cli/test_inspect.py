@@ -32,6 +32,14 @@ class Pair(keras.Model):
     def call(self, a, b=None):
         return self.norm(a) if b is None else self.norm(a) + self.norm(b)
 
+class Widths(keras.Model):
+    def __init__(self):
+        super().__init__(name="widths")
+        self.norm = layers.BatchNormalization(name="norm")
+        self.dense = layers.Dense(5, name="dense")
+    def call(self, x):
+        return self.norm(self.dense(self.norm(x)))
+
 def double(x):
     return 2 * x
 
@@ -126,6 +134,14 @@ def test_a_normalization_that_is_shared_is_a_finding(project, capsys):
     assert [each["layer"] for each in found["reuse"]["findings"] if each["level"] == "warning"] == ["norm"]
     assert main(["inspect", "parts_to_inspect:Pair", "--input-shape", "2,6"]) == 0
     assert "parts_to_inspect.py:" in capsys.readouterr().out
+
+
+def test_a_layer_that_cannot_serve_two_places_is_a_finding_though_the_model_cannot_be_called(project, capsys):
+    assert main(["inspect", "parts_to_inspect:Widths", "--input-shape", "2,6"]) == 1
+    out, err = capsys.readouterr()
+    assert "error: " in out
+    assert "'norm'" in out
+    assert "the model could not be called on inputs of shape (2, 6): " in err
 
 
 def test_nan_in_a_weight_is_a_finding(keras, project, capsys):
@@ -257,7 +273,7 @@ def test_layers_that_read_other_files_are_refused(keras, project, capsys):
     words = {"module": "keras.layers", "class_name": "StringLookup", "config": {"vocabulary": "/etc/passwd"}}
     rewrite(path, lambda config: config["config"]["layers"].append(words))
     assert main(["inspect", path]) == 2
-    assert "is a StringLookup, which reads '/etc/passwd' from this machine" in capsys.readouterr().err
+    assert "has a StringLookup, which reads '/etc/passwd' from this machine" in capsys.readouterr().err
     function = {"class_name": "TFOpLambda", "config": {"name": "x", "function": "io.write_file"}}
     rewrite(path, lambda config: config["config"]["layers"].insert(0, function))
     rewrite(path, lambda config: config["config"]["layers"].pop())
