@@ -40,6 +40,12 @@ class Widths(keras.Model):
     def call(self, x):
         return self.norm(self.dense(self.norm(x)))
 
+class Fails(keras.Model):
+    def call(self, x):
+        raise ArithmeticError("no such luck")
+
+fails = Fails()
+
 def double(x):
     return 2 * x
 
@@ -161,8 +167,11 @@ def test_without_inputs_the_tree_is_printed_and_the_code_says_that_nothing_was_c
     out, err = capsys.readouterr()
     assert [line.split()[:2] for line in out.splitlines()[1:3]] == [["pair", "Pair"], ["norm", "BatchNormalization"]]
     assert "the model was not called, for it does not say what its inputs are: give --input-shape" in err
-    assert main(["inspect", "parts_to_inspect:fine", "--input-shape", "2,7"]) == 2
-    assert "the model could not be called on inputs of shape (2, 7): " in capsys.readouterr().err
+    assert main(["inspect", "parts_to_inspect:fails", "--input-shape", "2,7"]) == 2
+    error = capsys.readouterr().err
+    assert "the model could not be called on inputs of shape (2, 7): " in error
+    assert "no such luck" in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize("ending", [".keras", ".h5"])
@@ -303,6 +312,7 @@ def test_what_is_no_model_is_an_error(keras, project, capsys, tmp_path):
         ("parts_to_inspect:NUMBER",): "parts_to_inspect:NUMBER is no model, and does not return one: it is a int.",
         ("parts_to_inspect:broken",): "parts_to_inspect:broken was called without arguments and raised TypeError",
         ("parts_to_inspect:fine", "--input-shape", "3;3"): "--input-shape '3;3': a shape is sizes with commas",
+        ("parts_to_inspect:fine", "--input-shape", "2,7"): "--input-shape 2,7: the model takes (None, 3), with the",
         ("parts_to_inspect:fine", "--custom", "x:y"): "--custom says what a saved model needs",
         ("parts_to_inspect:fine", "--dtype", "flat32"): "inputs of dtype 'flat32' can't be made here",
         ("parts_to_inspect:fine", "--plot", "x.gif"): "a picture is saved as one of .png, .svg, .pdf; got 'x.gif'",
