@@ -63,8 +63,8 @@ def add_inspect(parser: Parser, commands: Any) -> None:
         "Opens a saved model (.keras, .h5), or makes one with a function, class or variable of a Python module. It "
         "calls the model once, and prints which layers are called with which shapes, layers that are shared where "
         "they must not be, the size of the weights, and where NaN or Inf is.\nNo code from a file runs: lambdas are "
-        "refused, and what is not Keras's own comes only from --custom. Several --input-shape are the shapes of several "
-        "inputs, with the batch; a functional model needs none.",
+        "refused, and what is not Keras's own comes only from --custom. Several --input-shape are the shapes of "
+        "several inputs, with the batch; a functional model needs none.",
         examples=[
             "inspect model.keras --custom mylayers.pool:ScaledPool",
             "inspect src/models.py:make_model --input-shape 2,32,32,3 --plot calls.png",
