@@ -92,7 +92,8 @@ def open_model(path: str, custom: Mapping[str, Any], keras: ModuleType) -> Any:
     with read_weights(path):  # refuses a file that lies about its sizes, or leads to other files
         pass
     try:
-        with _no_import_of(_modules_in(config)):
+        # The scope, because 3.0 does not hand `custom_objects` on to the layers in a .h5 file.
+        with _no_import_of(_modules_in(config)), keras.utils.custom_object_scope(dict(custom)):
             return keras.models.load_model(path, custom_objects=dict(custom), compile=False, safe_mode=True)
     except Exception as error:
         lines = [line for line in str(error).splitlines() if line.strip()] or [""]

@@ -103,7 +103,7 @@ def rewrite(path, change):
 def saved(keras, name, *layers, path="model.keras"):
     """A saved `.keras` (2.12 writes HDF5 under that name, unless told)."""
     model = keras.Sequential([keras.Input((3,)), *layers], name=name)
-    keyword = {"save_format": "keras"} if INFO.version.startswith("2.12") and path.endswith(".keras") else {}
+    keyword = {"save_format": "keras_v3"} if INFO.version.startswith("2.12") and path.endswith(".keras") else {}
     model.save(path, **keyword)
     return path
 
@@ -247,6 +247,34 @@ def test_no_module_is_imported_because_a_file_names_it(keras, parts, project, ca
     assert not marker.exists()
     assert "leaves_a_mark" not in sys.modules
     assert "not imported because a file says so" in error or "is no name" in error
+
+
+def test_no_module_is_imported_because_a_h5_names_it(keras, parts, project, capsys):
+    marker = project / "marker"
+    (project / "leaves_a_mark.py").write_text(MARKS.format(marker=marker))
+    path = saved(keras, "m", keras.layers.Dense(2, name="d"), path="m.h5")
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        HOSTILE["class"](config)
+        file.attrs["model_config"] = json.dumps(config)
+    assert main(["inspect", path]) == 2
+    assert "'Evil' of the module 'leaves_a_mark', which is not Keras's: it is not" in capsys.readouterr().err
+    assert not marker.exists()
+
+
+def test_keras_itself_imports_what_a_file_names_before_3_9(keras, project):
+    """Or all of this would not be needed."""
+    marker = project / "marker"
+    (project / "leaves_a_mark.py").write_text(MARKS.format(marker=marker))
+    sys.path.insert(0, str(project))
+    path = saved(keras, "m", keras.layers.Dense(2, name="d"))
+    rewrite(path, HOSTILE["class"])
+    try:
+        with pytest.raises((TypeError, ValueError)):
+            keras.models.load_model(path, safe_mode=True, compile=False)
+    finally:
+        sys.modules.pop("leaves_a_mark", None)
+    assert marker.exists() == (tuple(map(int, INFO.version.split(".")[:2])) < (3, 9))
 
 
 def test_even_a_module_that_passes_as_known_is_not_imported(keras, parts, project, capsys):
