@@ -230,9 +230,7 @@ def _check_module(path: str, each: dict[str, Any], custom: Mapping[str, Any], ke
 
 def _is_known(name: object, custom: Mapping[str, Any], keras: ModuleType) -> bool:
     """Whether Keras finds an object by this name among those that the user gave or registered."""
-    if not isinstance(name, str):
-        return False
-    return name in custom or keras.utils.get_registered_object(name, custom_objects=dict(custom)) is not None
+    return isinstance(name, str) and (name in custom or name in keras.utils.get_custom_objects())
 
 
 class _Refuses(importlib.abc.MetaPathFinder):

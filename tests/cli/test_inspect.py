@@ -25,6 +25,10 @@ class Scaled(layers.Layer):
     def call(self, x):
         return x * self.scale
 
+@keras.utils.register_keras_serializable(package="mine")
+class Registered(Scaled):
+    pass
+
 class Pair(keras.Model):
     def __init__(self, **kwargs):
         super().__init__(name="pair", **kwargs)
@@ -185,6 +189,34 @@ def test_a_saved_model_with_own_classes_needs_them_by_name(keras, parts, capsys,
     assert [(call["layer"], call["cls"]) for call in found["calls"]["calls"]][-1] == ("own", "Scaled")
 
 
+def test_a_registered_class_is_named_in_the_same_way(keras, parts, capsys):
+    for path in ("own.keras", "own.h5"):
+        saved(keras, "m", parts.Registered(name="own"), path=path)
+        assert main(["inspect", path, "--custom", "parts_to_inspect:Registered"]) == 0
+    assert "own" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_what_keras_itself_saves_is_not_refused(keras, project, capsys, ending):
+    layers, inputs = keras.layers, keras.Input((4, 3))
+    inner = keras.Sequential([keras.Input((4, 6)), layers.BatchNormalization(), layers.ReLU()], name="inner")
+    x = layers.Dense(
+        6, activation=keras.activations.relu, kernel_regularizer=keras.regularizers.L2(0.1), kernel_constraint="non_neg"
+    )(inputs)
+    x = inner(layers.Dense(6, kernel_initializer=keras.initializers.RandomNormal(seed=1), dtype="mixed_float16")(x) + x)
+    x = layers.TimeDistributed(layers.Dense(3))(layers.MultiHeadAttention(2, 3)(x, x))
+    model = keras.Model(inputs, layers.Bidirectional(layers.GRU(2))(x), name="rich")
+    if INFO.backend != "numpy":
+        model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.1, 10)), "mse", ["mae"])
+    keyword = {"save_format": "keras_v3"} if INFO.version.startswith("2.12") and ending == ".keras" else {}
+    model.save(f"rich{ending}", **keyword)
+    capsys.readouterr()
+    code = main(["inspect", f"rich{ending}", "--json"])
+    out, err = capsys.readouterr()
+    assert code == 0, err
+    assert "inner" in {call["layer"] for call in json.loads(out)["calls"]["calls"]}
+
+
 def test_own_functions_come_from_custom_only(keras, parts, capsys):
     path = saved(keras, "m", keras.layers.Dense(2, activation=parts.double, name="d"))
     capsys.readouterr()
@@ -268,7 +300,7 @@ def test_keras_itself_imports_what_a_file_names_before_3_9(keras, project):
     (project / "leaves_a_mark.py").write_text(MARKS.format(marker=marker))
     sys.path.insert(0, str(project))
     path = saved(keras, "m", keras.layers.Dense(2, name="d"))
-    rewrite(path, HOSTILE["class"])
+    rewrite(path, lambda config: config.update(module="leaves_a_mark", class_name="Evil", registered_name=None))
     try:
         with pytest.raises((TypeError, ValueError)):
             keras.models.load_model(path, safe_mode=True, compile=False)
