@@ -200,7 +200,9 @@ def test_a_registered_class_is_named_in_the_same_way(keras, parts, capsys):
 @pytest.mark.parametrize("ending", [".keras", ".h5"])
 def test_what_keras_itself_saves_is_not_refused(keras, project, capsys, ending):
     layers, inputs = keras.layers, keras.Input((4, 3))
-    inner = keras.Sequential([keras.Input((4, 6)), layers.BatchNormalization(), layers.ReLU()], name="inner")
+    inner = keras.Sequential(
+        [keras.Input((4, 6)), layers.BatchNormalization(), layers.Activation("relu")], name="inner"
+    )
     x = layers.Dense(
         6, activation=keras.activations.relu, kernel_regularizer=keras.regularizers.L2(0.1), kernel_constraint="non_neg"
     )(inputs)
