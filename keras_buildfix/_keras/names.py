@@ -63,6 +63,13 @@ PACKAGE, SAVING, SAVING_2_12, STATELESS, GLOBAL_STATE = (
 )
 POLICY, TENSOR, BUILD, DROPOUT = "DTypePolicy", "a tensor with a mask", "Layer.build", "the bases of Dropout"
 TF_VARIABLE, AUTOGRAPH, TF_FUNCTION = "a tf.Variable", "tf.__internal__.autograph", "a function kept from AutoGraph"
+BACKEND_2, NOTED, DICT_WRAPPER, BY_IDENTITY, EAGER = (
+    "Keras 2's module backend",
+    "what Keras 3 notes for a thread",
+    "TensorFlow's wrapper of a dict",
+    "TensorFlow's dict by identity",
+    "TensorFlow's eager context",
+)
 
 #: Modules that are holders, by their names in Keras's package.
 MODULES = (SAVING, SAVING_2_12, STATELESS, GLOBAL_STATE)
@@ -171,9 +178,37 @@ SUBJECTS: dict[str, tuple[Name, ...]] = {
         _row("tf_convert", AUTOGRAPH, "2.12-", "graphs: as_autograph_has_it", only="tensorflow"),
         _row(STATELESS, PACKAGE, "3.0-", "graphs: runs_without_state"),
         _row("in_stateless_scope", STATELESS, "3.0-", "graphs: runs_without_state"),
-        _row(GLOBAL_STATE, PACKAGE, "3.0-", "seeds: same_seeds"),
-        _row("get_global_attribute", GLOBAL_STATE, "3.0-", "seeds: same_seeds"),
+        _row(GLOBAL_STATE, PACKAGE, "3.0-", "seeds: same_seeds; running: same_names"),
+        _row("get_global_attribute", GLOBAL_STATE, "3.0-", "seeds: same_seeds; running: same_names"),
         _row("set_global_attribute", GLOBAL_STATE, "3.0-", "seeds: same_seeds"),
+    ),
+    "Names and random numbers": (
+        _row("object_name_uids", NOTED, "3.0-", "running: same_names"),
+        _row("PER_GRAPH_OBJECT_NAME_UIDS", BACKEND_2, "2.12-2.21", "running: same_names"),
+        _row("_SEED_GENERATOR", BACKEND_2, "2.12-2.21", "running: same_random_state"),
+        _row("_rng", EAGER, "2.12-", "running: _same_in_tensorflow", only="tensorflow"),
+    ),
+    "TensorFlow's containers": (
+        _row(
+            "_self_last_wrapped_dict_snapshot", DICT_WRAPPER, "2.12-", "object_state: _OF_WRAPPERS", only="tensorflow"
+        ),
+        _row("_self_external_modification", DICT_WRAPPER, "2.12-", "object_state: _OF_WRAPPERS", only="tensorflow"),
+        _row("_self_non_string_key", DICT_WRAPPER, "2.12-", "object_state: _OF_WRAPPERS", only="tensorflow"),
+        _row(
+            "_self_unconditional_checkpoint_dependencies",
+            DICT_WRAPPER,
+            "2.12-",
+            "object_state: _OF_WRAPPERS",
+            only="tensorflow",
+        ),
+        _row(
+            "_self_unconditional_dependency_names",
+            DICT_WRAPPER,
+            "2.12-",
+            "object_state: _OF_WRAPPERS",
+            only="tensorflow",
+        ),
+        _row("_storage", BY_IDENTITY, "2.12-", "object_state: HeldState._note", only="tensorflow"),
     ),
     "Saving": (
         _row("_save_own_variables", LAYER, "2.12-2.12", "saving: SAVING saving_methods"),

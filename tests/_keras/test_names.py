@@ -69,6 +69,23 @@ def tensorflows(get):
     return get(sys.modules["tensorflow"]) if INFO.backend == "tensorflow" else None
 
 
+def noted_for_a_thread():
+    L.Dense(1)  # Keras counts it
+    state = sys.modules.get(f"{INFO.package}.src.backend.common.global_state")
+    return getattr(state, "GLOBAL_STATE_TRACKER", None)
+
+
+def a_wrapped_dict(tf):
+    module = tf.Module()
+    module.held = {"a": 1}
+    return module.held
+
+
+def eager_context(tf):
+    tf.random.set_seed(0)
+    return sys.modules["tensorflow.python.eager.context"].context()
+
+
 #: How to find what the rows call the holder of a name; None where there is none.
 HOLDERS = {
     names.LAYER: lambda: L.Layer,
@@ -90,6 +107,13 @@ HOLDERS = {
     names.AUTOGRAPH: lambda: tensorflows(lambda tf: tf.__internal__.autograph),
     names.TF_FUNCTION: lambda: tensorflows(lambda tf: tf.autograph.experimental.do_not_convert(lambda: None)),
     **{module: lambda module=module: sys.modules.get(f"{INFO.package}.{module}") for module in names.MODULES},
+    names.BACKEND_2: lambda: sys.modules.get(f"{INFO.package}.src.backend") or sys.modules[f"{INFO.package}.backend"],
+    names.NOTED: noted_for_a_thread,
+    names.DICT_WRAPPER: lambda: tensorflows(a_wrapped_dict),
+    names.BY_IDENTITY: lambda: tensorflows(
+        lambda tf: sys.modules["tensorflow.python.util.object_identity"].ObjectIdentityDictionary()
+    ),
+    names.EAGER: lambda: tensorflows(eager_context),
     "Dense": lambda: L.Dense,
     "Conv1D": lambda: L.Conv1D,
 }
