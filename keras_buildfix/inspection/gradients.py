@@ -15,8 +15,7 @@ from keras_buildfix._keras.classes import describe_layer, keras_of, layer_instan
 from keras_buildfix._keras.gradients import BACKENDS, differentiate, loss_scale
 from keras_buildfix._keras.info import keras_info
 from keras_buildfix._keras.running import run_eagerly
-from keras_buildfix._keras.tensors import as_array, as_tensors
-from keras_buildfix._keras.tracking import attributes
+from keras_buildfix._keras.tensors import as_array, as_tensors, set_by_users
 from keras_buildfix._keras.training import variables_of
 from keras_buildfix._keras.variables import assign_value, dtype_of, read_value, shape_of, stored
 from keras_buildfix._tables import Table
@@ -43,6 +42,8 @@ class WeightGradient:
             ``"not trained"``: the weight is frozen, of a dtype that can't be trained, or not known to Keras.
         reason: Why, as far as that can be found; empty for ``"ok"``.
         raw: Whether it is a variable of the backend that a layer holds and Keras does not know.
+        harmless: Whether it is a bias or the like whose layer is trained well: what follows takes it away, as a
+            normalization does with a bias before it.
     """
 
     name: str
@@ -53,6 +54,7 @@ class WeightGradient:
     verdict: Verdict
     reason: str = ""
     raw: bool = False
+    harmless: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class GradientReport(Table):
         weights: A line for each weight that was made to be trained, in the order of the model, then raw variables.
         loss_scale: What the loss was multiplied with, as ``LossScaleOptimizer`` does; the norms are divided by it.
         factor: How far from the median a gradient may be.
+        of: ``"gradients"``; ``"updates"`` if ``ModelWatch`` had no batch, and compared weights before and after.
     """
 
     model: str
@@ -72,11 +75,13 @@ class GradientReport(Table):
     weights: tuple[WeightGradient, ...]
     loss_scale: float = 1.0
     factor: float = 1000.0
+    of: Literal["gradients", "updates"] = "gradients"
 
     @property
     def findings(self) -> tuple[WeightGradient, ...]:
-        """The weights with a bad gradient, and raw variables; frozen weights are as somebody wanted them."""
-        return tuple(each for each in self.weights if each.raw or each.verdict not in ("ok", "not trained"))
+        """The weights with a bad gradient that is not harmless, and raw variables. Frozen weights are none."""
+        bad = [each for each in self.weights if each.raw or each.verdict not in ("ok", "not trained")]
+        return tuple(each for each in bad if not each.harmless)
 
     @property
     def ok(self) -> bool:
@@ -87,7 +92,8 @@ class GradientReport(Table):
         return self.weights
 
     def _table(self) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-        headers = ("weight", "shape", " gradient", " weight's norm", "verdict", "why")
+        what = " gradient" if self.of == "gradients" else " change"
+        headers = ("weight", "shape", what, " weight's norm", "verdict", "why")
         return headers, [
             (
                 each.name,
@@ -167,8 +173,8 @@ def check_gradients(
     found = [row for _, row in rows]
     for (at, variable), gradient in zip(wanted, gradients):
         found[at] = _judged(found[at], variable, gradient, check.is_half, because)
-    found = _against_the_rest(found, factor)
-    found = _underflowing(check, found, wanted, scale)
+    found = against_the_rest(found, factor)
+    found = without_need(_underflowing(check, found, wanted, scale))
     reasons = _reasons_for_none(check, [rows[at][0] for at, row in enumerate(found) if row.verdict == "none"])
     found = [replace(row, reason=reasons.get(id(rows[at][0]), row.reason)) for at, row in enumerate(found)]
     return GradientReport(str(model.name), value, (*found, *_raw_variables(tree)), scale, factor)
@@ -289,14 +295,15 @@ def _rows(tree: LayerNode, trained: set[int]) -> Iterator[tuple[Any, WeightGradi
             layer = chain[-1] if chain else None
             name = "/".join(layer.path) or str(layer.layer.name) if layer is not None else ""
             reason = f"frozen: the layer {name!r} has trainable=False" if chain else "the weight itself is frozen"
-        norm = _norm(read_value(variable))
+        norm = norm_of(read_value(variable))
         yield (
             variable,
             WeightGradient(names[id(variable)], shape_of(variable), dtype_of(variable), None, norm, verdict, reason),
         )
 
 
-def _norm(array: Array) -> float:
+def norm_of(array: Array) -> float:
+    """The Euclidean norm, in float64."""
     import numpy as np
 
     with np.errstate(all="ignore"):
@@ -309,7 +316,7 @@ def _judged(row: WeightGradient, variable: Any, gradient: Any, is_half: bool, be
 
     if gradient is None:
         return replace(row, verdict="none", reason=_not_watched(variable))
-    norm, nan, inf = _norm(gradient), int(np.isnan(gradient).sum()), int(np.isinf(gradient).sum())
+    norm, nan, inf = norm_of(gradient), int(np.isnan(gradient).sum()), int(np.isinf(gradient).sum())
     if not nan and not inf:
         zero = "all of it is 0, as behind a relu that is off for all of x, or where 0 comes in"
         return replace(row, norm=norm, verdict="ok" if norm else "zero", reason="" if norm else zero)
@@ -333,7 +340,7 @@ def _not_watched(variable: Any) -> str:
     return ""
 
 
-def _against_the_rest(rows: list[WeightGradient], factor: float) -> list[WeightGradient]:
+def against_the_rest(rows: list[WeightGradient], factor: float) -> list[WeightGradient]:
     """The lines, with those marked whose gradient's root mean square is far from the median."""
     sizes = {at: _root_mean_square(row) for at, row in enumerate(rows) if row.verdict == "ok" and row.norm}
     if len(sizes) < 3:
@@ -348,6 +355,22 @@ def _against_the_rest(rows: list[WeightGradient], factor: float) -> list[WeightG
     return rows
 
 
+def without_need(rows: list[WeightGradient]) -> list[WeightGradient]:
+    """The lines, with those marked as harmless that are of one axis and whose layer has others, all of them well."""
+    layers: dict[str, list[WeightGradient]] = {}
+    for row in rows:
+        layers.setdefault(row.name.rpartition("/")[0], []).append(row)
+    found = []
+    reason = "what follows takes it away, as a normalization does with a bias: use_bias=False saves it"
+    for row in rows:
+        others = [each for each in layers[row.name.rpartition("/")[0]] if len(each.shape) > 1]
+        well = bool(others) and all(each.verdict == "ok" for each in others)
+        if well and row.verdict in ("zero", "vanishing") and len(row.shape) == 1:
+            row = replace(row, harmless=True, reason=f"{row.reason}; {reason}" if row.reason else reason)
+        found.append(row)
+    return found
+
+
 def _root_mean_square(row: WeightGradient) -> float:
     return (row.norm or 0.0) / math.sqrt(max(math.prod(axis or 1 for axis in row.shape), 1))
 
@@ -360,7 +383,7 @@ def _underflowing(check: _Check, rows: list[WeightGradient], wanted: list[Any], 
     _, gradients, used = check.gradients([variable for _, variable in zeros], _ENOUGH)
     rows = list(rows)
     for (at, _), gradient in zip(zeros, gradients):
-        norm = 0.0 if gradient is None else _norm(gradient)
+        norm = 0.0 if gradient is None else norm_of(gradient)
         if norm:
             rows[at] = replace(
                 rows[at],
@@ -475,7 +498,7 @@ def _raw_variables(tree: LayerNode) -> Iterator[WeightGradient]:
                 tuple(variable.shape),
                 dtype_of(variable),
                 None,
-                _norm(as_array(variable)),
+                norm_of(as_array(variable)),
                 "not trained",
                 f"{kind} that Keras does not track: neither trained nor saved. Use add_weight, or raw_weight with "
                 "PortableLayerMixin",
@@ -485,8 +508,7 @@ def _raw_variables(tree: LayerNode) -> Iterator[WeightGradient]:
 
 def _held(layer: Any) -> Iterator[tuple[str, Any]]:
     """The trainable variables of floats in a layer's attributes, with the names of their places."""
-    waiting = [(name.strip("_"), held) for name, held in attributes(layer).items() if name not in _NOT_THE_USERS]
-    waiting += list((vars(layer).get("_parameters") or {}).items())  # where torch keeps what is set on a layer
+    waiting = [(name.strip("_"), held) for name, held in set_by_users(layer).items()]
     seen: set[int] = set()
     while waiting:
         name, held = waiting.pop(0)
@@ -501,10 +523,6 @@ def _held(layer: Any) -> Iterator[tuple[str, Any]]:
             and getattr(held, "requires_grad", getattr(held, "trainable", True))
         ):
             yield name, held
-
-
-#: Attributes of a layer in which torch keeps things, by names of its own.
-_NOT_THE_USERS = ("_parameters", "_buffers", "_modules")
 
 
 def _kind_of_raw(thing: Any) -> str:
