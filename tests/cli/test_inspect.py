@@ -208,7 +208,8 @@ def test_what_keras_itself_saves_is_not_refused(keras, project, capsys, ending):
     )(inputs)
     y = layers.Dense(6, kernel_initializer=keras.initializers.RandomNormal(seed=1))(x)
     x = inner(y + x if ending == ".keras" else layers.Add()([y, x]))
-    outputs = layers.Dense(2, dtype="mixed_float16")(layers.LSTM(2)(x))
+    policy = "mixed_float16" if ending == ".keras" else None
+    outputs = layers.Dense(2, dtype=policy)(layers.LSTM(2)(x))
     model = keras.Model(inputs, outputs, name="rich")
     if INFO.backend != "numpy":
         model.compile(keras.optimizers.Adam(0.1), keras.losses.MeanSquaredError())
