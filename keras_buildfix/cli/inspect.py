@@ -10,7 +10,6 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras_buildfix
@@ -24,16 +23,16 @@ _SAVED = (".keras", ".h5", ".hdf5")
 _PICTURES = (".png", ".svg", ".pdf")
 
 
-@dataclass
 class _Found:
     """What was found of a model; None for what could not be looked at."""
 
-    model: Any
-    trace: CallTrace | None = None
-    reuse: ReuseReport | None = None
-    finite: FiniteReport | None = None
-    weights: WeightStats | None = None
-    problem: str = ""
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.trace: CallTrace | None = None
+        self.reuse: ReuseReport | None = None
+        self.finite: FiniteReport | None = None
+        self.weights: WeightStats | None = None
+        self.problem = ""
 
     def not_finite(self) -> list[str]:
         """The weights and outputs with NaN or Inf, a line each."""
@@ -51,7 +50,7 @@ class _Found:
     def code(self) -> int:
         """The exit code."""
         wrong = self.not_finite() or any(level in ("error", "warning") for level, _ in self.shared())
-        return 2 if self.problem else int(bool(wrong))
+        return 2 if self.problem and not wrong else int(bool(wrong))
 
 
 def add_inspect(parser: Parser, commands: Any) -> None:
@@ -62,10 +61,10 @@ def add_inspect(parser: Parser, commands: Any) -> None:
         "inspect",
         "look inside a model: its calls, shared layers, weights, NaN",
         "Opens a saved model (.keras, .h5), or makes one with a function, class or variable of a Python module. It "
-        "calls the model once, and prints which layers are called with which shapes, layers that are shared where they "
-        "must not be, the size of the weights, and where NaN or Inf is.\nNo code from a file runs: lambdas are refused, and "
-        "what is not Keras's own comes only from --custom. Several --input-shape are the shapes of several inputs, "
-        "with the batch; a functional model needs none.",
+        "calls the model once, and prints which layers are called with which shapes, layers that are shared where "
+        "they must not be, the size of the weights, and where NaN or Inf is.\nNo code from a file runs: lambdas are "
+        "refused, and what is not Keras's own comes only from --custom. Several --input-shape are the shapes of "
+        "several inputs, with the batch; a functional model needs none.",
         examples=[
             "inspect model.keras --custom mylayers.pool:ScaledPool",
             "inspect src/models.py:make_model --input-shape 2,32,32,3 --plot calls.png",
@@ -187,15 +186,16 @@ def _look(model: Any, shapes: Sequence[tuple[int, ...]], dtype: str | None, step
         )
     else:
         try:
-            found.trace = keras_buildfix.trace_calls(model, *inputs)
+            found.reuse = keras_buildfix.check_reuse(model, *inputs)  # it explains what makes the others fail
             step(2, 5)
-            found.reuse = keras_buildfix.check_reuse(model, *inputs)
-            step(3, 5)
             found.finite = keras_buildfix.check_finite(model, *inputs)
+            step(3, 5)
+            found.trace = keras_buildfix.trace_calls(model, *inputs)
             step(4, 5)
         except Exception as error:  # the model's own
+            found.finite = found.finite or getattr(error, "report", None)
             shown = ", ".join(str(tuple(each.shape)) for each in _arrays(inputs))
-            found.problem = f"the model could not be called on inputs of shape {shown}: {type(error).__name__}: {error}"
+            found.problem = f"the model could not be called on inputs of shape {shown}: {_in_line(error)}"
     with contextlib.suppress(ValueError):  # it has no weights
         found.weights = keras_buildfix.weight_stats(model)
     return found
@@ -214,6 +214,10 @@ def _inputs(model: Any, shapes: Sequence[tuple[int, ...]], dtype: str | None) ->
         raise ValueError(
             f"the model has {counted(len(flat), 'input')}, and --input-shape was given {counted(len(shapes), 'time')}."
         )
+    for given, each in zip(shapes, flat):
+        wanted = tuple(each.shape)
+        if len(given) != len(wanted) or any(size not in (None, have) for size, have in zip(wanted, given)):
+            raise ValueError(f"--input-shape {','.join(map(str, given))}: the model takes {wanted}, with the batch.")
     random = np.random.default_rng(0)
     arrays: list[Any] = []
     for at in range(len(shapes) or len(flat)):
@@ -231,10 +235,12 @@ def _inputs(model: Any, shapes: Sequence[tuple[int, ...]], dtype: str | None) ->
 
 def _own_inputs(model: Any) -> Any:
     """What a functional or sequential model says of its inputs: a tensor of Keras, a list or dict of them; or None."""
-    try:
-        found = model.input
-    except (AttributeError, ValueError, TypeError, IndexError):  # subclassed, or not built
-        return None
+    found = None
+    for name in ("input", "inputs"):
+        with contextlib.suppress(AttributeError, ValueError, TypeError, IndexError):  # subclassed, or not built
+            found = getattr(model, name)
+            found = found[0] if name == "inputs" and len(found) == 1 else found
+            break
     values = list(found.values()) if isinstance(found, dict) else found if isinstance(found, (list, tuple)) else [found]
     return found if values and all(hasattr(each, "shape") and hasattr(each, "dtype") for each in values) else None
 
@@ -242,6 +248,12 @@ def _own_inputs(model: Any) -> Any:
 def _dtype(tensor: Any) -> str:
     name = str(getattr(tensor.dtype, "name", tensor.dtype)).replace("torch.", "")
     return "float32" if name == "bfloat16" else name
+
+
+def _in_line(error: BaseException) -> str:
+    """An error of Keras in one line, without its colours."""
+    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())
+    return f"{type(error).__name__}: {text if len(text) <= 400 else text[:400] + ' ...'}"
 
 
 def _arrays(inputs: tuple[Any, ...]) -> list[Any]:

@@ -26,7 +26,17 @@ _LARGEST_CONFIG = 64 << 20
 _KERAS = ("keras", "tf_keras")
 _OF_FUNCTIONS = frozenset(("activations", "constraints", "initializers", "losses", "metrics", "ops", "regularizers"))
 _PARTS = frozenset(
-    (*_OF_FUNCTIONS, "dtype_policies", "engine", "layers", "mixed_precision", "models", "optimizers", "quantizers", "random")
+    (
+        *_OF_FUNCTIONS,
+        "dtype_policies",
+        "engine",
+        "layers",
+        "mixed_precision",
+        "models",
+        "optimizers",
+        "quantizers",
+        "random",
+    )
 )
 
 _OWN_CODE = "If you trust the file, load it in a .py file of yours and name that here: inspect mine.py:make_model"
@@ -82,7 +92,8 @@ def open_model(path: str, custom: Mapping[str, Any], keras: ModuleType) -> Any:
     with read_weights(path):  # refuses a file that lies about its sizes, or leads to other files
         pass
     try:
-        with _no_import_of(_modules_in(config)):
+        # The scope, because 3.0 does not hand `custom_objects` on to the layers in a .h5 file.
+        with _no_import_of(_modules_in(config)), keras.utils.custom_object_scope(dict(custom)):
             return keras.models.load_model(path, custom_objects=dict(custom), compile=False, safe_mode=True)
     except Exception as error:
         lines = [line for line in str(error).splitlines() if line.strip()] or [""]
@@ -219,9 +230,7 @@ def _check_module(path: str, each: dict[str, Any], custom: Mapping[str, Any], ke
 
 def _is_known(name: object, custom: Mapping[str, Any], keras: ModuleType) -> bool:
     """Whether Keras finds an object by this name among those that the user gave or registered."""
-    if not isinstance(name, str):
-        return False
-    return name in custom or keras.utils.get_registered_object(name, custom_objects=dict(custom)) is not None
+    return isinstance(name, str) and (name in custom or name in keras.utils.get_custom_objects())
 
 
 class _Refuses(importlib.abc.MetaPathFinder):

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from conftest import INFO
 
 from keras_buildfix import (
     affected_layers,
+    check_gradients,
     freeze,
     plot_affected_layers,
     plot_calls,
     plot_gradients,
     plot_weights,
+    trace_calls,
 )
 from keras_buildfix._tables import Table
 from keras_buildfix.inspection import plotting_canvas as canvas
@@ -296,6 +299,25 @@ def test_the_bars_of_a_shared_layer_have_its_colour_and_an_arrow_each(mpl):
     assert bars[1] == bars[3] != bars[2] == bars[4]
     assert bars[0] == bars[5]
     assert len(axes.findobj(Annotation)) == 4
+
+
+def test_results_of_trace_calls_and_check_gradients_are_drawn(keras, mpl):
+    norm, outer = keras.layers.LayerNormalization(name="norm"), keras.Input((4,))
+    x = norm(keras.layers.Dense(4, name="first")(norm(outer)))
+    model = keras.Model(outer, keras.layers.Dense(1, name="head")(x), name="real")
+    figure = plot_calls(trace_calls(model))
+    said = {text for text, _ in texts_of(figure)}
+    assert {"real · " + type(model).__name__, "norm 1/2 · LayerNormalization", "norm 2/2 · LayerNormalization"} <= said
+    assert_legible(figure)
+    if INFO.backend == "numpy":
+        return  # it has no gradients
+    freeze(model, "first")
+    figure = plot_gradients(check_gradients(model, np.ones((2, 4), "float32"), np.zeros((2, 1), "float32"), "mse"))
+    said = {text for text, _ in texts_of(figure)}
+    assert {"Gradients by depth: 6 weights", "first/kernel", "head/bias", "not trained"} <= {
+        text.partition(",")[0] for text in said
+    }
+    assert_legible(figure)
 
 
 def test_dtypes_and_shapes_that_differ_are_on_the_row(mpl):
