@@ -9,7 +9,14 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from keras_buildfix._keras.classes import describe_layer, is_functional, is_model, is_sequential, layer_instance
+from keras_buildfix._keras.classes import (
+    describe_layer,
+    has_base,
+    is_functional,
+    is_model,
+    is_sequential,
+    layer_instance,
+)
 from keras_buildfix._keras.graphs import not_for_autograph
 from keras_buildfix._keras.info import keras_info
 from keras_buildfix._keywords import NOT_GIVEN
@@ -114,14 +121,31 @@ def _input_specs(model: Any, inputs: Any, batch_size: Any, tf: Any, wanted_by: s
         name = _input_name(model, path, at, tensor)
         if name in specs:
             raise ValueError(f"{wanted_by}: {describe_layer(model)} has two inputs with the name {name!r}.")
-        specs[name] = _spec(tensor, name, batch_size, tf)
+        specs[name] = _spec(tensor, _declared_dtype(model, tensor), name, batch_size, tf)
     names = iter(list(specs))
     return specs, map_structure(lambda tensor: next(names), inputs)
 
 
-def _spec(tensor: Any, name: str, batch_size: Any, tf: Any) -> Any:
+def _declared_dtype(model: Any, tensor: Any) -> Any:
+    """The dtype of an input as it was declared.
+
+    Measured: on Keras 3.0 and 3.2 a layer that is called on a ``keras.Input`` of another floating dtype changes that
+    one's dtype. On 3.9 and 3.15 a ``Sequential`` without an ``Input`` has one in the dtype of its first layer.
+    """
+    dtype = tensor.dtype
+    if hasattr(tensor, "type_spec") or hasattr(tensor, "numpy") or not is_model(model):  # Keras 2, data, a layer
+        return dtype
+    for layer in model.layers:
+        if has_base(type(layer), "InputLayer") and layer.output is tensor:
+            return layer.dtype
+    if is_sequential(model) and dtype in ("float16", "bfloat16") and model.layers[0].compute_dtype == dtype:
+        return "float32"  # the first layer casts it
+    return dtype
+
+
+def _spec(tensor: Any, declared: Any, name: str, batch_size: Any, tf: Any) -> Any:
     """The spec of an input. Data says nothing of the batch size, and float64 is only what numpy makes by itself."""
-    shape, dtype = list(tensor.shape), tf.as_dtype(tensor.dtype)
+    shape, dtype = list(tensor.shape), tf.as_dtype(declared)
     is_data = isinstance(getattr(tensor, "nbytes", None), int) or type(tensor).__name__ == "EagerTensor"
     if shape and (is_data or batch_size is not NOT_GIVEN):
         shape[0] = None if batch_size is NOT_GIVEN else batch_size
