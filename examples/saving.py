@@ -118,7 +118,7 @@ def through_a_checkpoint():
             written = tf.train.Checkpoint(model=model).save(os.path.join(folder, "checkpoint"))
             tf.train.Checkpoint(model=other).restore(written).assert_existing_objects_matched()
         else:
-            path = os.path.join(folder, "checkpoint.safetensors")
+            path = os.path.join(folder, "checkpoint.weights.h5")
             save_weights(model, path)
             load_weights(other, path)
     np.testing.assert_allclose(predicted(other), predicted(model), rtol=1e-5)

@@ -103,7 +103,7 @@ def tied_embeddings():
     other = LanguageModel(6, 4)
     other(x)
     with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "tied.safetensors")
+        path = os.path.join(folder, "tied.weights.h5")
         save_weights(model, path)
         assert len(load_weights(other, path).assigned) == 2
     np.testing.assert_allclose(other.predict(x, verbose=0), model.predict(x, verbose=0), rtol=1e-4, atol=1e-6)
