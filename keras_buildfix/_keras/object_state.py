@@ -31,8 +31,8 @@ _OF_WRAPPERS = (
 class HeldState:
     """What some layers, and the containers, weights and helpers in them, hold now.
 
-    ``restore`` writes the attributes back into ``__dict__``, past ``__setattr__``: there Keras, TensorFlow and torch note
-    what they track, and so get their notes back too. Lists, dicts and sets are changed in place.
+    ``restore`` writes the attributes back into ``__dict__``, past ``__setattr__``. There Keras, TensorFlow and torch
+    note what they track, so these notes are back too. Lists, dicts and sets are changed in place.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class HeldState:
             self._others.append((held, copied))
             waiting.extend(copied)
         elif hasattr(kind, "__wrapped__") and isinstance(held, dict):  # TensorFlow's wrapper of a dict
-            waiting.append(held.__wrapped__)
+            waiting.append(getattr(held, "__wrapped__"))  # noqa: B009
             self._note_wrapper(held, waiting)
             return
         elif is_variable(held):

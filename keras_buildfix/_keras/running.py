@@ -6,6 +6,7 @@ import contextlib
 import random
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 from keras_buildfix._keras.seeds import same_seeds
 
@@ -17,14 +18,14 @@ def run_eagerly() -> Iterator[None]:
     It changes no compiled function: TensorFlow and JAX keep what they have traced, and use it after the block.
     """
     with contextlib.ExitStack() as blocks:
-        config = getattr(sys.modules.get("tensorflow"), "config", None)
+        config: Any = getattr(sys.modules.get("tensorflow"), "config", None)
         if hasattr(config, "run_functions_eagerly"):
             blocks.callback(config.run_functions_eagerly, config.functions_run_eagerly())
             config.run_functions_eagerly(True)
         disable_jit = getattr(sys.modules.get("jax"), "disable_jit", None)
         if disable_jit is not None:
             blocks.enter_context(disable_jit())
-        compiler = getattr(sys.modules.get("torch"), "compiler", None)
+        compiler: Any = getattr(sys.modules.get("torch"), "compiler", None)
         if hasattr(compiler, "set_stance"):
             blocks.enter_context(compiler.set_stance("force_eager"))
         yield
@@ -38,9 +39,8 @@ def same_random_state(package: str) -> Iterator[None]:
         numpy = sys.modules.get("numpy")
         if numpy is not None:
             blocks.callback(numpy.random.set_state, numpy.random.get_state())
-        torch = sys.modules.get("torch")
+        torch: Any = sys.modules.get("torch")
         if hasattr(torch, "get_rng_state"):
-            assert torch is not None
             blocks.enter_context(torch.random.fork_rng())
         blocks.enter_context(_same_in_tensorflow())
         blocks.enter_context(same_seeds(package))
@@ -54,9 +54,8 @@ def same_names(package: str) -> Iterator[None]:
     ``object_name_uids`` in ``keras.src.backend.common.global_state``: 3.0.0 to nightly.
     ``PER_GRAPH_OBJECT_NAME_UIDS`` of ``backend``: 2.12 to tf_keras 2.21.
     """
-    state = sys.modules.get(f"{package}.src.backend.common.global_state")
+    state: Any = sys.modules.get(f"{package}.src.backend.common.global_state")
     if hasattr(state, "get_global_attribute"):
-        assert state is not None
         counts = state.get_global_attribute("object_name_uids")
         before = dict(counts or {})
         try:
@@ -88,7 +87,7 @@ def _same_in_tensorflow() -> Iterator[None]:
     something was drawn: ``clear_kernel_cache``, which ``set_seed`` calls too.
     """
     module = sys.modules.get("tensorflow.python.eager.context")
-    context = module.context() if module is not None else None
+    context: Any = module.context() if module is not None else None
     generator = getattr(context, "_rng", None)
     if generator is None:
         yield

@@ -57,12 +57,19 @@ class Recorder:
         on_begin: Called with the layer before each call.
         on_end: Called with each call at its end, also when it raised.
         keep_outputs: Whether each call keeps its outputs after ``on_end``.
+        around: Makes each call itself: it gets the call and a function that calls a layer with its arguments.
+        paused: Whether calls are not recorded now.
+        calls: The calls so far.
+        built: The ``id`` of each layer that was there at the start -> whether it was built, and whether it had weights
+            of its own that no build had made.
     """
 
     model: Any = None
     on_begin: Callable[[Any], None] | None = None
     on_end: Callable[[Call], None] | None = None
     keep_outputs: bool = False
+    around: Callable[[Call, Callable[[Any], Any]], Any] | None = None
+    paused: bool = False
     calls: list[Call] = field(default_factory=list)
     _open: list[Call] = field(default_factory=list)
     _names: dict[int, str] = field(default_factory=dict)
@@ -71,12 +78,13 @@ class Recorder:
 
     def __post_init__(self) -> None:
         self.thread = threading.get_ident()
+        self.built: dict[int, tuple[bool, bool]] = {}
         if self.model is not None:
             self._add_names(self.model, ())
 
     def run(self, do: Callable[..., Any], layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Calls a layer and records the call."""
-        if threading.get_ident() != self.thread or (not self._open and self.model not in (None, layer)):
+        if self.paused or not (self._open or self.model is None or self.model is layer):
             return do(layer, *args, **kwargs)
         if self.on_begin is not None:
             self.on_begin(layer)
@@ -87,7 +95,10 @@ class Recorder:
         self.calls.append(call)
         self._open.append(call)
         try:
-            call.outputs = do(layer, *args, **kwargs)
+            if self.around is None:
+                call.outputs = do(layer, *args, **kwargs)
+            else:
+                call.outputs = self.around(call, lambda each: do(each, *args, **kwargs))
             return call.outputs
         except BaseException as error:
             call.error = error
@@ -111,8 +122,12 @@ class Recorder:
                 call.name = paths.get(id(call.layer)) or call.name
 
     def _add_names(self, layer: Any, path: tuple[str, ...]) -> None:
+        at_start = not self._kept
         for node in weight_tree(layer, path).nodes():
             self._names.setdefault(id(node.layer), "/".join(node.path) or str(layer.name))
+            if at_start:
+                built = bool(getattr(node.layer, "built", True))
+                self.built[id(node.layer)] = built, not built and bool(node.own)
             self._kept.append(node.layer)  # while it is here, no other object gets its id
 
     def _name(self, layer: Any, parent: Call | None) -> str:
@@ -134,17 +149,17 @@ class Recorder:
 _OFTEN = 8
 
 #: Each class whose ``__call__`` we have replaced, with what it was and who records.
-_recording: dict[type, tuple[Any, list[Recorder]]] = {}
+_recording: dict[Any, tuple[Any, list[Recorder]]] = {}
 _lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def recording(base: type, recorder: Recorder) -> Iterator[None]:
+def recording(base: Any, recorder: Recorder) -> Iterator[None]:
     """A block in which a recorder sees the calls of all layers of this ``Layer`` class, in its own thread."""
     with _lock:
         if base not in _recording:
-            _recording[base] = (base.__call__, [])  # type: ignore[operator]
-            base.__call__ = _recorded(base.__call__, _recording[base][1])  # type: ignore[operator]
+            _recording[base] = (base.__call__, [])
+            base.__call__ = _recorded(base.__call__, _recording[base][1])
         _recording[base][1].append(recorder)
     try:
         yield
@@ -153,7 +168,7 @@ def recording(base: type, recorder: Recorder) -> Iterator[None]:
             before, recorders = _recording[base]
             recorders[:] = [each for each in recorders if each is not recorder]
             if not recorders:
-                base.__call__ = before  # type: ignore[operator]
+                base.__call__ = before
                 del _recording[base]
 
 
@@ -205,34 +220,40 @@ def run_recorded(
     keep_outputs: bool = False,
     *,
     wanted_by: str,
+    before: Callable[[Recorder], None] | None = None,
     after: Callable[[Recorder], None] | None = None,
 ) -> tuple[Recorder, Exception | None]:
     """As ``record_calls``; an error of the model is returned, with what was recorded until then.
 
-    `after` gets the recorder while the model still is as the run has left it.
+    `before` gets the recorder of each run before the run, there are two if something is to be built; `after` gets the
+    one that counts while the model still is as the run has left it.
     """
     base = layer_base(type(layer_instance(model, wanted_by)))
     assert base is not None
-    given = _in_inference(model, args, kwargs)
+    given = args, _in_inference(model, args, kwargs)
     with unchanged(model) as state, run_eagerly():
         recorder, error = Recorder(model, state.add, on_end, keep_outputs), None
         if recorder.is_to_build():
             # A build may call layers too, with tensors without values. So one run builds, and the next one is recorded.
             first = Recorder(model, state.add)
-            error = _run(base, first, model, args, given)
-            recorder = first if error is not None else Recorder(model, state.add, on_end, keep_outputs)
+            error = _run(base, first, given, before)
+            built, recorder = recorder.built, Recorder(model, state.add, on_end, keep_outputs)
+            recorder = first if error is not None else recorder
+            recorder.built = built
         if error is None:
-            error = _run(base, recorder, model, args, given)
+            error = _run(base, recorder, given, before)
         recorder.look_again()
         if after is not None:
             after(recorder)
     return recorder, error
 
 
-def _run(base: type, recorder: Recorder, model: Any, args: Any, kwargs: Any) -> Exception | None:
+def _run(base: type, recorder: Recorder, given: tuple[Any, Any], before: Any) -> Exception | None:
+    if before is not None:
+        before(recorder)
     with recording(base, recorder):
         try:
-            model(*args, **kwargs)
+            recorder.model(*given[0], **given[1])
         except Exception as error:
             return error
     return None
