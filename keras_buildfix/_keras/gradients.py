@@ -57,7 +57,7 @@ def _in_jax(model: Any, compute: Callable[[], Any], variables: Sequence[Any], sc
     values = list(map(stored, variables))
     (_, loss), found = jax.value_and_grad(_stateless(model, compute, variables, scale), has_aux=True)(values)
     if any(not each.any() for each in found):
-        connected = _connected_in_jax(model, compute, variables)
+        connected = _connected_in_jax(model, compute, variables, loss.dtype)
         found = [each if each.any() or is_connected else None for each, is_connected in zip(found, connected)]
     return loss, list(found)
 
@@ -74,18 +74,19 @@ def _stateless(model: Any, compute: Callable[[], Any], variables: Sequence[Any],
     return loss_of
 
 
-def _connected_in_jax(model: Any, compute: Callable[[], Any], variables: Sequence[Any]) -> list[bool]:
-    """For each weight, whether its gradient is computed from something; JAX has zeros for what is not connected.
-
-    In the traced gradient, such zeros come from no input.
-    """
+def _connected_in_jax(model: Any, compute: Callable[[], Any], variables: Sequence[Any], dtype: Any) -> list[bool]:
+    """For each weight, whether its gradient comes from that of the loss; JAX has zeros for what is not connected."""
     jax = sys.modules["jax"]
-    gradient = jax.grad(_stateless(model, compute, variables, 1.0), has_aux=True)
+
+    def pulled_back(values: Any, seed: Any) -> Any:
+        _, back, _ = jax.vjp(_stateless(model, compute, variables, 1.0), values, has_aux=True)
+        return back(seed)[0]
+
     try:
-        traced = jax.make_jaxpr(lambda values: gradient(values)[0])(list(map(stored, variables))).jaxpr
+        traced = jax.make_jaxpr(pulled_back)(list(map(stored, variables)), jax.numpy.ones((), dtype)).jaxpr
     except Exception:  # the model looks at values, which a trace has not: then a zero counts as a zero
         return [True] * len(variables)
-    known = {id(each) for each in (*traced.invars, *traced.constvars)}
+    known = {id(traced.invars[-1])}
     for equation in traced.eqns:
         if any(id(each) in known for each in equation.invars):
             known.update(map(id, equation.outvars))

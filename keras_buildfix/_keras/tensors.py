@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from keras_buildfix._arrays import Array, dtype_name, kind_of_dtype
@@ -53,19 +54,21 @@ def has_value(tensor: Any) -> bool:
 
 def is_finite(tensor: Any) -> bool:
     """Whether a tensor, array or variable has no NaN and no infinity, asked on its device; True if it has no floats."""
-    tensor = _part_of(stored(tensor))
+    return bool(_finite_on_device(_part_of(stored(tensor))))
+
+
+def _finite_on_device(tensor: Any) -> Any:
+    """Whether a tensor is finite, as a tensor on its device; True where nothing is to be computed."""
     kind = kind_of_dtype(dtype_name(tensor.dtype)) if hasattr(tensor, "dtype") else "other"
-    if kind not in ("float", "complex"):
-        return True
-    if not math.prod(axis or 0 for axis in tuple(tensor.shape)):
+    if kind not in ("float", "complex") or not math.prod(axis or 0 for axis in tuple(tensor.shape)):
         return True
     tf, torch, jax = (sys.modules.get(name) for name in ("tensorflow", "torch", "jax"))
     if torch is not None and hasattr(tensor, "detach") and "float8" not in str(tensor.dtype):
-        return bool(torch.isfinite(tensor.detach()).all())
+        return torch.isfinite(tensor.detach()).all()
     if jax is not None and isinstance(tensor, getattr(jax, "Array", ())):
-        return bool(jax.numpy.isfinite(tensor).all())
+        return jax.numpy.isfinite(tensor).all()
     if tf is not None and kind == "float" and (hasattr(tensor, "handle") or tf.is_tensor(tensor)):
-        return bool(tf.reduce_all(tf.math.is_finite(tensor)))
+        return tf.reduce_all(tf.math.is_finite(tensor))
     return not any(not_finite(as_array(tensor))[:2])
 
 
@@ -114,3 +117,38 @@ def _is_numbers(structure: Any) -> bool:
     if isinstance(structure, (list, tuple)):
         return all(map(_is_numbers, structure))
     return isinstance(structure, (bool, int, float))
+
+
+def all_finite(variables: Sequence[Any]) -> bool:
+    """Whether all weights are finite, with one reduction for each on its device, and one answer from there."""
+    answers = [each for each in map(_finite_on_device, map(stored, variables)) if each is not True]
+    if not answers:
+        return True
+    backend = sys.modules.get("torch") if hasattr(answers[0], "detach") else None
+    if backend is not None:
+        return bool(backend.stack([each.cpu() for each in answers]).all())
+    if hasattr(answers[0], "numpy"):
+        return bool(sys.modules["tensorflow"].reduce_all(answers))
+    return all(map(bool, answers))
+
+
+def device_copy(variable: Any) -> Any:
+    """A copy of a weight's value on its device, which stays when the weight is trained: JAX gives its memory away."""
+    held = stored(variable)
+    if hasattr(held, "detach"):
+        return held.detach().clone()
+    if hasattr(held, "read_value"):
+        return held.read_value()
+    return sys.modules["jax"].numpy.array(held, copy=True) if hasattr(held, "devices") else held.copy()
+
+
+def size_of_change(variable: Any, before: Any) -> float:
+    """The Euclidean norm of the difference between a weight and its earlier value, computed on its device."""
+    held = stored(variable)
+    if hasattr(held, "detach"):
+        return float((held.detach().float() - before.float()).norm())
+    if hasattr(held, "read_value"):
+        tf = sys.modules["tensorflow"]
+        return float(tf.norm(tf.cast(held, "float32") - tf.cast(before, "float32")))
+    norm = sys.modules["jax"].numpy.linalg.norm if hasattr(held, "devices") else sys.modules["numpy"].linalg.norm
+    return float(norm((held.astype("float32") - before.astype("float32")).ravel()))

@@ -21,7 +21,7 @@ class NotFinite:
     """An array with NaN or infinity in it.
 
     Attributes:
-        kind: ``"input"`` of the model, ``"weight"`` of a layer or ``"output"`` of a layer.
+        kind: ``"input"`` of the model, ``"weight"`` or ``"output"`` of a layer, or ``"loss"`` (from ``ModelWatch``).
         layer: The layer's canonical name; the model's name for an input.
         cls: The layer's class.
         name: The weight's canonical name; for an input and an output its place, such as ``"[0]"`` or ``"['main']"``;
@@ -35,7 +35,7 @@ class NotFinite:
         source: The line of the user's code that calls the layer; None if there is none, as in a functional model.
     """
 
-    kind: Literal["input", "weight", "output"]
+    kind: Literal["input", "weight", "output", "loss"]
     layer: str
     cls: str
     name: str
@@ -51,6 +51,7 @@ class NotFinite:
         what = {
             "input": f"the input {self.name} of the model {self.layer!r}",
             "weight": f"the weight {self.name!r} of the layer {self.layer!r} ({self.cls})",
+            "loss": f"the loss of the model {self.layer!r}",
             "output": f"the output {self.name + ' ' if self.name else ''}of the layer {self.layer!r} ({self.cls})",
         }[self.kind]
         place = f", called in {self.source}" if self.source else ""

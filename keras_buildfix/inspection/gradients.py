@@ -65,6 +65,7 @@ class GradientReport(Table):
         weights: A line for each weight that was made to be trained, in the order of the model, then raw variables.
         loss_scale: What the loss was multiplied with, as ``LossScaleOptimizer`` does; the norms are divided by it.
         factor: How far from the median a gradient may be.
+        of: ``"gradients"``; ``"updates"`` if ``ModelWatch`` had no batch, and compared weights before and after.
     """
 
     model: str
@@ -72,6 +73,7 @@ class GradientReport(Table):
     weights: tuple[WeightGradient, ...]
     loss_scale: float = 1.0
     factor: float = 1000.0
+    of: Literal["gradients", "updates"] = "gradients"
 
     @property
     def findings(self) -> tuple[WeightGradient, ...]:
@@ -87,7 +89,8 @@ class GradientReport(Table):
         return self.weights
 
     def _table(self) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-        headers = ("weight", "shape", " gradient", " weight's norm", "verdict", "why")
+        what = " gradient" if self.of == "gradients" else " change"
+        headers = ("weight", "shape", what, " weight's norm", "verdict", "why")
         return headers, [
             (
                 each.name,
@@ -167,7 +170,7 @@ def check_gradients(
     found = [row for _, row in rows]
     for (at, variable), gradient in zip(wanted, gradients):
         found[at] = _judged(found[at], variable, gradient, check.is_half, because)
-    found = _against_the_rest(found, factor)
+    found = against_the_rest(found, factor)
     found = _underflowing(check, found, wanted, scale)
     reasons = _reasons_for_none(check, [rows[at][0] for at, row in enumerate(found) if row.verdict == "none"])
     found = [replace(row, reason=reasons.get(id(rows[at][0]), row.reason)) for at, row in enumerate(found)]
@@ -311,7 +314,7 @@ def _judged(row: WeightGradient, variable: Any, gradient: Any, is_half: bool, be
         return replace(row, verdict="none", reason=_not_watched(variable))
     norm, nan, inf = _norm(gradient), int(np.isnan(gradient).sum()), int(np.isinf(gradient).sum())
     if not nan and not inf:
-        zero = "changing the weight a little does not change the loss, as behind a relu that is off for all of x"
+        zero = "all of it is 0, as behind a relu that is off for all of x, or where 0 comes in"
         return replace(row, norm=norm, verdict="ok" if norm else "zero", reason="" if norm else zero)
     counted = f"{nan + inf} of {many(gradient.size, 'value')} {'is' if nan + inf == 1 else 'are'} not finite"
     if not because:
@@ -333,7 +336,7 @@ def _not_watched(variable: Any) -> str:
     return ""
 
 
-def _against_the_rest(rows: list[WeightGradient], factor: float) -> list[WeightGradient]:
+def against_the_rest(rows: list[WeightGradient], factor: float) -> list[WeightGradient]:
     """The lines, with those marked whose gradient's root mean square is far from the median."""
     sizes = {at: _root_mean_square(row) for at, row in enumerate(rows) if row.verdict == "ok" and row.norm}
     if len(sizes) < 3:

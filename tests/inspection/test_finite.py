@@ -100,7 +100,9 @@ def test_inputs_come_first():
 
 
 def test_models_of_several_inputs_in_a_dict_and_models_in_models_are_searched():
-    inner = KERAS.Sequential([KERAS.Input((2,)), layers.Dense(2, name="d", use_bias=False), Log(name="log")], name="inner")
+    inner = KERAS.Sequential(
+        [KERAS.Input((2,)), layers.Dense(2, name="d", use_bias=False), Log(name="log")], name="inner"
+    )
     named_weights(inner)["d/kernel"].assign(np.eye(2, dtype="float32"))
     a, b = KERAS.Input((2,), name="a"), KERAS.Input((2,), name="b")
     model = KERAS.Model({"a": a, "b": b}, [inner(a), inner(b)])
