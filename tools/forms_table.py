@@ -57,10 +57,19 @@ def forms_of(name: str) -> list[str]:
 
 
 def uses_no_help(form: str) -> bool:
-    """Whether the example of a form takes nothing from the package, or only what looks: plain, it is the same."""
-    tree = ast.parse((EXAMPLES / f"{form.partition('.')[0]}.py").read_text("utf-8"))
+    """Whether a form uses nothing of the package, or only what looks: then it is the same plain."""
+    name, _, wanted = form.partition(".")
+    tree = ast.parse((EXAMPLES / f"{name}.py").read_text("utf-8"))
+    parts = {node.name: node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
     nodes = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "keras_buildfix"]
-    return {name.name for node in nodes for name in node.names} <= {*LOOKS}
+    helpers = {each.name for node in nodes for each in node.names} - {*LOOKS}
+    used, todo = set(), [wanted]
+    while todo:
+        node = parts.pop(todo.pop(), None)
+        names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)} if node else set()
+        used |= names
+        todo += names & {*parts}
+    return not used & helpers
 
 
 @contextlib.contextmanager
