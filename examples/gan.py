@@ -1,6 +1,6 @@
 """A GAN: its two parts train in turns, each while the other is frozen.
 
-python examples/gan.py
+    python examples/gan.py
 
 One step of each part at a time, on models that are compiled once.
 """

@@ -1,6 +1,6 @@
 """Saving and moving: whole models, weights only, from model to model, and TensorFlow's checkpoints.
 
-python examples/saving.py
+    python examples/saving.py
 
 Whole models are saved with plain Keras. Weights alone, in parts, or across versions go with keras_buildfix.
 """

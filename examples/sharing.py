@@ -1,6 +1,6 @@
 """Sharing weights: two towers with one encoder, tied embeddings, and which layers may serve two places.
 
-python examples/sharing.py
+    python examples/sharing.py
 
 One layer in two places is plain Keras. `share_weights` and `check_reuse` are what Keras lacks.
 """
