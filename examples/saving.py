@@ -74,8 +74,8 @@ def through_a_file(model, name, **options):
 def weights_under_any_name():
     """Any Keras writes and reads these names, and the files of the others.
 
-    Plain: Keras 3 takes names that end in `.weights.h5` only. Keras 2 takes them all, but what it writes as `weights` or
-    `weights.npz` is a checkpoint of TensorFlow, which Keras 3 does not read.
+    Plain: Keras 3 takes names that end in `.weights.h5` only. Keras 2 takes all of these, but what it writes as
+    `weights` or `weights.npz` is a checkpoint of TensorFlow, which Keras 3 does not read.
     """
     model = new_model()
     with tempfile.TemporaryDirectory() as folder:

@@ -248,9 +248,8 @@ def described(error: Exception) -> str:
     lines = [line.strip() for line in re.sub(r"\x1b\[\d+m", "", str(error)).splitlines() if line.strip()]
     said = [line for line in lines if not line.startswith(("Exception encountered", "Arguments received", "•"))]
     if isinstance(error, AssertionError):
-        lines = [
-            each.line for each in traceback.extract_tb(error.__traceback__) if EXAMPLES == Path(each.filename).parent
-        ]
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [each.line for each in frames if Path(each.filename).parent == EXAMPLES]
         return f"no error, but wrong: {lines[-1]}"
     text = said[0] if said else ""
     text = re.sub(r"/tmp/\S*/|0x[0-9a-f]+", "", text)
