@@ -58,6 +58,8 @@ def _tried(tf: Any, task: dict[str, Any], content: bytes) -> tuple[str, float | 
     try:
         outputs = tf.lite.Interpreter(model_content=content).get_signature_runner("serving_default")(**data)
     except Exception as error:
+        if task["select_tf_ops"] and "Select TensorFlow op" in str(error):
+            return "", None  # this interpreter has none of TensorFlow's own operations; another one may
         return f"TensorFlow Lite's interpreter can't run the file: {type(error).__name__}: {error}", None
     largest = 0.0
     for name, right in expected.items():

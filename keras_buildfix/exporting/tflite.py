@@ -57,7 +57,7 @@ def export_tflite(
         optimize: If True, large weights are stored in 8 bits (``tf.lite.Optimize.DEFAULT``): results differ slightly.
             Weights of less than 1,024 numbers stay as they are.
         select_tf_ops: Whether the file may use operations of TensorFlow itself where TensorFlow Lite has none. Such a
-            file runs only where the interpreter has them (in the ``tensorflow`` package it does).
+            file runs only where the interpreter has them, too (the "Flex delegate").
         inputs: As in ``export_saved_model``: needed for a subclassed model.
         batch_size: As in ``export_saved_model``. A recurrent layer that is not unrolled needs a fixed size, such as 1.
         check: Whether the new process also runs the file on random data, and compares the results with those of the
@@ -169,9 +169,7 @@ def _refusal(model: Any, tensors: list[ExportedTensor], message: str, select_tf_
             "A recurrent layer needs a fixed batch size: pass batch_size=1, or make the layer with unroll=True."
         )
     if _IN_SELECT in message and not select_tf_ops:
-        ways.append(
-            "TensorFlow itself has them: pass select_tf_ops=True, if the interpreter has TensorFlow's own, too."
-        )
+        ways.append("TensorFlow itself has them: pass select_tf_ops=True, if your interpreter has the Flex delegate.")
     if not ways:
         ways.append("export_saved_model writes the model for TensorFlow itself.")
     words = message if len(message) <= _TAIL else f"{message[:_TAIL]}..."
