@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import sys
 from collections import OrderedDict, deque
+from collections.abc import Iterator
 from typing import Any
 
 from keras_buildfix._keras.classes import belongs_to_keras
@@ -12,11 +15,27 @@ from keras_buildfix._keras.variables import backend_of, is_variable, restore_sna
 #: The types whose values never change.
 _FIXED = frozenset((str, int, float, bool, bytes, complex, type(None), type, type(len), type(lambda: None)))
 
-#: Classes of Keras whose objects are many and that no eager run changes: the graph of a functional model.
-_OF_GRAPHS = frozenset(("Node", "KerasTensor", "KerasHistory", "InputSpec", "TensorSpec"))
+#: The containers that are restored by ``clear`` if they were empty.
+_PLAIN = frozenset((list, dict, set, OrderedDict))
+
+#: Classes of Keras whose objects are many and stay as they are: the graph of a functional model, and settings.
+_STAY = frozenset(
+    (
+        "Node",
+        "KerasTensor",
+        "KerasHistory",
+        "InputSpec",
+        "TensorSpec",
+        "SerializableDict",
+        "Config",
+        "CallFunctionSpec",
+        "DTypePolicy",
+        "Policy",
+    )
+)
 
 #: Other bases whose objects hold layers, weights or lists of them: of TensorFlow and torch.
-_HOLDERS = frozenset(("AutoTrackable", "Module", "_ObjectIdentityWrapper", "ObjectIdentityDictionary", "ListWrapper"))
+_HOLDERS = frozenset(("AutoTrackable", "Module", "ListWrapper"))
 
 #: What TensorFlow's wrapper of a dict notes.
 _OF_WRAPPERS = (
@@ -37,25 +56,33 @@ class HeldState:
 
     def __init__(self) -> None:
         self._seen: dict[int, Any] = {}  # it keeps the objects, so that no other object gets their ids
+        self._empty: list[Any] = []
         self._dicts: list[tuple[dict[Any, Any], dict[Any, Any]]] = []
         self._others: list[tuple[Any, Any]] = []
         self._wrappers: list[tuple[Any, dict[str, Any]]] = []
         self._variables: list[tuple[Any, Any]] = []
-        self._descends: dict[type, bool] = {}
+        self._kinds: dict[type, tuple[str, bool]] = dict.fromkeys(_FIXED, ("", False))
 
     def add(self, layer: Any) -> None:
         """Notes what a layer holds, unless it is noted already."""
-        waiting = [] if id(layer) in self._seen else [layer]
-        seen = self._seen
-        while waiting:
-            held = waiting.pop()
-            if type(held) in _FIXED or id(held) in seen:
-                continue
-            seen[id(held)] = held
-            self._note(held, waiting)
+        if id(layer) in self._seen:
+            return
+        waiting, seen, kinds = [layer], self._seen, self._kinds
+        with without_collecting():
+            while waiting:
+                held = waiting.pop()
+                kind, has_dict = kinds.get(type(held)) or self._kind(held)
+                if kind and id(held) not in seen:
+                    seen[id(held)] = held
+                    self._note(held, kind, waiting)
+                    if has_dict:
+                        self._note_dict(vars(held), waiting)
 
     def restore(self) -> None:
         """Puts everything back."""
+        for held in self._empty:
+            if held:
+                held.clear()
         for held, before in self._dicts:
             _restore_dict(held, before)
         for held, before in self._others:
@@ -67,33 +94,54 @@ class HeldState:
         for variable, value in self._variables:
             _restore_variable(variable, value)
 
-    def _note(self, held: Any, waiting: list[Any]) -> None:
-        kind = type(held)
-        bases = kind.__mro__
-        if tuple in bases:
-            waiting.extend(held)
-            return
-        if dict in bases:
+    def _kind(self, held: Any) -> tuple[str, bool]:
+        """How objects of a class are noted, and whether their attributes are noted too. Empty: they are not noted."""
+        cls: Any = type(held)
+        bases, names = cls.__mro__, {base.__name__ for base in cls.__mro__}
+        kind, attributes = "", hasattr(cls, "__dict__") and hasattr(held, "__dict__")
+        built_in = next((base for base in (tuple, dict, list, set, deque) if base in bases), None)
+        if built_in is not None:
+            kind = built_in.__name__
+            attributes = attributes and kind != "tuple" and not belongs_to_keras(cls)  # Keras's own only add a tracker
+        elif hasattr(cls, "__wrapped__") and isinstance(held, dict):  # TensorFlow's wrapper of a dict
+            kind, attributes = "wrapper", False
+        elif is_variable(held):
+            kind, attributes = "variable", False
+        elif "ObjectIdentityDictionary" in names:
+            kind, attributes = "by identity", False
+        elif bool(names & _HOLDERS) or (any(map(belongs_to_keras, bases)) and not names & _STAY):
+            kind = "object" if attributes else ""
+            if "Initializer" in names and "_random_generator" not in vars(held):
+                kind, attributes = "fixed", False  # Keras 3: its seed may be a weight, and nothing else changes
+        self._kinds[cls] = kind, attributes and bool(kind)
+        return self._kinds[cls]
+
+    def _note(self, held: Any, kind: str, waiting: list[Any]) -> None:
+        if kind == "dict":
             self._note_dict(held, waiting)
-        elif list in bases or set in bases or deque in bases:
-            base = list if list in bases else set if set in bases else deque
-            copied: Any = base.copy(held)
+        elif kind in ("list", "set", "deque"):
+            if not held and type(held) in _PLAIN:
+                self._empty.append(held)
+                return
+            copied: Any = {"list": list, "set": set, "deque": deque}[kind].copy(held)
             self._others.append((held, copied))
             waiting.extend(copied)
-        elif hasattr(kind, "__wrapped__") and isinstance(held, dict):  # TensorFlow's wrapper of a dict
-            waiting.append(getattr(held, "__wrapped__"))  # noqa: B009
-            self._note_wrapper(held, waiting)
-            return
-        elif is_variable(held):
+        elif kind == "tuple":
+            waiting.extend(held)
+        elif kind == "variable":
             self._variables.append((held, take_snapshot(held)))
-            return
-        elif not self._descend(kind):
-            return
-        own = getattr(held, "__dict__", None)
-        if own:
-            self._note_dict(own, waiting)
+        elif kind == "fixed":
+            waiting.extend(vars(held).values())
+        elif kind == "by identity":
+            self._note_dict(held._storage, waiting)  # of TensorFlow 2.12 to 2.21
+        elif kind == "wrapper":
+            waiting.append(held.__wrapped__)
+            self._note_wrapper(held, waiting)
 
     def _note_dict(self, held: dict[Any, Any], waiting: list[Any]) -> None:
+        if not held and type(held) in _PLAIN:
+            self._empty.append(held)
+            return
         copied = dict(held)
         self._dicts.append((held, copied))
         waiting.extend(copied.values())
@@ -108,13 +156,17 @@ class HeldState:
         self._wrappers.append((held, noted))
         waiting.extend(noted.values())
 
-    def _descend(self, kind: type) -> bool:
-        """Whether objects of a class may hold a layer's state in their attributes."""
-        if kind not in self._descends:
-            names = {base.__name__ for base in kind.__mro__}
-            keras = any(map(belongs_to_keras, kind.__mro__))
-            self._descends[kind] = bool(names & _HOLDERS) or (keras and not names & _OF_GRAPHS)
-        return self._descends[kind]
+
+@contextlib.contextmanager
+def without_collecting() -> Iterator[None]:
+    """A block without Python's garbage collector: it would look at all that we note, again and again."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _restore_dict(held: dict[Any, Any], before: dict[Any, Any]) -> None:
@@ -135,8 +187,9 @@ def _restore_other(held: Any, before: Any) -> None:
         if list.__len__(held) != len(before) or any(a is not b for a, b in zip(list.__iter__(held), before)):
             list.__setitem__(held, slice(None), before)
     elif isinstance(held, set):
-        set.clear(held)
-        set.update(held, before)
+        if not set.__eq__(held, before):
+            set.clear(held)
+            set.update(held, before)
     elif list(held) != list(before):
         deque.clear(held)
         deque.extend(held, before)

@@ -31,6 +31,15 @@ def run_eagerly() -> Iterator[None]:
         yield
 
 
+def compiled_again() -> Any:
+    """A block inside of ``run_eagerly`` in which JAX compiles its own functions, which is three times as fast.
+
+    No user's code may run in it.
+    """
+    disable_jit = getattr(sys.modules.get("jax"), "disable_jit", None)
+    return disable_jit(False) if disable_jit is not None else contextlib.nullcontext()
+
+
 @contextlib.contextmanager
 def same_random_state(package: str) -> Iterator[None]:
     """A block after which Python, numpy, TensorFlow, torch and Keras draw the numbers that they would have drawn."""

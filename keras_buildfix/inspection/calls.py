@@ -251,7 +251,7 @@ class _Tracer:
     def describe_layers(self, recorder: Recorder) -> None:
         """Describes each layer that was called, and finds those that were not."""
         self.times.update(id(call.layer) for call in recorder.calls)
-        nodes = {id(node.layer): node for node in weight_tree(recorder.model).nodes()}
+        nodes = {id(node.layer): node for node in recorder.tree().nodes()}
         for call in recorder.calls:
             layer = call.layer
             if id(layer) not in self.about:

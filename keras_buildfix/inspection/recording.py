@@ -12,10 +12,18 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from keras_buildfix._keras.classes import keras_of, layer_base, layer_instance, package_of
+from keras_buildfix._keras.classes import (
+    belongs_to_keras,
+    has_base,
+    is_model,
+    keras_of,
+    layer_base,
+    layer_instance,
+    package_of,
+)
 from keras_buildfix._keras.object_state import HeldState
-from keras_buildfix._keras.running import run_eagerly, same_names, same_random_state
-from keras_buildfix.layer_tree.tree import weight_tree
+from keras_buildfix._keras.running import compiled_again, run_eagerly, same_names, same_random_state
+from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
 
 
 @dataclass(eq=False)
@@ -75,6 +83,8 @@ class Recorder:
     _names: dict[int, str] = field(default_factory=dict)
     _looked: dict[int, int] = field(default_factory=dict)
     _kept: list[Any] = field(default_factory=list)
+    _leaves: set[int] = field(default_factory=set)
+    _root: LayerNode | None = None
 
     def __post_init__(self) -> None:
         self.thread = threading.get_ident()
@@ -95,10 +105,11 @@ class Recorder:
         self.calls.append(call)
         self._open.append(call)
         try:
-            if self.around is None:
-                call.outputs = do(layer, *args, **kwargs)
-            else:
-                call.outputs = self.around(call, lambda each: do(each, *args, **kwargs))
+            with compiled_again() if id(layer) in self._leaves else contextlib.nullcontext():
+                if self.around is None:
+                    call.outputs = do(layer, *args, **kwargs)
+                else:
+                    call.outputs = self.around(call, lambda each: do(each, *args, **kwargs))
             return call.outputs
         except BaseException as error:
             call.error = error
@@ -110,6 +121,12 @@ class Recorder:
             if not self.keep_outputs:
                 call.outputs = None
 
+    def tree(self) -> LayerNode:
+        """The tree of the model as it is now."""
+        if self._root is None:
+            self._root = weight_tree(self.model)
+        return self._root
+
     def is_to_build(self) -> bool:
         """Whether a layer in the model is not built yet."""
         return not all(getattr(each, "built", True) for each in self._kept)
@@ -117,13 +134,16 @@ class Recorder:
     def look_again(self) -> None:
         """Gives the calls the names that their layers have now, if layers were added during the run."""
         if self._looked:
-            paths = {id(node.layer): "/".join(node.path) for node in weight_tree(self.model).nodes()}
+            paths = {id(node.layer): "/".join(node.path) for node in self.tree().nodes()}
             for call in self.calls:
                 call.name = paths.get(id(call.layer)) or call.name
 
     def _add_names(self, layer: Any, path: tuple[str, ...]) -> None:
-        at_start = not self._kept
-        for node in weight_tree(layer, path).nodes():
+        at_start, root = not self._kept, weight_tree(layer, path)
+        self._root = root if at_start else None
+        for node in root.nodes():
+            if not node.held and is_keras_own(node.layer):
+                self._leaves.add(id(node.layer))
             self._names.setdefault(id(node.layer), "/".join(node.path) or str(layer.name))
             if at_start:
                 built = bool(getattr(node.layer, "built", True))
@@ -143,6 +163,14 @@ class Recorder:
                 self._names[id(layer)] = "/".join((*path, str(layer.name)))
                 self._kept.append(layer)
         return self._names[id(layer)]
+
+
+def is_keras_own(layer: Any) -> bool:
+    """Whether Keras itself wrote what a layer that is no model does when it is called, and no user's function runs."""
+    if is_model(layer) or has_base(type(layer), "Lambda"):
+        return False
+    owner = next((base for base in type(layer).__mro__ if "call" in vars(base)), None)
+    return owner is not None and belongs_to_keras(owner) and owner is not layer_base(type(layer))
 
 
 #: How often we look again for the layers in a layer; one that makes a layer at each call would take forever.

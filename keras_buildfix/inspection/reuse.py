@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keras_buildfix._keras.classes import (
-    belongs_to_keras,
     describe_layer,
     has_base,
-    is_model,
     is_sequential,
     layer_base,
     layer_instance,
@@ -25,7 +23,7 @@ from keras_buildfix._keras.variables import dtype_of, shape_of
 from keras_buildfix._tables import Table
 from keras_buildfix._words import many
 from keras_buildfix.inspection.calls import names_tensors, specs_of, zeros_for
-from keras_buildfix.inspection.recording import Call, Recorder, recording, run_recorded, tensors_in
+from keras_buildfix.inspection.recording import Call, Recorder, is_keras_own, recording, run_recorded, tensors_in
 from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
 
 #: The sizes of each tensor that a call gets, without the batch.
@@ -253,7 +251,7 @@ class _Checker:
 
     def _plain(self, layer: Any, do: Callable[[Any], Any]) -> Any:
         """Calls the layer; what one of Keras's own layers calls inside is its own affair."""
-        with self._paused() if _is_unit(layer) else contextlib.nullcontext():
+        with self._paused() if is_keras_own(layer) else contextlib.nullcontext():
             return do(layer)
 
     @contextlib.contextmanager
@@ -311,14 +309,14 @@ class _Checker:
         by_layer: dict[int, list[Call]] = {}
         for call in recorder.calls:
             by_layer.setdefault(id(call.layer), []).append(call)
-        nodes = {} if recorder.model is None else {id(node.layer): node for node in weight_tree(recorder.model).nodes()}
+        nodes = {} if recorder.model is None else {id(node.layer): node for node in recorder.tree().nodes()}
         for key, calls in by_layer.items():
             if key in self.conflicts:
                 self.findings += [self._error(calls[0], each) for each in self.conflicts[key]]
             elif len(calls) > 1 and not _is_shared_with_parent(calls, by_layer, recorder.calls):
                 self.findings += self._shared(calls, nodes.get(key) or weight_tree(calls[0].layer))
         if recorder.model is not None:
-            self.findings += _used_before(recorder, by_layer, weight_tree(recorder.model))
+            self.findings += _used_before(recorder, by_layer, recorder.tree())
         self.makers, self.copies = {}, {}
 
     def report(self) -> tuple[ReuseFinding, ...]:
@@ -403,18 +401,10 @@ def _is_called_elsewhere(layer: Any, calls: list[Call], every: list[Call]) -> bo
     return len(inbound_nodes(layer)) > len(calls)
 
 
-def _is_unit(layer: Any) -> bool:
-    """Whether Keras itself wrote ``call`` of a layer that is no model: what it calls inside differs by version."""
-    if is_model(layer):
-        return False
-    owner = next(base for base in type(layer).__mro__ if "call" in vars(base))
-    return belongs_to_keras(owner) and owner is not layer_base(type(layer))
-
-
 def _weights(layer: Any) -> dict[str, tuple[int | None, ...]]:
     """Name -> shape of the weights for which a layer itself answers: those inside too if Keras wrote it."""
     node = weight_tree(layer)
-    if _is_unit(layer):
+    if is_keras_own(layer):
         return {name: shape_of(variable) for name, variable in node.weights().items()}
     return {name: shape_of(variable) for name, variable in node.own}
 
