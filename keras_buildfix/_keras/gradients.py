@@ -53,17 +53,12 @@ def _in_torch(model: Any, compute: Callable[[], Any], variables: Sequence[Any], 
 
 
 def _in_jax(model: Any, compute: Callable[[], Any], variables: Sequence[Any], scale: float) -> Any:
+    """The gradients in JAX: traced as a whole, without what users jit, and then compiled as one function.
+
+    JAX has zeros where there is no gradient: these do not come from the gradient of the loss in what was traced.
+    """
     jax = sys.modules["jax"]
-    values = list(map(stored, variables))
-    (_, loss), found = jax.value_and_grad(_stateless(model, compute, variables, scale), has_aux=True)(values)
-    if any(not each.any() for each in found):
-        connected = _connected_in_jax(model, compute, variables, loss.dtype)
-        found = [each if each.any() or is_connected else None for each, is_connected in zip(found, connected)]
-    return loss, list(found)
-
-
-def _stateless(model: Any, compute: Callable[[], Any], variables: Sequence[Any], scale: float) -> Any:
-    """A function of the weights' values: the scaled loss, and the loss. The model does not change."""
+    values, seed = list(map(stored, variables)), jax.numpy.ones(())
     scope = keras_of(type(model)).StatelessScope
 
     def loss_of(values: Any) -> Any:
@@ -71,26 +66,52 @@ def _stateless(model: Any, compute: Callable[[], Any], variables: Sequence[Any],
             loss = compute()
         return loss * scale, loss
 
-    return loss_of
-
-
-def _connected_in_jax(model: Any, compute: Callable[[], Any], variables: Sequence[Any], dtype: Any) -> list[bool]:
-    """For each weight, whether its gradient comes from that of the loss; JAX has zeros for what is not connected."""
-    jax = sys.modules["jax"]
-
     def pulled_back(values: Any, seed: Any) -> Any:
-        _, back, _ = jax.vjp(_stateless(model, compute, variables, 1.0), values, has_aux=True)
-        return back(seed)[0]
+        scaled, back, loss = jax.vjp(loss_of, values, has_aux=True)
+        return [loss, *back(seed.astype(scaled.dtype))[0]]
 
     try:
-        traced = jax.make_jaxpr(pulled_back)(list(map(stored, variables)), jax.numpy.ones((), dtype)).jaxpr
-    except Exception:  # the model looks at values, which a trace has not: then a zero counts as a zero
-        return [True] * len(variables)
-    known = {id(traced.invars[-1])}
-    for equation in traced.eqns:
+        with scope():  # the outermost gives new variables of metrics their values, after the trace
+            closed = jax.make_jaxpr(pulled_back)(values, seed)
+    except jax.errors.JAXTypeError:  # the model looks at values, which a trace has not: then a zero counts as a zero
+        loss, *found = pulled_back(values, seed)
+        return loss, found
+    known = {id(closed.jaxpr.invars[-1])}
+    for equation in closed.jaxpr.eqns:
         if any(id(each) in known for each in equation.invars):
             known.update(map(id, equation.outvars))
-    return [id(each) in known for each in traced.outvars]
+    with jax.disable_jit(len(closed.jaxpr.eqns) > _TOO_LONG):
+        loss, *found = _compiled(jax, closed.jaxpr)(closed.consts, *values, seed)
+    return loss, [each if id(out) in known else None for each, out in zip(found, closed.jaxpr.outvars[1:])]
+
+
+def _compiled(jax: Any, jaxpr: Any) -> Any:
+    """What was traced as a compiled function; the one from before, if the same was traced then."""
+    plain = all(_is_written_out(jax, equation) for equation in jaxpr.eqns)
+    key = str(jaxpr) if plain else ""
+    run = _RUNS.pop(key, None) if plain else None
+    if run is None:
+        run = jax.jit(lambda consts, *given: jax.core.eval_jaxpr(jaxpr, consts, *given))
+    if plain:
+        _RUNS[key] = run  # now the newest
+        while len(_RUNS) > _KEPT:
+            del _RUNS[next(iter(_RUNS))]
+    return run
+
+
+def _is_written_out(jax: Any, equation: Any) -> bool:
+    """Whether the text of an operation says all of it: no array of many numbers, and no function inside."""
+    values = [value for one in equation.params.values() for value in (one if isinstance(one, (list, tuple)) else [one])]
+    inside = any(hasattr(value, "eqns") or hasattr(value, "jaxpr") or callable(value) for value in values)
+    return not inside and all(jax.numpy.ndim(each.val) == 0 for each in equation.invars if hasattr(each, "val"))
+
+
+#: The last functions that were compiled, by the text of what was traced: ``ModelWatch`` asks for one again and again.
+_RUNS: dict[str, Any] = {}
+_KEPT = 4
+
+#: With more operations than these, as of a long loop that was unrolled, compiling takes longer than running each.
+_TOO_LONG = 5000
 
 
 def loss_scale(model: Any) -> float:

@@ -43,6 +43,8 @@ class WeightGradient:
             ``"not trained"``: the weight is frozen, of a dtype that can't be trained, or not known to Keras.
         reason: Why, as far as that can be found; empty for ``"ok"``.
         raw: Whether it is a variable of the backend that a layer holds and Keras does not know.
+        harmless: Whether it is a bias or the like whose layer is trained well: what follows takes it away, as a
+            normalization does with a bias before it.
     """
 
     name: str
@@ -53,6 +55,7 @@ class WeightGradient:
     verdict: Verdict
     reason: str = ""
     raw: bool = False
+    harmless: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,9 @@ class GradientReport(Table):
 
     @property
     def findings(self) -> tuple[WeightGradient, ...]:
-        """The weights with a bad gradient, and raw variables; frozen weights are as somebody wanted them."""
-        return tuple(each for each in self.weights if each.raw or each.verdict not in ("ok", "not trained"))
+        """The weights with a bad gradient that is not harmless, and raw variables. Frozen weights are none."""
+        bad = [each for each in self.weights if each.raw or each.verdict not in ("ok", "not trained")]
+        return tuple(each for each in bad if not each.harmless)
 
     @property
     def ok(self) -> bool:
@@ -171,7 +175,7 @@ def check_gradients(
     for (at, variable), gradient in zip(wanted, gradients):
         found[at] = _judged(found[at], variable, gradient, check.is_half, because)
     found = against_the_rest(found, factor)
-    found = _underflowing(check, found, wanted, scale)
+    found = without_need(_underflowing(check, found, wanted, scale))
     reasons = _reasons_for_none(check, [rows[at][0] for at, row in enumerate(found) if row.verdict == "none"])
     found = [replace(row, reason=reasons.get(id(rows[at][0]), row.reason)) for at, row in enumerate(found)]
     return GradientReport(str(model.name), value, (*found, *_raw_variables(tree)), scale, factor)
@@ -292,14 +296,15 @@ def _rows(tree: LayerNode, trained: set[int]) -> Iterator[tuple[Any, WeightGradi
             layer = chain[-1] if chain else None
             name = "/".join(layer.path) or str(layer.layer.name) if layer is not None else ""
             reason = f"frozen: the layer {name!r} has trainable=False" if chain else "the weight itself is frozen"
-        norm = _norm(read_value(variable))
+        norm = norm_of(read_value(variable))
         yield (
             variable,
             WeightGradient(names[id(variable)], shape_of(variable), dtype_of(variable), None, norm, verdict, reason),
         )
 
 
-def _norm(array: Array) -> float:
+def norm_of(array: Array) -> float:
+    """The Euclidean norm, in float64."""
     import numpy as np
 
     with np.errstate(all="ignore"):
@@ -312,7 +317,7 @@ def _judged(row: WeightGradient, variable: Any, gradient: Any, is_half: bool, be
 
     if gradient is None:
         return replace(row, verdict="none", reason=_not_watched(variable))
-    norm, nan, inf = _norm(gradient), int(np.isnan(gradient).sum()), int(np.isinf(gradient).sum())
+    norm, nan, inf = norm_of(gradient), int(np.isnan(gradient).sum()), int(np.isinf(gradient).sum())
     if not nan and not inf:
         zero = "all of it is 0, as behind a relu that is off for all of x, or where 0 comes in"
         return replace(row, norm=norm, verdict="ok" if norm else "zero", reason="" if norm else zero)
@@ -351,6 +356,22 @@ def against_the_rest(rows: list[WeightGradient], factor: float) -> list[WeightGr
     return rows
 
 
+def without_need(rows: list[WeightGradient]) -> list[WeightGradient]:
+    """The lines, with those marked as harmless that are of one axis and whose layer has others, all of them well."""
+    layers: dict[str, list[WeightGradient]] = {}
+    for row in rows:
+        layers.setdefault(row.name.rpartition("/")[0], []).append(row)
+    found = []
+    reason = "what follows takes it away, as a normalization does with a bias: use_bias=False saves it"
+    for row in rows:
+        others = [each for each in layers[row.name.rpartition("/")[0]] if len(each.shape) > 1]
+        well = bool(others) and all(each.verdict == "ok" for each in others)
+        if well and row.verdict in ("zero", "vanishing") and len(row.shape) == 1:
+            row = replace(row, harmless=True, reason=f"{row.reason}; {reason}" if row.reason else reason)
+        found.append(row)
+    return found
+
+
 def _root_mean_square(row: WeightGradient) -> float:
     return (row.norm or 0.0) / math.sqrt(max(math.prod(axis or 1 for axis in row.shape), 1))
 
@@ -363,7 +384,7 @@ def _underflowing(check: _Check, rows: list[WeightGradient], wanted: list[Any], 
     _, gradients, used = check.gradients([variable for _, variable in zeros], _ENOUGH)
     rows = list(rows)
     for (at, _), gradient in zip(zeros, gradients):
-        norm = 0.0 if gradient is None else _norm(gradient)
+        norm = 0.0 if gradient is None else norm_of(gradient)
         if norm:
             rows[at] = replace(
                 rows[at],
@@ -478,7 +499,7 @@ def _raw_variables(tree: LayerNode) -> Iterator[WeightGradient]:
                 tuple(variable.shape),
                 dtype_of(variable),
                 None,
-                _norm(as_array(variable)),
+                norm_of(as_array(variable)),
                 "not trained",
                 f"{kind} that Keras does not track: neither trained nor saved. Use add_weight, or raw_weight with "
                 "PortableLayerMixin",

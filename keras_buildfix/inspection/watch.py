@@ -7,6 +7,7 @@ import functools
 import importlib
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from keras_buildfix._arrays import Array
@@ -15,9 +16,16 @@ from keras_buildfix._keras.info import keras_info
 from keras_buildfix._keras.tensors import all_finite, as_array, device_copy, is_finite, not_finite, size_of_change
 from keras_buildfix._keras.training import take_state_back, variables_of
 from keras_buildfix._keras.variables import dtype_of, shape_of, view_value
-from keras_buildfix._words import many, nearest_names, short
+from keras_buildfix._words import nearest_names, short
 from keras_buildfix.inspection.finite import FiniteReport, NotFinite, check_finite
-from keras_buildfix.inspection.gradients import GradientReport, WeightGradient, against_the_rest, check_gradients
+from keras_buildfix.inspection.gradients import (
+    GradientReport,
+    WeightGradient,
+    against_the_rest,
+    check_gradients,
+    norm_of,
+    without_need,
+)
 from keras_buildfix.layer_tree.tree import weight_tree
 
 _CHECKS = ("finite", "gradients")
@@ -75,6 +83,13 @@ class ModelWatch:
         loaded = next((keras_of(base) for base in loaded_layer_bases()), None)
         return object.__new__(_as_callback(cls, loaded or importlib.import_module(keras_info().package)))
 
+    def __reduce__(self) -> Any:
+        """A copy has the settings and the finding, not the model; KerasTuner copies callbacks for each trial."""
+        kept = {
+            key: value for key, value in vars(self).items() if key not in ("_watched", "_copies", "_model", "model")
+        }
+        return _made_again, (_written(type(self)), kept)
+
     def __init__(
         self,
         check: str | Sequence[str] = _CHECKS,
@@ -95,7 +110,8 @@ class ModelWatch:
             raise ValueError(f"ModelWatch: on_finding={short(on_finding)}; it is 'stop' or 'raise'.")
         if not factor > 1:
             raise ValueError(f"ModelWatch: factor={short(factor)}; it must be above 1.")
-        self.every, self.data, self.on_finding, self.factor = int(every), data, on_finding, factor
+        self.every, self.on_finding, self.factor = int(every), on_finding, factor
+        self.data: Any = data
         self.ignore = (ignore,) if isinstance(ignore, str) else tuple(ignore)
         self.report: FiniteReport | GradientReport | None = None
         self.message = ""
@@ -114,7 +130,7 @@ class ModelWatch:
         self._watched = inner
         keras = keras_of(type(inner))
         if not isinstance(self, keras.callbacks.Callback):  # another Keras than we thought
-            self.__class__ = _as_callback(ModelWatch, keras)
+            self.__class__ = _as_callback(_written(type(self)), keras)
             keras.callbacks.Callback.__init__(self)
         keras.callbacks.Callback.set_model(self, model)
 
@@ -156,9 +172,8 @@ class ModelWatch:
     def _tell(self, report: FiniteReport | GradientReport) -> None:
         """Keeps the finding, and stops ``fit`` or raises."""
         self.report = report
-        what = str(report.first) if isinstance(report, FiniteReport) else _in_words(report)
         self.message = (
-            f"ModelWatch: after batch {self._batches} (epoch {self._epoch + 1}) {what}. fit of "
+            f"ModelWatch: after batch {self._batches} (epoch {self._epoch + 1}), {_in_words(report)}. fit of "
             f"{self._watched.name!r} was stopped; the attribute `report` of the callback has everything."
         )
         self._watched.stop_training = True
@@ -199,31 +214,35 @@ class ModelWatch:
 
     def _gradients(self) -> GradientReport | None:
         """The report of ``check_gradients`` on the data, if there are findings that are not to be ignored."""
-        x, y, weight = [*self.data, None][:3]
-        report = check_gradients(self._watched, x, y, sample_weight=weight, factor=self.factor)
+        x, y, *weight = self.data
+        given = {"sample_weight": weight[0]} if weight else {}
+        report = check_gradients(self._watched, x, y, factor=self.factor, **given)
         return report if any(not self._ignores(each.name) for each in report.findings) else None
 
     def _updates(self, loss: Array | None, since: int) -> GradientReport | None:
         """What the changes of the weights since the last look show."""
-        rows = []
-        names = weight_tree(self._watched).names()
+        names, rows, noted = weight_tree(self._watched).names(), [], self._copies
+        still = f"has not changed in {since} batch{'es' * (since != 1)}, while others have: no gradient reaches it"
         for variable in variables_of(self._watched, trained=True):
-            noted = self._copies.get(id(variable))
-            if noted is None or id(variable) not in names:
-                continue
-            norm = size_of_change(variable, noted[1])
-            same = "" if norm else f"it has not changed in {many(since, 'batch')[:-1] + 'es' * (since != 1)}"
-            row = WeightGradient(
-                names[id(variable)], shape_of(variable), dtype_of(variable), norm, 0.0, "ok" if norm else "none", same
-            )
-            rows.append(row)
+            if id(variable) in noted and id(variable) in names:
+                norm = size_of_change(variable, noted[id(variable)][1])
+                name, shape, dtype = names[id(variable)], shape_of(variable), dtype_of(variable)
+                rows.append(WeightGradient(name, shape, dtype, norm, 0.0, "ok" if norm else "zero"))
         self._note()
         if not any(row.norm for row in rows):
             return None  # nothing is trained: the learning rate is 0, or gradients are summed up first
-        rows = [row for row in against_the_rest(rows, self.factor) if not self._ignores(row.name)]
+        rows = without_need(against_the_rest(rows, self.factor))
+        rows = [
+            replace(row, verdict="none", reason=still) if row.verdict == "zero" and not row.harmless else row
+            for row in rows
+            if not self._ignores(row.name)
+        ]
+        if not any(row.verdict in ("none", "exploding") for row in rows):
+            return None
+        values = weight_tree(self._watched).weights()
+        rows = [replace(row, weight_norm=norm_of(view_value(values[row.name]))) for row in rows]
         value = float("nan") if loss is None else float(loss)
-        report = GradientReport(str(self._watched.name), value, tuple(rows), factor=self.factor, of="updates")
-        return report if any(row.verdict in ("none", "exploding") for row in rows) else None
+        return GradientReport(str(self._watched.name), value, tuple(rows), factor=self.factor, of="updates")
 
     def _note(self) -> None:
         """Copies the weights that are trained."""
@@ -234,14 +253,30 @@ class ModelWatch:
         return any(name == each or fnmatch.fnmatchcase(name, each) for each in self.ignore)
 
 
+#: An attribute of a class that we made of one that somebody wrote, and of a Keras's ``Callback``.
+_MADE_OF = "_made_of"
+
+
 @functools.cache
 def _joined(cls: Any, base: type) -> Any:
-    return cls if issubclass(cls, base) else type(cls.__name__, (cls, base), {"__module__": cls.__module__})
+    return type(cls.__name__, (cls, base), {"__module__": cls.__module__, "__doc__": cls.__doc__, _MADE_OF: cls})
+
+
+def _written(cls: type) -> Any:
+    """The class that somebody wrote, ours or a subclass of it, of which this one was made."""
+    return vars(cls).get(_MADE_OF, cls)
+
+
+def _made_again(cls: Any, attributes: dict[str, Any]) -> Any:
+    copied = cls()
+    vars(copied).update(attributes)
+    return copied
 
 
 def _as_callback(cls: type, keras: Any) -> Any:
     """The class as a subclass of a Keras's ``Callback``, which answers what that Keras asks its callbacks."""
-    return _joined(cls, keras.callbacks.Callback)
+    base = keras.callbacks.Callback
+    return cls if issubclass(cls, base) else _joined(cls, base)
 
 
 def _checks(check: Any) -> tuple[str, ...]:
@@ -257,10 +292,20 @@ def _checks(check: Any) -> tuple[str, ...]:
     return names
 
 
-def _in_words(report: GradientReport) -> str:
-    """The findings of a report on gradients in one sentence."""
+def _in_words(report: FiniteReport | GradientReport) -> str:
+    """The finding of a report in one sentence."""
+    if isinstance(report, FiniteReport):
+        weights = [each for each in report.findings if each.kind == "weight"]
+        hint = ""
+        if len(weights) > 1 and len(weights) == report.checked - 1:
+            hint = ". All weights are like that: a batch or a step too large spoiled them at once; every=1 finds it"
+        return f"{report.first}{hint}"
     found = report.findings
     first = found[0]
-    of = "update" if report.of == "updates" else "gradient"
     rest = f"; {len(found) - 1} more" if len(found) > 1 else ""
-    return f"the {of} of the weight {first.name!r} is {first.verdict} ({first.reason}){rest}"
+    if report.of == "updates" and first.verdict == "none":
+        return f"the weight {first.name!r} {first.reason}{rest}"
+    if first.verdict == "none":
+        return f"no gradient reaches the weight {first.name!r} ({first.reason}){rest}"
+    what = "change" if report.of == "updates" else "gradient"
+    return f"the {what} of the weight {first.name!r} is {first.verdict} ({first.reason}){rest}"
