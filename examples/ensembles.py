@@ -1,6 +1,6 @@
 """Ensembles: the average of models, and a mean whose weights are learned.
 
-python examples/ensembles.py
+    python examples/ensembles.py
 
 Layers and models in a list of a model are tracked; a raw variable is, with keras_buildfix.
 """

@@ -1,6 +1,6 @@
 """A GAN: its two parts train in turns, each while the other is frozen.
 
-python examples/gan.py
+    python examples/gan.py
 
 One step of each part at a time, on models that are compiled once.
 """
@@ -15,8 +15,9 @@ from keras_buildfix import frozen, get_weights
 def in_turns():
     """Two models are compiled once each: the discriminator, and both parts as one.
 
-    Plain, one writes `discriminator.trainable = False` between the two `compile`. That is right on Keras 2, where
-    `compile` remembers the flag. On Keras 3 it freezes the discriminator for good, its own model too.
+    Plain, no one way is right everywhere. `discriminator.trainable = False` between the two `compile` is right on
+    Keras 2, where `compile` remembers the flag; on Keras 3 the discriminator then never trains. The flag set around
+    each step, as here, has no effect on Keras 2.
     """
     keras.utils.set_random_seed(0)
     layers = keras.layers

@@ -1,6 +1,6 @@
 """Looking inside a model: summary, a drawing, and the outputs of its layers.
 
-python examples/looking_inside.py
+    python examples/looking_inside.py
 
 Plain Keras does the first two; the outputs inside a subclassed model need keras_buildfix.
 """

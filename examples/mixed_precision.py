@@ -25,16 +25,17 @@ class Gate(keras.layers.Layer):
 
 
 class Gated(keras.Model):
-    """A dense layer whose output is weighed by the input itself, which is float32."""
+    """A dense layer whose output is weighed by another one, which computes in float32."""
 
     def __init__(self, gate, **options):
         super().__init__(**options)
         self.body = keras.layers.Dense(4, activation="relu")
+        self.weigh = keras.layers.Dense(4, activation="sigmoid", dtype="float32")
         self.gate = gate
         self.top = keras.layers.Dense(1, dtype="float32")  # the last layer in float32, or the loss is coarse
 
     def call(self, x):
-        return self.top(self.gate(self.body(x), gate=X[:1] * 0.0 + 1.0))
+        return self.top(self.gate(self.body(x), gate=self.weigh(x)))
 
 
 def training():

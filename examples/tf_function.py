@@ -1,6 +1,6 @@
 """Your own `@tf.function` on `call`: for TensorFlow only, as the other backends compile in their own way.
 
-python examples/tf_function.py
+    python examples/tf_function.py
 
 Keras 2 trains such a model, Keras 3 does with `TFFunctionMixin`.
 """

@@ -21,6 +21,7 @@ import re
 import subprocess
 import sys
 import time
+import traceback
 import types
 import warnings
 from collections.abc import Iterator
@@ -54,6 +55,22 @@ def forms_of(name: str) -> list[str]:
             names = [each for each in ast.walk(node.value) if isinstance(each, ast.Name)]
             return [each.id for each in sorted(names, key=lambda each: (each.lineno, each.col_offset))]
     raise SystemExit(f"examples/{name}.py has no FORMS")
+
+
+def uses_no_help(form: str) -> bool:
+    """Whether a form uses nothing of the package, or only what looks: then it is the same plain."""
+    name, _, wanted = form.partition(".")
+    tree = ast.parse((EXAMPLES / f"{name}.py").read_text("utf-8"))
+    parts = {node.name: node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    nodes = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "keras_buildfix"]
+    helpers = {each.name for node in nodes for each in node.names} - {*LOOKS}
+    used, todo = set(), [wanted]
+    while todo:
+        node = parts.pop(todo.pop(), None)
+        names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)} if node else set()
+        used |= names
+        todo += names & {*parts}
+    return not used & helpers
 
 
 @contextlib.contextmanager
@@ -90,21 +107,25 @@ def example(name: str, keras: Any, package: Any = None) -> Any:
 # --- Plain: what one writes without the package ---------------------------------------------------
 
 
+#: Functions of the package that only look: plain forms use them, too.
+LOOKS = ("get_weights", "named_weights", "keras_info", "compute_dtype", "variable_dtype")
+
+
 class Plain(types.ModuleType):
     """Takes the place of the package. Each function does what one writes with Keras alone.
 
-    What only looks (`get_weights`, `named_weights`, `keras_info`) is the package's own.
+    What only looks is the package's own.
     """
 
     def __init__(self, keras: Any) -> None:
         super().__init__("keras_buildfix")
-        self._keras, self._real = keras, importlib.import_module("keras_buildfix")
+        self._keras, real = keras, importlib.import_module("keras_buildfix")
+        for name in LOOKS:
+            setattr(self, name, getattr(real, name))
 
     PortableLayerMixin = TFFunctionMixin = type("NoMixin", (), {})
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("get_weights", "named_weights", "keras_info", "compute_dtype", "variable_dtype"):
-            return getattr(self._real, name)
         if name.startswith("_"):
             raise AttributeError(name)
 
@@ -119,7 +140,7 @@ class Plain(types.ModuleType):
     mixed_precision_safe = deferred_build
 
     def raw_weight(self, value: Any, name: str) -> Any:
-        backend = self._real.keras_info(self._keras).backend
+        backend = self.keras_info(self._keras).backend
         if backend == "tensorflow":
             return sys.modules["tensorflow"].Variable(value, name=name)
         if backend == "torch":
@@ -145,13 +166,11 @@ class Plain(types.ModuleType):
         model.save_weights(path)
 
     def load_weights(self, model: Any, path: str) -> Any:
-        if not os.path.exists(path):
-            raise NotInKerasError("save_weights has written no file of this name")
         model.load_weights(path)
         return types.SimpleNamespace(assigned=model.weights)
 
     def freeze(self, model: Any, layer: Any) -> None:
-        layer.trainable = False
+        (model.get_layer(layer) if isinstance(layer, str) else layer).trainable = False
 
     def unfreeze(self, model: Any, select: str) -> None:
         base, _, start = select.rstrip("*").partition("/")
@@ -217,6 +236,8 @@ def run_here(way: str, skip: list[str]) -> None:
                     said = getattr(module, form)() or "yes"
                 except Exception as error:
                     said = f"no: {described(error)}"
+                    if "numpy" in str(error).lower() and getattr(module, form) in module.TRAIN:
+                        said = "needs a backend that trains"
                 print(json.dumps([f"{name}.{form}", time.monotonic() - begun, said]), flush=True)
 
 
@@ -227,14 +248,16 @@ def described(error: Exception) -> str:
     lines = [line.strip() for line in re.sub(r"\x1b\[\d+m", "", str(error)).splitlines() if line.strip()]
     said = [line for line in lines if not line.startswith(("Exception encountered", "Arguments received", "•"))]
     if isinstance(error, AssertionError):
-        return "no error, but a wrong result"
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [each.line for each in frames if Path(each.filename).parent == EXAMPLES]
+        return f"no error, but wrong: {lines[-1]}"
     text = said[0] if said else ""
     text = re.sub(r"/tmp/\S*/|0x[0-9a-f]+", "", text)
     return f"{type(error).__name__}: {text}"[:160]
 
 
-def results(environment: str, tox: Path, way: str) -> dict[str, str]:
-    """Form -> "yes", "no: ..." or why it can't run there. A form that ends the process is a "no"."""
+def results(environment: str, tox: Path, way: str, found: dict[str, str]) -> dict[str, str]:
+    """Adds to `found`: form -> "yes", "no: ..." or why it can't run there. A form that ends the process is a "no"."""
     python = tox / environment / "bin" / "python"
     if not python.exists():
         raise SystemExit(f"{python} does not exist: make it with `tox run -e {environment} --notest`")
@@ -243,8 +266,7 @@ def results(environment: str, tox: Path, way: str) -> dict[str, str]:
     setting |= {"TF_USE_LEGACY_KERAS": "1"} if "tfkeras" in environment else {}
     setting |= {"KERAS_BACKEND": environment.rpartition("-")[2]} if environment.startswith("keras3") else {}
     setting |= {"KERAS_BACKEND": environment.rpartition("-")[2]} if environment[:6] in ("kerasl", "kerasn") else {}
-    found: dict[str, str] = {}
-    while True:
+    while {f"{name}.{form}" for name in FILES for form in forms_of(name)} - {*found}:
         command = [str(python), str(Path(__file__).resolve()), "--here", way, "--skip", *found]
         done = subprocess.run(command, env={**os.environ, **setting}, capture_output=True)
         lines = [line for line in done.stdout.decode().splitlines() if line.startswith('["')]
@@ -252,11 +274,10 @@ def results(environment: str, tox: Path, way: str) -> dict[str, str]:
         for line in map(json.loads, lines):
             begun = line[0] if len(line) == 1 else ""
             found.update({line[0]: line[2]} if len(line) == 3 else {})
-        if not begun:
-            break
-        found[begun] = "no: the process dies"
-    if done.returncode:
-        raise SystemExit(f"{environment}: {done.stderr.decode()[-2000:]}")
+        if begun:
+            found[begun] = "no: the process dies"
+        elif done.returncode:
+            raise SystemExit(f"{environment}: {done.stderr.decode()[-2000:]}")
     return found
 
 
@@ -269,6 +290,7 @@ def main() -> None:
     parser.add_argument("--envs", nargs="+", help="environments of the matrix; the page is not written")
     parser.add_argument("--tox", type=Path, default=ROOT / ".tox", help="the folder with the environments")
     parser.add_argument("--record", type=Path, help="a file in which results are kept, to go on after an interruption")
+    parser.add_argument("--recorded", action="store_true", help="run nothing: write the page from the record")
     parser.add_argument("--here", choices=("plain", "package"), help="run with the Keras of this Python, print JSON")
     parser.add_argument("--skip", nargs="*", default=[], help="forms to leave out, with --here")
     args = parser.parse_args()
@@ -278,21 +300,24 @@ def main() -> None:
     found: dict[str, dict[str, dict[str, str]]] = {}
     if args.record and args.record.exists():
         found = json.loads(args.record.read_text("utf-8"))
-    for environment in args.envs or ENVIRONMENTS:
+    wanted = args.envs or [name for name in ENVIRONMENTS if not args.recorded or "plain" in found.get(name, {})]
+    for environment in [] if args.recorded else wanted:
         for way in ("package", "plain"):
-            if way in found.setdefault(environment, {}):
-                continue
-            found[environment][way] = results(environment, args.tox, way)
+            ways = found.setdefault(environment, {})
+            known = ways.get(way, {})
+            if way == "plain":
+                known = {**known, **{form: said for form, said in ways["package"].items() if uses_no_help(form)}}
+            ways[way] = results(environment, args.tox, way, known)
             count = sum(said == "yes" for said in found[environment][way].values())
             print(f"{environment}, {way}: {count} of {len(found[environment][way])}", file=sys.stderr, flush=True)
             if args.record:
                 args.record.write_text(json.dumps(found), "utf-8")
-    text = page({name: found[name] for name in args.envs or ENVIRONMENTS})
+    text = page({name: found[name] for name in wanted})
     if args.envs:
         print(text)
     else:
         TARGET.write_text(text, "utf-8")
-        print(f"{TARGET}: {len(found)} environments")
+        print(f"{TARGET}: {len(wanted)} environments")
 
 
 def page(found: dict[str, dict[str, dict[str, str]]]) -> str:
@@ -339,7 +364,7 @@ def cell(form: str, found: dict[str, dict[str, dict[str, str]]]) -> str:
 def word(plain: str, package: str) -> str:
     """The word for a pair of outcomes."""
     if package.startswith("no"):
-        return "-" if "NotImplementedError" in package else "no" if plain.startswith("no") else "plain only"
+        return "no" if plain.startswith("no") else "plain only"
     if package != "yes":
         return "-"
     return "yes" if plain == "yes" else "package"
@@ -347,18 +372,23 @@ def word(plain: str, package: str) -> str:
 
 def failures(form: str, found: dict[str, dict[str, dict[str, str]]]) -> Iterator[str]:
     """A line for each error of a form, with where it was."""
-    for way in ("plain", "package"):
+    words = {name: word(ways["plain"].get(form, "no"), ways["package"].get(form, "no")) for name, ways in found.items()}
+    possible = [name for name, found_word in words.items() if found_word != "-"]
+    for way, title in (("plain", "plain"), ("package", "with the package")):
         where: dict[str, list[str]] = {}
-        for environment, ways in found.items():
-            said = ways[way].get(form, "no")
-            # What the package can't do there, plain Keras can't, too: then one reason is enough.
-            if said.startswith("no: ") and word(ways["plain"].get(form, "no"), ways["package"].get(form, "no")) != "-":
-                where.setdefault(said[4:], []).append(f"{label(environment)} {environment.rpartition('-')[2]}")
+        for name in possible:
+            said = found[name][way].get(form, "no: it was not run")
+            if said.startswith("no: "):
+                where.setdefault(short(said[4:]), []).append(f"{label(name)} {name.rpartition('-')[2]}")
         for said, environments in where.items():
-            everywhere = len(environments) >= len([1 for ways in found.values() if way in ways]) - 1
-            at = "everywhere" if everywhere else ", ".join(environments)
-            with_us = "with the package" if way == "package" else "plain"
-            yield f"- {form.rpartition('.')[2].replace('_', ' ')}, {with_us}, {at}: ``{said}``"
+            at = "everywhere" if len(environments) == len(possible) else ", ".join(environments)
+            yield f"- {form.rpartition('.')[2].replace('_', ' ')}, {title}, {at}: ``{said}``"
+
+
+def short(error: str) -> str:
+    """The first sentence of an error, without what differs by chance."""
+    text = re.sub(r"(sequential|conv\w+)_\d+\b(?=')", r"\1", error).split(". ")[0].split(", shape=")[0]
+    return text if len(text) < 115 else text[:110].rsplit(" ", 1)[0] + " ..."
 
 
 def label(environment: str) -> str:
