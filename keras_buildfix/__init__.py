@@ -94,6 +94,8 @@ Look inside a model:
 Hand a model on:
     export_saved_model       writes a directory for TensorFlow, with a signature, on every Keras
     export_tflite            writes a model for TensorFlow Lite
+    ExportReport             what they wrote
+    ExportedTensor           an input or output in it
 
 Which Keras:
     keras_info               the Keras of an object, or of the process
@@ -122,6 +124,8 @@ if TYPE_CHECKING:
     from keras_buildfix.building.mark_built import mark_built as mark_built
     from keras_buildfix.building.skipped import SkippedBuild as SkippedBuild
     from keras_buildfix.building.skipped import skipped_builds as skipped_builds
+    from keras_buildfix.exporting.report import ExportedTensor as ExportedTensor
+    from keras_buildfix.exporting.report import ExportReport as ExportReport
     from keras_buildfix.exporting.saved_model import export_saved_model as export_saved_model
     from keras_buildfix.exporting.tflite import export_tflite as export_tflite
     from keras_buildfix.extra_weights.mixin import ExtraWeightsMixin as ExtraWeightsMixin
@@ -197,6 +201,8 @@ _HOME = {
     "BadFileError": "weight_files.formats._bytes",
     "CallTrace": "inspection.calls",
     "DeferredBuildMixin": "building.deferred",
+    "ExportReport": "exporting.report",
+    "ExportedTensor": "exporting.report",
     "ExtraWeightsMixin": "extra_weights.mixin",
     "FiniteReport": "inspection.finite",
     "FreezeReport": "freezing.summary",
