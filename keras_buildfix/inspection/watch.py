@@ -152,7 +152,7 @@ class ModelWatch:
         """Looks at the model if it is time.
 
         One call may be for several batches (``steps_per_execution``): Keras then gives the last of them, but 3.0 to
-        3.6 the first.
+        3.9 the first.
         """
         if not self._batches:
             together = getattr(self._watched, "steps_per_execution", 1) or 1
