@@ -138,7 +138,7 @@ def check_finite(model: Any, *inputs: Any, **kwargs: Any) -> FiniteReport:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="a"), keras.layers.Dense(1)])
         >>> check_finite(model, np.ones((4, 3), "float32")).ok
         True
-        >>> report = set_weights(model.layers[-2], {"bias": [1.0, float("nan")]})
+        >>> report = set_weights(model, {"a/bias": [1.0, float("nan")]}, select="a/bias")
         >>> print(check_finite(model, np.ones((4, 3), "float32")).first)
         the weight 'a/bias' of the layer 'a' (Dense) has 1 NaN and 0 Inf in 2 numbers
 

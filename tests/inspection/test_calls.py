@@ -254,3 +254,21 @@ def test_wrong_arguments_are_one_clear_error():
         trace_calls(net)
     with pytest.raises(TypeError, match="trace_calls expects a Keras layer"):
         trace_calls("net.keras")
+
+
+@pytest.mark.skipif(K2, reason="Keras 2 has no generator for draws without a seed")
+def test_keras_draws_the_number_that_it_would_have_drawn():
+    class Noisy(layers.Layer):
+        def call(self, x):
+            return x + KERAS.random.normal((4,))
+
+    noisy = Noisy()
+
+    def draws(traced):
+        KERAS.utils.set_random_seed(5)
+        KERAS.random.normal((1,))  # Keras makes its generator here
+        if traced:
+            trace_calls(noisy, X)
+        return float(KERAS.ops.convert_to_numpy(KERAS.random.normal((1,)))[0])
+
+    assert draws(True) == draws(False)
