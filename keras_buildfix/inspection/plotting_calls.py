@@ -71,17 +71,19 @@ def draw_calls(trace: CallTrace, page: int, style: str) -> Any:
     brackets = [_brackets(column) for column in columns]
     widths = _widths(shown, max((lane + 1 for each in brackets for *_, lane in each), default=0))
     most = max(map(len, columns))
-    width = max(2 * _EDGE + len(columns) * widths.all + (len(columns) - 1) * _GAP, 5.0)
-    figure = new_figure(width, _HEAD + most * _ROW + 0.3, style)
-    colours = colours_of(style)
-    title = f"Calls of {trace.model}: {many(len(rows), 'call')}{words}"
-    write_at(figure, _EDGE, 0.18, fitted(title, width - 2 * _EDGE, TITLE), colours.ink, TITLE)
     told = (
         f"{many(len(shared), 'shared layer')}, in colour: 2/3 is the second of three calls"
         if shared
         else "no layer is shared"
     )
     told = f"{told}; {dtype}" if dtype else told
+    width = max(
+        2 * _EDGE + len(columns) * widths.all + (len(columns) - 1) * _GAP, 5.0, 2 * _EDGE + width_of(told, TEXT)
+    )
+    figure = new_figure(width, _HEAD + most * _ROW + 0.3, style)
+    colours = colours_of(style)
+    title = f"Calls of {trace.model}: {many(len(rows), 'call')}{words}"
+    write_at(figure, _EDGE, 0.18, fitted(title, width - 2 * _EDGE, TITLE), colours.ink, TITLE)
     write_at(figure, _EDGE, 0.45, fitted(told, width - 2 * _EDGE, TEXT), colours.muted, TEXT)
     for at, (column, lines) in enumerate(zip(columns, brackets)):
         _draw_column(figure, column, lines, _EDGE + at * (widths.all + _GAP), widths, colour, style)

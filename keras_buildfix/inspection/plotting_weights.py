@@ -157,7 +157,8 @@ def _names_of(panels: Sequence[Panel], most: int) -> dict[str, int]:
 
 def _legend(figure: Any, panels: Sequence[Panel], drawn: dict[str, int], room: float, style: str) -> None:
     colours = colours_of(style)
-    each_room = room / (len(drawn) + 1) - 0.35
+    all_fit = sum(width_of(name, SMALL + 0.5) + 0.45 for name in drawn) < room - 0.8
+    each_room = room if all_fit else room / (len(drawn) + 1) - 0.35
     entries = [
         ({"marker": "s", "color": colours.marks[at], "markersize": 6}, fitted(name, each_room, SMALL + 0.5))
         for name, at in drawn.items()
