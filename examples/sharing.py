@@ -76,7 +76,7 @@ def two_towers_with_one_encoder():
 def two_towers_made_apart():
     """Two layers that exist already use one set of variables from now on, and train it together.
 
-    Plain: `right.kernel = left.kernel` is no way; Keras 3 has no setter, Keras 2 counts the old weight still.
+    Plain: Keras 2 takes `right.kernel = left.kernel` once both are built; Keras 3 raises.
     """
     keras.utils.set_random_seed(0)
     left, right = keras.layers.Dense(3, name="left"), keras.layers.Dense(3, name="right")
