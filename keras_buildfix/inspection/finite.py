@@ -134,11 +134,11 @@ def check_finite(model: Any, *inputs: Any, **kwargs: Any) -> FiniteReport:
     Example:
         >>> import keras
         >>> import numpy as np
-        >>> from keras_buildfix import check_finite, set_weights
+        >>> from keras_buildfix import check_finite, named_weights
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="a"), keras.layers.Dense(1)])
         >>> check_finite(model, np.ones((4, 3), "float32")).ok
         True
-        >>> report = set_weights(model, {"a/bias": [1.0, float("nan")]}, select="a/bias")
+        >>> assigned = named_weights(model)["a/bias"].assign(np.array([1.0, float("nan")], "float32"))
         >>> print(check_finite(model, np.ones((4, 3), "float32")).first)
         the weight 'a/bias' of the layer 'a' (Dense) has 1 NaN and 0 Inf in 2 numbers
 
