@@ -128,7 +128,7 @@ def subclass_of_a_pooling():
 
 
 def subclass_of_a_dense():
-    """The added weight goes into files and back. Plain: Keras 3 leaves it out of the file, without a word."""
+    """The added weight goes into files and back. Plain: Keras 3 leaves it out of the file."""
     model = keras.Sequential([keras.Input((3,)), ScaledDense(2, name="scaled")])
     model.layers[-1].scale.assign([5.0, 7.0])
     loaded = through_a_file(model, {"ScaledDense": ScaledDense})

@@ -76,6 +76,7 @@ Look inside a model:
     check_gradients          which weights get no gradient, a zero, huge or vanishing one, and why
     ModelWatch               a callback that stops ``fit`` with such a finding
     LayerState               what ``layer_state`` found
+    LayerWeight              a weight in it
     CallTrace                what ``trace_calls`` saw
     LayerCall                a call in it
     ReuseReport              what ``check_reuse`` found
@@ -156,6 +157,7 @@ if TYPE_CHECKING:
     from keras_buildfix.inspection.reuse import ReuseReport as ReuseReport
     from keras_buildfix.inspection.reuse import check_reuse as check_reuse
     from keras_buildfix.inspection.state import LayerState as LayerState
+    from keras_buildfix.inspection.state import LayerWeight as LayerWeight
     from keras_buildfix.inspection.state import layer_state as layer_state
     from keras_buildfix.inspection.statistics import WeightStatistics as WeightStatistics
     from keras_buildfix.inspection.statistics import WeightStats as WeightStats
@@ -212,6 +214,7 @@ _HOME = {
     "LayerExplanation": "building.explain",
     "LayerState": "inspection.state",
     "LayerTrainability": "freezing.summary",
+    "LayerWeight": "inspection.state",
     "MixedPrecisionMixin": "precision.calls",
     "ModelWatch": "inspection.watch",
     "NotFinite": "inspection.finite",

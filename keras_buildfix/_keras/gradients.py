@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -80,33 +81,32 @@ def _in_jax(model: Any, compute: Callable[[], Any], variables: Sequence[Any], sc
     for equation in closed.jaxpr.eqns:
         if any(id(each) in known for each in equation.invars):
             known.update(map(id, equation.outvars))
-    with jax.disable_jit(len(closed.jaxpr.eqns) > _TOO_LONG):
-        loss, *found = _compiled(jax, closed.jaxpr)(closed.consts, *values, seed)
+    loss, *found = _run(jax, closed.jaxpr, closed.consts, *values, seed)
     return loss, [each if id(out) in known else None for each, out in zip(found, closed.jaxpr.outvars[1:])]
 
 
-def _compiled(jax: Any, jaxpr: Any) -> Any:
-    """What was traced as a compiled function; the one from before, if the same was traced then."""
-    plain = all(_is_written_out(jax, equation) for equation in jaxpr.eqns)
-    key = str(jaxpr) if plain else ""
-    run = _RUNS.pop(key, None) if plain else None
-    if run is None:
-        run = jax.jit(lambda consts, *given: jax.core.eval_jaxpr(jaxpr, consts, *given))
-    if plain:
+def _run(jax: Any, jaxpr: Any, *given: Any) -> Any:
+    """Runs what was traced: compiled; or one operation at a time, if there are many."""
+
+    def evaluate(consts: Any, *values: Any) -> Any:
+        return jax.core.eval_jaxpr(jaxpr, consts, *values)
+
+    if len(jaxpr.eqns) > _TOO_LONG:
+        return evaluate(*given)
+    with jax.disable_jit(False):
+        lowered = jax.jit(evaluate).lower(*given)
+        # The text has all operations and numbers; the values of weights and data are arguments.
+        places = [str(getattr(each, "sharding", "")) for each in jax.tree_util.tree_leaves(given)]
+        key = hashlib.sha256("\n".join([lowered.as_text(), *places]).encode()).hexdigest()
+        run = _RUNS.pop(key, None)
+        run = lowered.compile() if run is None else run
         _RUNS[key] = run  # now the newest
         while len(_RUNS) > _KEPT:
             del _RUNS[next(iter(_RUNS))]
-    return run
+        return run(*given)
 
 
-def _is_written_out(jax: Any, equation: Any) -> bool:
-    """Whether the text of an operation says all of it: no array of many numbers, and no function inside."""
-    values = [value for one in equation.params.values() for value in (one if isinstance(one, (list, tuple)) else [one])]
-    inside = any(hasattr(value, "eqns") or hasattr(value, "jaxpr") or callable(value) for value in values)
-    return not inside and all(jax.numpy.ndim(each.val) == 0 for each in equation.invars if hasattr(each, "val"))
-
-
-#: The last functions that were compiled, by the text of what was traced: ``ModelWatch`` asks for one again and again.
+#: The last functions that were compiled, by a hash of what they do: ``ModelWatch`` asks for one again and again.
 _RUNS: dict[str, Any] = {}
 _KEPT = 4
 

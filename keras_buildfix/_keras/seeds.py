@@ -14,7 +14,7 @@ _NOTED = ("global_random_seed", "global_seed_generator")
 
 @contextlib.contextmanager
 def same_seeds(package: str) -> Iterator[None]:
-    """A block after which Keras 3 has noted the same seed, and its generator draws the numbers that it would have drawn.
+    """A block after which Keras 3 has noted the same seed, and its generator draws the numbers that it would have.
 
     ``keras.src.backend.common.global_state``, its ``get_global_attribute`` and ``set_global_attribute``: 3.0.0 to
     nightly. Keras 2 has none: nothing is kept there.

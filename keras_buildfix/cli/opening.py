@@ -1,7 +1,8 @@
 """Opens a saved model of somebody else's: no code in the file runs, and no module is imported because it names one.
 
-Keras's ``safe_mode`` refuses the code of lambdas in a ``.keras`` file only. Before Keras 3.9 (measured on 2.12, 2.15,
-3.0 and 3.6) it imports every module that the config in the file names, in ``safe_mode`` too. So the config is read here
+Keras's ``safe_mode`` refuses the code of lambdas in a ``.keras`` file only. Before Keras 3.9 it also imports
+the modules that the config in the file names, in ``safe_mode`` too (measured on 2.12, 2.15, tf_keras 2.16, 3.0 and 3.2,
+and read in the source of 3.6 to 3.8). So the config is read here
 first, and what it names must be Keras's own or what the user has given.
 """
 

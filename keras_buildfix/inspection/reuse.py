@@ -327,12 +327,13 @@ class _Checker:
 
     def _error(self, call: Call, conflict: _Conflict) -> ReuseFinding:
         first, second = map(_in_words, conflict.shapes)
-        where = f"gets {first} at {conflict.first}"
+        where = f"gets {first} {_at(conflict.first)}"
         if conflict.first.startswith("where"):
             where = f"was built before, for {first}," if conflict.shapes[0] else "was built before, for another shape,"
         message = (
-            f"{describe_layer(call.layer)} {where} and gets {second} at {conflict.place}, and its weights can't serve "
-            f"both: {conflict.why}. Make one instance for each place: keras_buildfix.independent_copies(layer, 2)."
+            f"{describe_layer(call.layer)} {where} and gets {second} {_at(conflict.place)}, and its weights can't "
+            f"serve both: {conflict.why}. Make one instance for each place: "
+            "keras_buildfix.independent_copies(layer, 2)."
         )
         places = conflict.first, conflict.place
         return ReuseFinding("error", call.name, type(call.layer).__name__, places, conflict.shapes, message)
@@ -412,9 +413,11 @@ def _weights(layer: Any) -> dict[str, tuple[int | None, ...]]:
 def _statistics(node: LayerNode) -> str | None:
     """The names of what a layer keeps of its inputs, such as a moving mean; None if it keeps nothing.
 
-    Keras's ``Normalization`` has them too, but only ``adapt`` changes them.
+    Keras's ``Normalization`` has them too, but only ``adapt`` changes them. A frozen ``BatchNormalization`` keeps those
+    that it has.
     """
-    if has_base(type(node.layer), "Normalization"):
+    kind = type(node.layer)
+    if has_base(kind, "Normalization") or (has_base(kind, "BatchNormalization") and not node.layer.trainable):
         return None
     names = [name for name, variable in node.non_trainable if "float" in dtype_of(variable)]
     return ", ".join(names) or None
@@ -446,6 +449,10 @@ def _was_built_for(layer: Any, sizes: Sizes) -> bool:
         return False
     built = noted[0][1:]
     return len(built) == len(sizes[0]) and all(one in (None, other) for one, other in zip(built, sizes[0]))
+
+
+def _at(place: str) -> str:
+    return place if place.startswith("in ") else f"at {place}"
 
 
 def _in_words(shapes: Any) -> str:

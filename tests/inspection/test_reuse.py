@@ -222,3 +222,18 @@ def test_wrong_arguments_are_one_clear_error():
         check_reuse({"dense": 1}, X)
     with pytest.raises(TypeError, match="function returned"):
         check_reuse(lambda: 3)
+
+
+def test_a_frozen_batch_normalization_keeps_its_statistics_so_that_sharing_it_is_information():
+    class Twice(KERAS.Model):
+        def __init__(self):
+            super().__init__(name="twice")
+            self.norm = layers.BatchNormalization(name="norm")
+
+        def call(self, x):
+            return self.norm(self.norm(x))
+
+    model, x = Twice(), np.ones((2, 4), "float32")
+    assert [each.level for each in check_reuse(model, x).findings] == ["warning"]
+    model.norm.trainable = False
+    assert [each.level for each in check_reuse(model, x).findings] == ["info"]
