@@ -27,7 +27,7 @@ def marked(form):
 
 @pytest.fixture(autouse=True)
 def no_seed_is_left():
-    """Keras 2's `set_random_seed` leaves a generator for all initializers, which on Python 3.11 warns in other tests."""
+    """Keras 2's `set_random_seed` leaves a generator for all initializers: later tests would warn on Python 3.11."""
     yield
     if INFO.generation == 2:
         backend = sys.modules.get(f"{INFO.package}.src.backend") or sys.modules[f"{INFO.package}.backend"]
