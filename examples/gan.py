@@ -29,9 +29,10 @@ def in_turns():
             layers.Dense(1, activation="sigmoid"),
         ]
     )
-    discriminator.compile(keras.optimizers.Adam(1e-2), "binary_crossentropy")
     both = keras.Sequential([keras.Input((2,)), generator, discriminator])
     both.compile(keras.optimizers.Adam(1e-2), "binary_crossentropy")
+    # The part is compiled last: on Keras 3.6, to compile a model takes the loss away from the models in it.
+    discriminator.compile(keras.optimizers.Adam(1e-2), "binary_crossentropy")
 
     draw = np.random.RandomState(0)
     real, noise = (draw.normal(shift, 1.0, (16, 2)).astype("float32") for shift in (3.0, 0.0))
