@@ -340,3 +340,19 @@ def test_bad_input_is_one_clear_error():
 def test_a_backend_without_gradients_is_an_error():
     with pytest.raises(RuntimeError, match=r"needs gradients, which the backend numpy of keras .* does not have"):
         check_gradients(chain(dense(1)), X, Y, "mse")
+
+
+@trains
+def test_two_models_that_differ_by_one_number_have_different_gradients():
+    """JAX keeps compiled functions: a number in an array of many must count."""
+
+    def norm(number):
+        factors = np.ones(2000, "float32")
+        factors[1000] = number
+        times = Apply(lambda x: x * (factors if K2 else KERAS.ops.convert_to_tensor(factors)))
+        model = chain(dense(2000, kernel_initializer="zeros"), times)
+        report = check_gradients(model, X, np.ones((8, 2000), "float32"), "mae")
+        return next(each.norm for each in report.weights if each.name == "dense/bias")
+
+    found = [norm(2.0), norm(30.0), norm(2.0)]
+    np.testing.assert_allclose(found, np.sqrt([1999 + 4.0, 1999 + 900.0, 1999 + 4.0]) / 2000, rtol=1e-4)
