@@ -333,7 +333,8 @@ def page(found: dict[str, dict[str, dict[str, str]]]) -> str:
         "`trainable` flags and `compile` for `freeze`, Keras's own `save_weights`, a raw variable for `raw_weight`.",
         "",
         "`yes`: works plain and with the package. `package`: only with the package; the reasons are below.",
-        "`-`: can't be there, as it needs TensorFlow, or training, which Keras can't do on numpy.",
+        "`-`: can't be there, as it needs TensorFlow, or training, which Keras can't do on numpy; or, for a drawing,",
+        "pydot and graphviz, which these environments lack.",
         "`no`: works neither way. A cell with two entries names the backends.",
         "",
     ]

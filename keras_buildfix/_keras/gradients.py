@@ -74,15 +74,28 @@ def _in_jax(model: Any, compute: Callable[[], Any], variables: Sequence[Any], sc
     try:
         with scope():  # the outermost gives new variables of metrics their values, after the trace
             closed = jax.make_jaxpr(pulled_back)(values, seed)
-    except jax.errors.JAXTypeError:  # the model looks at values, which a trace has not: then a zero counts as a zero
-        loss, *found = pulled_back(values, seed)
-        return loss, found
+    except Exception:  # the model looks at values, which a trace has not: then a zero counts as a zero
+        return _not_traced(scope, compute, lambda: pulled_back(values, seed))
     known = {id(closed.jaxpr.invars[-1])}
     for equation in closed.jaxpr.eqns:
         if any(id(each) in known for each in equation.invars):
             known.update(map(id, equation.outvars))
     loss, *found = _run(jax, closed.jaxpr, closed.consts, *values, seed)
     return loss, [each if id(out) in known else None for each, out in zip(found, closed.jaxpr.outvars[1:])]
+
+
+def _not_traced(scope: Any, compute: Callable[[], Any], pulled_back: Callable[[], Any]) -> Any:
+    """The gradients of a model that could not be traced as a whole."""
+    try:
+        loss, *found = pulled_back()
+    except Exception as error:
+        with scope():
+            compute()  # raises what the model itself raises
+        raise ValueError(
+            "check_gradients: the model runs, but JAX can't differentiate it, and fit can't either. Most likely its "
+            "call looks at the values of tensors, as in `if float(x) > 0`: use keras.ops.where or keras.ops.cond."
+        ) from error
+    return loss, found
 
 
 def _run(jax: Any, jaxpr: Any, *given: Any) -> Any:

@@ -61,6 +61,7 @@ class HeldState:
         self._others: list[tuple[Any, Any]] = []
         self._wrappers: list[tuple[Any, dict[str, Any]]] = []
         self._variables: list[tuple[Any, Any]] = []
+        self._arrays: list[tuple[Any, Any]] = []
         self._kinds: dict[Any, tuple[str, bool]] = dict.fromkeys(_FIXED, ("", False))
 
     def add(self, layer: Any) -> None:
@@ -91,6 +92,9 @@ class HeldState:
             for name, value in noted.items():
                 if getattr(held, name) is not value:
                     setattr(held, name, value)
+        for array, value in self._arrays:
+            if array.flags.writeable:
+                array[...] = value
         for variable, value in self._variables:
             _restore_variable(variable, value)
 
@@ -105,6 +109,8 @@ class HeldState:
             attributes = attributes and kind != "tuple" and not belongs_to_keras(cls)  # Keras's own only add a tracker
         elif hasattr(cls, "__wrapped__") and isinstance(held, dict):  # TensorFlow's wrapper of a dict
             kind, attributes = "wrapper", False
+        elif cls.__module__ == "numpy" and cls.__name__ == "ndarray":
+            kind, attributes = "array", False
         elif is_variable(held):
             kind, attributes = "variable", False
         elif "ObjectIdentityDictionary" in names:
@@ -129,6 +135,8 @@ class HeldState:
             waiting.extend(copied)
         elif kind == "tuple":
             waiting.extend(held)
+        elif kind == "array":
+            self._arrays.append((held, held.copy()))
         elif kind == "variable":
             self._variables.append((held, take_snapshot(held)))
         elif kind == "fixed":

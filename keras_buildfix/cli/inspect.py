@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import importlib
 import importlib.util
 import os
@@ -190,7 +191,9 @@ def _look(model: Any, shapes: Sequence[tuple[int, ...]], dtype: str | None, step
             step(2, 5)
             found.finite = keras_buildfix.check_finite(model, *inputs)
             step(3, 5)
-            found.trace = keras_buildfix.trace_calls(model, *inputs)
+            first, *rest = (trace := keras_buildfix.trace_calls(model, *inputs)).calls
+            # The line that calls the model is ours.
+            found.trace = dataclasses.replace(trace, calls=(dataclasses.replace(first, source=None), *rest))
             step(4, 5)
         except Exception as error:  # the model's own
             found.finite = found.finite or getattr(error, "report", None)

@@ -118,7 +118,8 @@ def trace_calls(model: Any, *inputs: Any, **kwargs: Any) -> CallTrace:
 
     The run is eager, also through ``tf.function``, ``jax.jit`` and ``torch.compile``, and in inference. It changes
     nothing: weights, what is built, attributes, names that Keras will make up, random state and compiled functions
-    are as before, also if the model raises. A model that is not built is built for the run only.
+    are as before, also if the model raises. What other objects of yours hold, such as a counter in a helper that a
+    layer has, is not restored. A model that is not built is built for the run only.
 
     What one of Keras's own layers calls inside (the cell of an ``LSTM``) is listed as this Keras does it, and differs
     between Keras versions. The rest is the same on every Keras.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,7 +13,8 @@ from keras_buildfix._keras.tensors import as_array, has_value, is_finite, not_fi
 from keras_buildfix._keras.variables import stored
 from keras_buildfix._tables import Table
 from keras_buildfix._words import many
-from keras_buildfix.inspection.recording import Call, Recorder, run_recorded
+from keras_buildfix.inspection.calls import zeros_for
+from keras_buildfix.inspection.recording import Call, Recorder, run_recorded, tensors_in
 from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
 
 
@@ -146,6 +148,8 @@ def check_finite(model: Any, *inputs: Any, **kwargs: Any) -> FiniteReport:
     ``jax_debug_nans`` and torch's anomaly mode likewise on their backends.
     """
     layer_instance(model, "check_finite")
+    if not inputs and not tensors_in(kwargs):
+        inputs = zeros_for(model, "check_finite")
     search = _Search(model)
     given = [(f"[{at}]", value) for at, value in enumerate(inputs)] + list(kwargs.items())
     for place, value in given:
@@ -167,8 +171,11 @@ def check_finite(model: Any, *inputs: Any, **kwargs: Any) -> FiniteReport:
 
 
 def labelled(structure: Any, label: str = "") -> Iterator[tuple[str, Any]]:
-    """Each tensor or array in nested lists, tuples and dicts, with its place, such as ``"[0]['mask']"``."""
-    if isinstance(structure, dict):
+    """Each tensor or array in nested lists, tuples, dicts and dataclasses, with its place: ``"[0]['mask']"``."""
+    if dataclasses.is_dataclass(structure) and not isinstance(structure, type):
+        for field in dataclasses.fields(structure):
+            yield from labelled(getattr(structure, field.name), f"{label}.{field.name}")
+    elif isinstance(structure, dict):
         for key, value in structure.items():
             yield from labelled(value, f"{label}[{key!r}]")
     elif isinstance(structure, (list, tuple)):

@@ -174,7 +174,7 @@ def check_gradients(
     for (at, variable), gradient in zip(wanted, gradients):
         found[at] = _judged(found[at], variable, gradient, check.is_half, because)
     found = against_the_rest(found, factor)
-    found = without_need(_underflowing(check, found, wanted, scale))
+    found = _harmless(check, _underflowing(check, found, wanted, scale), rows)
     reasons = _reasons_for_none(check, [rows[at][0] for at, row in enumerate(found) if row.verdict == "none"])
     found = [replace(row, reason=reasons.get(id(rows[at][0]), row.reason)) for at, row in enumerate(found)]
     return GradientReport(str(model.name), value, (*found, *_raw_variables(tree)), scale, factor)
@@ -355,8 +355,50 @@ def against_the_rest(rows: list[WeightGradient], factor: float) -> list[WeightGr
     return rows
 
 
+def _harmless(check: _Check, rows: list[WeightGradient], all_rows: list[Any]) -> list[WeightGradient]:
+    """The lines, with those marked as harmless of which the loss of a step does not depend, whatever their values.
+
+    Such is a bias before a normalization. We give new values to all that may be such, then to halves of them.
+    """
+    marked = without_need(rows)
+    likely = [at for at, (row, old) in enumerate(zip(marked, rows)) if row.harmless and not old.harmless]
+    if not likely:
+        return rows
+    with check.as_it_was(), run_eagerly():
+        before = _training_loss(check, [])
+        sure: set[int] = set()
+        groups = [likely]
+        while groups:
+            group = groups.pop()
+            if _close(check, before, _training_loss(check, [all_rows[at][0] for at in group])):
+                sure.update(group)
+            elif len(group) > 1:
+                groups += [group[: len(group) // 2], group[len(group) // 2 :]]
+    return [marked[at] if at in sure else row for at, row in enumerate(rows)]
+
+
+def _training_loss(check: _Check, variables: list[Any]) -> list[float]:
+    """The loss of a step with other values in these weights, three times."""
+    import numpy as np
+
+    random, found = np.random.default_rng(0), []
+    for _ in range(3 if variables else 1):
+        with unchanged(check.model):
+            for variable in variables:
+                value = random.normal(scale=3.0, size=shape_of(variable)).astype("float32")
+                assign_value(variable, read_value(variable).astype("float32") + value)
+            found.append(float(as_array(check.outputs_and_loss(training=True)[1])))
+    return found
+
+
+def _close(check: _Check, before: list[float], after: list[float]) -> bool:
+    """Whether losses differ by no more than rounding does."""
+    allowed = (0.05 if check.is_half else 1e-3) * abs(before[0]) + 1e-6
+    return all(abs(each - before[0]) <= allowed for each in after)
+
+
 def without_need(rows: list[WeightGradient]) -> list[WeightGradient]:
-    """The lines, with those marked as harmless that are of one axis and whose layer has others, all of them well."""
+    """The lines, with those marked that may be harmless: of one axis, and the layer has others, all of them well."""
     layers: dict[str, list[WeightGradient]] = {}
     for row in rows:
         layers.setdefault(row.name.rpartition("/")[0], []).append(row)

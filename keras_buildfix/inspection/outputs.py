@@ -10,7 +10,8 @@ from typing import Any
 from keras_buildfix._keras.classes import describe, describe_layer, layer_base, layer_instance
 from keras_buildfix._keras.tensors import has_value
 from keras_buildfix._structures import map_structure
-from keras_buildfix._words import nearest_names
+from keras_buildfix._words import SHOWN, nearest_names
+from keras_buildfix.inspection.calls import zeros_for
 from keras_buildfix.inspection.recording import Call, record_calls, tensors_in
 from keras_buildfix.layer_tree.tree import weight_tree
 
@@ -52,6 +53,8 @@ def intermediate_outputs(model: Any, names: Any, *inputs: Any, **kwargs: Any) ->
     Source: the way in Keras's guides, a second ``keras.Model`` to ``layer.output``, needs a functional model.
     """
     wanted = _wanted(layer_instance(model, "intermediate_outputs"), names)
+    if not inputs and not tensors_in(kwargs):
+        inputs = zeros_for(model, "intermediate_outputs")
     every = {key for keys in wanted.values() for key in keys}
     found: dict[int, list[tuple[Call, Any]]] = {}
 
@@ -105,8 +108,10 @@ def _wanted(model: Any, names: Any) -> dict[str, set[int]]:
             wanted[f"the layer {part!r}"] = keys
             if not keys:
                 near = nearest_names([part], paths.values()).get(part, ())
-                hint = f" The nearest: {', '.join(near)}." if near else ""
-                raise ValueError(f"intermediate_outputs: no layer in {describe_layer(model)} is called {part!r}.{hint}")
+                names_there = sorted(path for key, path in paths.items() if key != id(model))
+                shown = ", ".join(near or names_there[:SHOWN])
+                hint = f" {'The nearest' if near else 'There are'}: {shown}." if shown else ""
+                raise ValueError(f"intermediate_outputs: nothing in {describe_layer(model)} is called {part!r}.{hint}")
         elif isinstance(part, re.Pattern):
             keys = {key for key, path in paths.items() if key != id(model) and part.search(path)}
             wanted[f"a layer that {part.pattern!r} matches"] = keys

@@ -236,6 +236,12 @@ def _array(spec: Spec) -> Array:
     return np.random.default_rng(0).uniform(0.1, 0.9, spec.shape).astype(dtype)
 
 
+def _other_array(spec: Spec) -> Array:
+    """Another input of this shape."""
+    array = _array(spec)
+    return array if array.dtype.kind in "iub" else array / 2
+
+
 def _candidates(layer: Any) -> Iterator[Inputs]:
     """Likely inputs of a layer, the likeliest first."""
     known = _known_inputs(layer)
@@ -446,7 +452,8 @@ def _run(layer: Any, inputs: Inputs, probed: Probed) -> None:
         after = _state(_held(layer))
         probed.changing, random = frozenset(_differing(_state(before), after)), _differing(seeds, _seeds(layer))
         if by_users:  # Keras's own layers change in training only
-            layer(*given.args, **given.kwargs)
+            others = inputs.changed(_other_array)
+            layer(*others.args, **others.kwargs)
             probed.changing |= _differing(after, _state(_held(layer)))
         # Keras 3's own layers note their draws in a seed; on torch Dropout leaves them to torch.
         probed.random = bool(random) or (

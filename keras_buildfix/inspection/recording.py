@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
 import os
 import sys
@@ -335,7 +336,9 @@ def _source(frame: FrameType | None) -> str | None:
 
 
 def tensors_in(structure: Any) -> list[Any]:
-    """The tensors and arrays in nested lists, tuples and dicts, in order."""
+    """The tensors and arrays in nested lists, tuples, dicts and dataclasses, in order."""
+    if dataclasses.is_dataclass(structure) and not isinstance(structure, type):
+        return tensors_in([getattr(structure, each.name) for each in dataclasses.fields(structure)])
     if isinstance(structure, dict):
         return [tensor for value in structure.values() for tensor in tensors_in(value)]
     if isinstance(structure, (list, tuple)):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keras_buildfix._keras.classes import (
+    belongs_to_keras,
     describe_layer,
     has_base,
     is_sequential,
@@ -24,6 +25,7 @@ from keras_buildfix._tables import Table
 from keras_buildfix._words import many
 from keras_buildfix.inspection.calls import names_tensors, specs_of, zeros_for
 from keras_buildfix.inspection.recording import Call, Recorder, is_keras_own, recording, run_recorded, tensors_in
+from keras_buildfix.inspection.state import layer_state
 from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
 
 #: The sizes of each tensor that a call gets, without the batch.
@@ -107,7 +109,8 @@ def check_reuse(model: Any, *inputs: Any, **kwargs: Any) -> ReuseReport:
     - An error: the weights of the layer have the sizes of one place, and another place needs others. Examples are
       one ``BatchNormalization`` at 6 and at 16 channels, and a layer that was built for another width before.
     - A warning: the places share what the layer keeps of its inputs, such as the moving mean of a
-      ``BatchNormalization``. Each place gets the mean of all.
+      ``BatchNormalization``. Each place gets the mean of all. Also a layer of your own that runs at both places, though
+      its weights would have other sizes if it were built at the second, as a table of positions that is cut.
     - Information: the places share weights (``Dense``, ``Conv2D``, ``Embedding``), or the layer was built before the
       model was, or a functional model calls it and something else did too. A model made from inner tensors of another
       model shares that model's graph, which can't be told from one model.
@@ -194,6 +197,7 @@ class _Conflict:
     place: str
     shapes: tuple[Any, Any]
     why: str
+    works: bool
 
 
 @dataclass
@@ -280,13 +284,29 @@ class _Checker:
         wanted = _weights(copied)
         if not wanted or wanted == weights:
             return False
+        works, outputs = self._works_all_the_same(layer, do, outputs)
         self.copies[id(layer), sizes] = copied, outputs
         differ = [name for name in weights if weights[name] != wanted.get(name)] or list(wanted)
         shown = ", ".join(f"{name} is {weights.get(name)} and would be {wanted.get(name)}" for name in differ[:3])
-        self._note(call, shown)
+        self._note(call, shown, works)
         return True
 
-    def _note(self, call: Call, why: str) -> None:
+    def _works_all_the_same(self, layer: Any, do: Callable[[Any], Any], outputs: Any) -> tuple[bool, Any]:
+        """Whether a layer that is wholly the user's returns the same shapes with its own weights; and the outputs.
+
+        A table of positions for the longest input may be cut. Of Keras's own layers we know that it is a mistake, also
+        where Keras 2 stretches a weight of size 1.
+        """
+        if next(base for base in type(layer).__mro__ if belongs_to_keras(base)) is not layer_base(type(layer)):
+            return False, outputs
+        try:
+            own = self._plain(layer, do)
+        except Exception:
+            return False, outputs
+        works = specs_of(own) == specs_of(outputs)
+        return works, own if works else outputs
+
+    def _note(self, call: Call, why: str, works: bool = False) -> None:
         good = self.good[id(call.layer)]
         if good:
             sizes, first = next(iter(good.items()))
@@ -294,7 +314,7 @@ class _Checker:
         else:
             rank = len(self.shapes[call.number][0]) if self.shapes[call.number] else 0
             first, shapes = "where it was built before", _built_shapes(call.layer, rank)
-        conflict = _Conflict(first, self.places[call.number], (shapes, self.shapes[call.number]), why)
+        conflict = _Conflict(first, self.places[call.number], (shapes, self.shapes[call.number]), why, works)
         self.conflicts.setdefault(id(call.layer), []).append(conflict)
 
     def _place(self, call: Call) -> str:
@@ -330,13 +350,15 @@ class _Checker:
         where = f"gets {first} {_at(conflict.first)}"
         if conflict.first.startswith("where"):
             where = f"was built before, for {first}," if conflict.shapes[0] else "was built before, for another shape,"
+        level, what = "error", "its weights can't serve both"
+        if conflict.works:
+            level, what = "warning", "its call works, but its weights have the sizes of one place"
         message = (
-            f"{describe_layer(call.layer)} {where} and gets {second} {_at(conflict.place)}, and its weights can't "
-            f"serve both: {conflict.why}. Make one instance for each place: "
-            "keras_buildfix.independent_copies(layer, 2)."
+            f"{describe_layer(call.layer)} {where} and gets {second} {_at(conflict.place)}, and {what}: "
+            f"{conflict.why}. Make one instance for each place: keras_buildfix.independent_copies(layer, 2)."
         )
         places = conflict.first, conflict.place
-        return ReuseFinding("error", call.name, type(call.layer).__name__, places, conflict.shapes, message)
+        return ReuseFinding(level, call.name, type(call.layer).__name__, places, conflict.shapes, message)
 
     def _shared(self, calls: list[Call], node: LayerNode) -> list[ReuseFinding]:
         if not any(each.own for each in node.nodes()):
@@ -413,14 +435,15 @@ def _weights(layer: Any) -> dict[str, tuple[int | None, ...]]:
 def _statistics(node: LayerNode) -> str | None:
     """The names of what a layer keeps of its inputs, such as a moving mean; None if it keeps nothing.
 
-    Keras's ``Normalization`` has them too, but only ``adapt`` changes them. A frozen ``BatchNormalization`` keeps those
-    that it has.
+    ``layer_state`` finds it by trial. A frozen ``BatchNormalization`` keeps the statistics that it has.
     """
-    kind = type(node.layer)
-    if has_base(kind, "Normalization") or (has_base(kind, "BatchNormalization") and not node.layer.trainable):
-        return None
     names = [name for name, variable in node.non_trainable if "float" in dtype_of(variable)]
-    return ", ".join(names) or None
+    if has_base(type(node.layer), "BatchNormalization"):
+        return ", ".join(names) if node.layer.trainable else None
+    if not node.non_trainable:
+        return None
+    state = layer_state(node.layer)
+    return ", ".join(state.statistics if state.tried else names) or None
 
 
 def _built_shapes(layer: Any, rank: int) -> tuple[tuple[int | None, ...], ...]:

@@ -1,5 +1,6 @@
 """The first array that is not finite is found, whatever runs the model, and the model stays as it was."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -53,6 +54,20 @@ def built():
 
 def kinds(report):
     return [(each.kind, each.layer, each.name) for each in report.findings]
+
+
+def test_outputs_in_a_dataclass_are_looked_at():
+    @dataclasses.dataclass
+    class Pair:
+        good: object
+        bad: object
+
+    class Net(KERAS.Model):
+        def call(self, x):
+            return Pair(x, x / (x - x))
+
+    report = check_finite(Net(name="net"), np.ones((2, 3), "float32"))
+    assert (report.first.kind, report.first.name, report.first.inf) == ("output", ".bad", 6)
 
 
 def test_a_finite_model_is_ok_and_counts_what_was_looked_at():

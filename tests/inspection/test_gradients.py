@@ -356,3 +356,37 @@ def test_two_models_that_differ_by_one_number_have_different_gradients():
 
     found = [norm(2.0), norm(30.0), norm(2.0)]
     np.testing.assert_allclose(found, np.sqrt([1999 + 4.0, 1999 + 900.0, 1999 + 4.0]) / 2000, rtol=1e-4)
+
+
+@trains
+def test_a_dead_weight_is_a_finding_and_a_bias_before_a_normalization_is_none():
+    class Gated(layers.Layer):
+        def build(self, shape):
+            self.kernel = self.add_weight(name="kernel", shape=(4, 3), initializer="ones")
+            self.gate = self.add_weight(name="gate", shape=(3,), initializer="ones")
+            super().build(shape)
+
+        def call(self, x):
+            return on_floats("matmul", x, self.kernel) + on_floats("relu", -self.gate)
+
+    dead = check_gradients(chain(Gated(name="gated"), dense(1)), X, Y, "mse")
+    assert [each.name for each in dead.findings] == ["gated/gate"]
+    normal = check_gradients(chain(dense(3), layers.BatchNormalization(), dense(1, name="top")), X, Y, "mse")
+    assert normal.ok
+
+
+@pytest.mark.skipif(INFO.backend != "jax", reason="only JAX traces the model")
+def test_a_model_that_looks_at_values_is_one_clear_error_on_jax():
+    class Looks(KERAS.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = dense(1)
+
+        def call(self, x):
+            x = self.dense(x)
+            return x if float(KERAS.ops.max(x)) > 0 else -x
+
+    model = Looks()
+    model(X)
+    with pytest.raises(ValueError, match="JAX can't differentiate it, and fit can't either"):
+        check_gradients(model, X, Y, "mse")

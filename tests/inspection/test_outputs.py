@@ -120,7 +120,7 @@ def test_nothing_in_the_model_changes():
 
 
 def test_a_name_of_nothing_is_an_error_with_the_nearest_before_anything_runs():
-    with pytest.raises(ValueError, match=r"no layer in .* is called 'block/frist'. The nearest: block/first"):
+    with pytest.raises(ValueError, match=r"nothing in .* is called 'block/frist'. The nearest: block/first"):
         intermediate_outputs(sequential(), "block/frist", "this would fail")
     with pytest.raises(ValueError, match="matches no layer"):
         intermediate_outputs(sequential(), re.compile("^x"), X)

@@ -224,6 +224,53 @@ def test_wrong_arguments_are_one_clear_error():
         check_reuse(lambda: 3)
 
 
+def test_what_calls_change_is_found_by_trial():
+    class Keeps(layers.Layer):
+        def __init__(self, changes, dtype, **kwargs):
+            super().__init__(**kwargs)
+            self.changes, self.of = changes, dtype
+
+        def build(self, shape):
+            self.kept = self.add_weight(name="kept", shape=(), dtype=self.of, trainable=False, initializer="ones")
+            super().build(shape)
+
+        def call(self, x):
+            if self.changes:
+                self.kept.assign(self.kept + 1)
+            return x
+
+        def get_config(self):
+            return {**super().get_config(), "changes": self.changes, "dtype": self.of}
+
+    def level(changes, dtype):
+        return [each.level for each in check_reuse(Twice(Keeps(changes, dtype), layers.Dense(6)), X).findings]
+
+    assert level(False, "float32") == ["info"]
+    assert level(True, "int32") == ["warning"]
+
+
+def test_a_table_that_is_cut_at_a_place_works_and_is_a_warning():
+    class Positions(layers.Layer):
+        def build(self, shape):
+            self.table = self.add_weight(name="table", shape=tuple(shape)[1:], initializer="ones")
+            super().build(shape)
+
+        def call(self, x):
+            return x + self.table[: x.shape[1]]
+
+    class Both(KERAS.Model):
+        def __init__(self):
+            super().__init__()
+            self.positions = Positions(name="positions")
+
+        def call(self, x):
+            return self.positions(x)[:, :2] + self.positions(x[:, :2])
+
+    (found,) = check_reuse(Both(), np.ones((2, 8, 4), "float32")).findings
+    assert found.level == "warning"
+    assert "its call works" in found.message
+
+
 def test_a_frozen_batch_normalization_keeps_its_statistics_so_that_sharing_it_is_information():
     class Twice(KERAS.Model):
         def __init__(self):

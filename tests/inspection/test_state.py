@@ -330,3 +330,17 @@ def test_trials_leave_the_layer_the_random_numbers_and_the_names_as_they_were(se
     assert layers.Dense(1).name == f"dense_{number + 1}"
     assert layer.get_config() == config
     assert all(np.array_equal(value, get_weights(layer)[name]) for name, value in before.items())
+
+
+def test_a_weight_that_only_inference_changes_is_a_statistic():
+    class Last(layers.Layer):
+        def build(self, shape):
+            self.last = self.add_weight(name="last", shape=(shape[-1],), initializer="zeros", trainable=False)
+            super().build(shape)
+
+        def call(self, x, training=False):
+            if not training:
+                self.last.assign(x[0])
+            return x + self.last
+
+    assert layer_state(Last()).statistics == ("last",)
