@@ -41,10 +41,6 @@ _PARTS = {
 }
 
 
-#: What torch calls a tensor inside ``vmap``: in ``torch._C._functorch``, 2.0 to 2.13.
-_WRAPPED = "is_functorch_wrapped_tensor"
-
-
 def has_value(tensor: Any) -> bool:
     """Whether a tensor or array has numbers; it has none while a function is traced, as in ``vmap``."""
     tf, jax = sys.modules.get("tensorflow"), sys.modules.get("jax")
@@ -54,9 +50,11 @@ def has_value(tensor: Any) -> bool:
         return False
     if isinstance(tensor, getattr(tf, "Tensor", ())):
         return hasattr(tensor, "numpy")
-    wrapped = getattr(getattr(getattr(sys.modules.get("torch"), "_C", None), "_functorch", None), _WRAPPED, None)
-    if wrapped is not None and hasattr(tensor, "detach") and wrapped(tensor):
-        return False
+    if hasattr(tensor, "data_ptr") and not getattr(tensor, "is_sparse", False):
+        try:
+            tensor.data_ptr()
+        except RuntimeError:  # torch, inside ``vmap``: it has no memory of its own
+            return False
     return not (_part_of(tensor) is not tensor and not has_value(_part_of(tensor)))
 
 

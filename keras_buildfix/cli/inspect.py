@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import importlib
 import importlib.util
 import os
@@ -179,6 +178,8 @@ def _name(thing: Any, target: str) -> str:
 
 def _look(model: Any, shapes: Sequence[tuple[int, ...]], dtype: str | None, step: Any) -> _Found:
     """Calls a model and looks at what it does; without inputs, only at its weights."""
+    from dataclasses import replace
+
     found = _Found(model)
     inputs = _inputs(model, shapes, dtype)
     if inputs is None:
@@ -193,7 +194,7 @@ def _look(model: Any, shapes: Sequence[tuple[int, ...]], dtype: str | None, step
             step(3, 5)
             first, *rest = (trace := keras_buildfix.trace_calls(model, *inputs)).calls
             # The line that calls the model is ours.
-            found.trace = dataclasses.replace(trace, calls=(dataclasses.replace(first, source=None), *rest))
+            found.trace = replace(trace, calls=(replace(first, source=None), *rest))
             step(4, 5)
         except Exception as error:  # the model's own
             found.finite = found.finite or getattr(error, "report", None)
