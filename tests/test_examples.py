@@ -17,6 +17,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),  # from Keras: about input_shape= and .h5 files
     # Keras 2.12 to 2.15 on Python 3.10 and 3.11, after `set_random_seed`.
     pytest.mark.filterwarnings("ignore:non-integer arguments to randrange:DeprecationWarning"),
+    # TensorFlow's AutoGraph on Python 3.13; as an error it makes AutoGraph leave the code as it is.
+    pytest.mark.filterwarnings("ignore:.*unexpected keyword argument '___pyct_anno':DeprecationWarning"),
 ]
 MODULES = {}
 
