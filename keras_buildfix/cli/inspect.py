@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras_buildfix
 from keras_buildfix.cli.commands import Parser, add_command, add_json
-from keras_buildfix.cli.screen import complain, counted, print_json, print_table, progress
+from keras_buildfix.cli.screen import complain, counted, on_terminal, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from keras_buildfix import CallTrace, FiniteReport, ReuseReport, WeightStats
@@ -275,7 +275,9 @@ def _print(found: _Found) -> None:
     print(f"{model.name} ({type(model).__name__}) of {keras_buildfix.keras_info(model)}")
     if found.trace is not None:
         headers, rows = found.trace._table()
-        print_table([header.strip() for header in headers], rows)
+        head = [header.strip() for header in headers]
+        # In a pipe, too: nobody could tell what these columns are.
+        print_table(head, rows if on_terminal(sys.stdout) else [head, *rows])
         for name in found.trace.not_called:
             print(f"never called: {name}")
     else:

@@ -118,6 +118,7 @@ def test_a_function_that_makes_a_model_is_inspected(project, capsys):
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert lines[0] == f"fine (Sequential) of {INFO}"
+    assert lines[1].split()[:3] == ["layer", "class", "calls"]
     assert any(line.split()[:2] == ["head", "Dense"] and "(2, 3)" in line for line in lines)
     assert lines[-1] == "2 weights, 8 numbers, 32 bytes"
     assert "imported" in err
