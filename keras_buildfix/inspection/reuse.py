@@ -24,6 +24,7 @@ from keras_buildfix._keras.variables import dtype_of, shape_of
 from keras_buildfix._tables import Table
 from keras_buildfix._words import many
 from keras_buildfix.inspection.calls import names_tensors, specs_of, zeros_for
+from keras_buildfix.inspection.copies import copy_of
 from keras_buildfix.inspection.recording import Call, Recorder, is_keras_own, recording, run_recorded, tensors_in
 from keras_buildfix.inspection.state import layer_state
 from keras_buildfix.layer_tree.tree import LayerNode, weight_tree
@@ -274,10 +275,8 @@ class _Checker:
             return False
         try:
             with self._paused():
-                config = layer.get_config()
-                if "name" in config:  # a functional model wants names that differ
-                    config = {**config, "name": f"{layer.name}_copy_{len(self.copies)}"}
-                copied = type(layer).from_config(config)
+                # A functional model wants names that differ.
+                copied = copy_of(layer, f"{layer.name}_copy_{len(self.copies)}", "check_reuse")
                 outputs = do(copied)
         except Exception:
             return False  # it can't be copied: then it is judged by its own call

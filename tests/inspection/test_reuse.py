@@ -284,3 +284,19 @@ def test_a_frozen_batch_normalization_keeps_its_statistics_so_that_sharing_it_is
     assert [each.level for each in check_reuse(model, x).findings] == ["warning"]
     model.norm.trainable = False
     assert [each.level for each in check_reuse(model, x).findings] == ["info"]
+
+
+def test_a_layer_whose_config_leaves_out_an_argument_is_not_judged_by_a_copy_of_another_size():
+    class Table(layers.Layer):
+        def __init__(self, size=2, **kwargs):
+            super().__init__(**kwargs)
+            self.size = size
+
+        def build(self, shape):
+            self.table = self.add_weight(name="table", shape=(self.size,), initializer="ones")
+            super().build(shape)
+
+        def call(self, x):
+            return x * self.table[0]
+
+    assert [each.level for each in check_reuse(Twice(Table(5), layers.Dense(9)), X).findings] == ["info"]
