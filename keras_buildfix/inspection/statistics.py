@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 from keras_buildfix._arrays import DTYPES, Array, itemsize, kind_of_dtype
-from keras_buildfix._keras.classes import describe, layer_base
-from keras_buildfix._keras.tracking import own_weights
+from keras_buildfix._keras.classes import describe, describe_layer, layer_base
+from keras_buildfix._keras.training import variables_of
 from keras_buildfix._keras.variables import dtype_of, view_value
 from keras_buildfix._tables import Table
 from keras_buildfix._words import SHOWN, many
@@ -172,14 +172,14 @@ def _of_layer(layer: Any, progress: Progress) -> WeightStats:
     if not weights:
         why = f" These layers are not built yet: {_some(not_built)}." if not_built else ""
         way_out = " Call it on data once, or build it, before." if not_built else ""
-        raise ValueError(f"weight_stats: {describe_top(layer)} has no weights.{why}{way_out}")
+        raise ValueError(f"weight_stats: {describe_layer(layer)} has no weights.{why}{way_out}")
     wrong = [name for name, variable in weights.items() if dtype_of(variable) not in DTYPES]
     if wrong:
         raise ValueError(
-            f"weight_stats: the weight {wrong[0]!r} of {describe_top(layer)} is of dtype "
+            f"weight_stats: the weight {wrong[0]!r} of {describe_layer(layer)} is of dtype "
             f"{dtype_of(weights[wrong[0]])}, which holds no numbers. Pass the layers without it, one by one."
         )
-    trained = {id(variable) for variable in _trained(tree)}
+    trained = {id(variable) for variable in variables_of(layer, trained=True)}
     total, done, found = sum(map(_bytes_of, weights.values())), 0, []
     for name, variable in weights.items():
         found.append(_statistics(name, view_value(variable), dtype_of(variable), id(variable) in trained))
@@ -187,11 +187,6 @@ def _of_layer(layer: Any, progress: Progress) -> WeightStats:
         if progress is not None:
             progress(done, total)
     return WeightStats(tuple(found), sum(each.bytes for each in found), None, tuple(not_built))
-
-
-def describe_top(layer: Any) -> str:
-    """A layer or model by its name and class."""
-    return f"{str(layer.name)!r} ({type(layer).__name__})"
 
 
 def _some(names: Sequence[str]) -> str:
@@ -205,15 +200,6 @@ def _not_built(tree: LayerNode) -> list[str]:
         for node in tree.nodes()
         if not node.own and not node.children and not getattr(node.layer, "built", True)
     ]
-
-
-def _trained(tree: LayerNode) -> list[Any]:
-    """The weights in a tree that are trained now. Keras 2 has no such list for a model that is not built as a whole."""
-    try:
-        return list(tree.layer.trainable_weights)
-    except ValueError:
-        parts = [each for node in tree.nodes() for each in own_weights(node.layer)[0] if node.layer.trainable]
-        return parts if tree.layer.trainable else []
 
 
 def _bytes_of(variable: Any) -> int:

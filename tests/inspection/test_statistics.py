@@ -147,7 +147,7 @@ def test_a_weight_of_text_is_named():
             self.kernel = self.add_weight(shape=(2,), name="kernel")
 
     if INFO.generation == 2:
-        with pytest.raises(ValueError, match=r"the weight 'text' of 'words' .* is of dtype string"):
+        with pytest.raises(ValueError, match=r"the weight 'text' of the layer 'words' .* is of dtype string"):
             weight_stats(Words())
     else:  # Keras 3 does not track it
         assert [each.name for each in weight_stats(Words()).weights] == ["kernel"]
