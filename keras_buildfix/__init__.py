@@ -4,6 +4,8 @@ Write portable layers:
     PortableLayerMixin       all of the mixins below at once; your methods may have any Keras's signatures
     raw_weight               makes a raw variable a weight of its layer: trained and saved
     TFFunctionMixin          makes a ``call`` under your own ``tf.function`` train
+    ops                      the functions of ``keras.ops``, on every Keras
+    random                   the functions of ``keras.random``, on every Keras
     Shape                    the shape that ``build`` gets: a tuple, with ``as_list()``
     get_input_shape          the shape of a layer's input, which Keras 3 no longer has as an attribute
     get_output_shape         the shape of its output
@@ -112,6 +114,8 @@ __version__ = "0.1.0.dev0"
 
 TYPE_CHECKING = False  # type checkers take it for true; `typing` itself would cost more than this package
 if TYPE_CHECKING:
+    from keras_buildfix import ops as ops
+    from keras_buildfix import random as random
     from keras_buildfix._keras.info import KerasInfo as KerasInfo
     from keras_buildfix._keras.info import keras_info as keras_info
     from keras_buildfix.building.affected import affected_layers as affected_layers
@@ -266,10 +270,12 @@ _HOME = {
     "mark_built": "building.mark_built",
     "mixed_precision_safe": "precision.calls",
     "named_weights": "weights.reading",
+    "ops": "ops",
     "plot_affected_layers": "inspection.plotting",
     "plot_calls": "inspection.plotting",
     "plot_gradients": "inspection.plotting",
     "plot_weights": "inspection.plotting",
+    "random": "random",
     "raw_weight": "portable.raw_variables",
     "read_weights": "weight_files.reading",
     "reset_built": "weights.rebuilding",
@@ -298,7 +304,8 @@ if not TYPE_CHECKING:  # with this in view, a type checker would accept every na
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         import importlib
 
-        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+        module = importlib.import_module(f"{__name__}.{_HOME[name]}")
+        value = module if name in ("ops", "random") else getattr(module, name)
         globals()[name] = value
         return value
 

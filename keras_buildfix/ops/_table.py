@@ -1,0 +1,25 @@
+"""``Operations``: the functions of ``ops`` that a file writes itself, by the names that Keras gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class Operations(dict[str, Callable[..., Any]]):
+    """Name -> function."""
+
+    def add(self, function: _Function) -> _Function:
+        """Above a function: enters it by its own name, without the ``_`` that keeps it apart from a builtin."""
+        name = function.__name__.rstrip("_")
+        function.__name__ = function.__qualname__ = name
+        self.enter(name, function)
+        return function
+
+    def enter(self, name: str, function: Callable[..., Any]) -> None:
+        """Enters a function by a name."""
+        if name in self:
+            raise ValueError(f"{name} is there twice")
+        self[name] = function

@@ -1,0 +1,105 @@
+"""What the functions over TensorFlow share: values as tensors, in the dtypes of Keras 3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from keras_buildfix._keras.classes import package_of
+from keras_buildfix.ops._dtypes import result_type
+from keras_buildfix.ops._finding import keras_in_use
+from keras_buildfix.ops._table import Operations
+
+
+def floatx() -> str:
+    """The name of Keras's default dtype for floats."""
+    return str(keras_in_use().backend.floatx())
+
+
+def is_symbolic(x: Any) -> bool:
+    """Whether a value is a symbolic tensor of a functional model of Keras 2."""
+    return type(x).__name__.endswith("KerasTensor") and package_of(type(x).__module__) is not None
+
+
+def is_tensor(x: Any) -> bool:
+    """Whether a value is a tensor that TensorFlow's functions take as it is: no variable, array or number."""
+    return is_symbolic(x) or isinstance(x, (tf.Tensor, tf.SparseTensor, tf.RaggedTensor, tf.IndexedSlices))
+
+
+def name_of(dtype: Any) -> str:
+    """The name of a dtype that is given as a name, a type of TensorFlow, NumPy or Python; None means ``floatx``."""
+    if dtype is None:
+        return floatx()
+    if isinstance(dtype, type) and dtype in (int, float, bool):
+        return {int: "int32", float: floatx(), bool: "bool"}[dtype]
+    return str(tf.as_dtype(dtype).name)
+
+
+def tensor(x: Any, dtype: str | None = None) -> Any:
+    """A value as a tensor: Python's ints become int32, its floats ``floatx``; all else keeps its dtype.
+
+    A variable is read, in the dtype in which Keras reads it now. With `dtype`, the tensor is cast to it.
+    """
+    if not is_tensor(x):
+        if isinstance(x, tf.Variable) or hasattr(x, "dtype"):
+            x = tf.convert_to_tensor(x)
+        else:
+            x = _from_python(x)
+    return x if dtype is None or x.dtype.name == dtype else tf.cast(x, dtype)
+
+
+def _from_python(x: Any) -> Any:
+    found = tf.nest.flatten(x)
+    names = {_weak_name(value) for value in found} or {"float"}
+    dtype = None if "" in names else result_type(*names, floatx=floatx())
+    if any(is_tensor(value) or isinstance(value, tf.Variable) for value in found):
+        return tf.convert_to_tensor(tf.nest.map_structure(lambda value: tensor(value, dtype), x))
+    return tf.convert_to_tensor(x, dtype=dtype)
+
+
+def _weak_name(x: Any) -> str:
+    """The dtype of a value, for `result_type`: "int" and "float" for Python's numbers, "" for what is no number."""
+    if isinstance(x, bool):
+        return "bool"
+    if isinstance(x, (int, float, complex)) and not hasattr(x, "dtype"):
+        return "int" if isinstance(x, int) else "float" if isinstance(x, float) else "complex64"
+    return name_of(tensor(x).dtype) if hasattr(x, "dtype") else ""
+
+
+def dtype_of(*values: Any) -> str:
+    """The dtype in which values meet: tensors by their dtype, Python's numbers as what widens nothing."""
+    return result_type(*(_weak_name(x) or tensor(x).dtype.name for x in values), floatx=floatx())
+
+
+def together(*values: Any, at_least: str | None = None) -> tuple[Any, ...]:
+    """The values as tensors, all cast to the dtype in which they meet; with ``at_least="float"``, to a floating one."""
+    names = [_weak_name(x) or tensor(x).dtype.name for x in values]
+    dtype = result_type(*names, *([at_least] if at_least else ()), floatx=floatx())
+    return tuple(tensor(x, dtype) for x in values)
+
+
+def in_float(x: Any) -> Any:
+    """A value as a tensor of floats: ints and bools become ``floatx``."""
+    return together(x, at_least="float")[0]
+
+
+def unary(table: Operations, name: str, function: Callable[..., Any], *, floating: bool = False) -> None:
+    """Enters a function of one tensor ``x``; with `floating`, ints become floats first."""
+
+    def operation(x: Any) -> Any:
+        return function(in_float(x) if floating else tensor(x))
+
+    operation.__name__ = name
+    table.add(operation)
+
+
+def binary(table: Operations, name: str, function: Callable[..., Any], *, at_least: str | None = None) -> None:
+    """Enters a function of two tensors ``x1`` and ``x2``, which meet in one dtype first."""
+
+    def operation(x1: Any, x2: Any) -> Any:
+        return function(*together(x1, x2, at_least=at_least))
+
+    operation.__name__ = name
+    table.add(operation)
