@@ -22,4 +22,6 @@ class Operations(dict[str, Callable[..., Any]]):
         """Enters a function by a name."""
         if name in self:
             raise ValueError(f"{name} is there twice")
+        if function.__doc__ is None:
+            function.__doc__ = f"What ``keras.ops.{name}`` of the newest Keras does: see its documentation."
         self[name] = function
