@@ -25,7 +25,9 @@ PAGES = {
     "docs/inspection.md": ["norm", "gets (None, 6)"],
     "docs/matrix.md": [],
     "docs/mixed_precision.md": [],
+    "docs/ops.md": [],
     "docs/portable_layers.md": [],
+    "docs/upgrading.md": [],
     "docs/weights.md": ["4 waiting", "4 assigned", "2 assigned"],
 }
 #: Pages that take long: each environment runs some of them.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import keras
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "keras_buildfix"
+SIGNATURES = ROOT / "tests" / "data" / "ops" / "signatures.json"
 SUBMODULES = ("nn", "numpy", "image", "linalg")
 
 
@@ -32,15 +34,14 @@ def main() -> None:
     top = {name: function for name, function in ops.items() if "" in spaces[name]}
     random = {name: getattr(keras.random, name) for name in public(keras.random)}
     lines = [
-        '"""The names of ``ops`` and ``random``: those of Keras %s. Written by tools/ops_names.py."""'
-        % keras.__version__,
+        f'"""The names of ``ops`` and ``random``, from Keras {keras.__version__}. Written by tools/ops_names.py."""',
         "",
         "from __future__ import annotations",
         "",
         "#: The modules in `ops`.",
         f"SUBMODULES = {list(SUBMODULES)!r}".replace("[", "(").replace("]", ")").replace("'", '"'),
         "",
-        "#: Name -> the first release of Keras that has it, and the modules that have it: \"\" is `ops` itself.",
+        '#: Name -> the first release of Keras that has it, and the modules that have it: "" is `ops` itself.',
         "OPS: dict[str, tuple[str, tuple[str, ...]]] = {",
         *(row(name, (first(releases, spaces[name], name), spaces[name])) for name in ops),
         "}",
@@ -52,15 +53,16 @@ def main() -> None:
         "",
     ]
     (PACKAGE / "ops" / "_names.py").write_text("\n".join(lines), "utf-8")
-    head = "# Written by tools/ops_names.py from Keras %s: what type checkers and editors know of this module.\n" % (
-        keras.__version__
-    )
-    imported = "from collections.abc import Callable\nfrom typing import Any\n\n"
+    head = f"# Written by tools/ops_names.py from Keras {keras.__version__}: what type checkers and editors know.\n"
+    imported = "from typing import Any\n\n"
     modules = "".join(f"from keras_buildfix.ops import {s} as {s}\n" for s in SUBMODULES)
     body = "\n".join(stub(name, function) for name, function in top.items())
-    (PACKAGE / "ops" / "__init__.pyi").write_text(f"{head}{imported.splitlines()[1]}\n\n{modules}\n{body}\n", "utf-8")
+    (PACKAGE / "ops" / "__init__.pyi").write_text(f"{head}{imported}{modules}\n{body}\n", "utf-8")
     body = "\n".join(stub(name, function) for name, function in random.items())
-    (PACKAGE / "random.pyi").write_text(f"{head}{imported.splitlines()[1]}\n\n{body}\n", "utf-8")
+    (PACKAGE / "random.pyi").write_text(f"{head}{imported}{body}\n", "utf-8")
+    named = {**ops, **{f"random.{name}": function for name, function in random.items()}}
+    rows = [f"{json.dumps(name)}: {json.dumps(parameters(function))}" for name, function in named.items()]
+    SIGNATURES.write_text("{\n" + ",\n".join(rows) + "\n}\n", "utf-8")
     for space in SUBMODULES:
         inside = [name for name in ops if space in spaces[name]]
         names = "".join(f"from keras_buildfix.ops import {n} as {n}\n" for n in inside if n in top)
@@ -109,6 +111,12 @@ def stub(name: str, function: Any) -> str:
             "    def next(self, ordered: Any = ...) -> Any: ...\n    def get_config(self) -> dict[str, Any]: ..."
         )
     return f"def {name}({arguments(function)}) -> Any: ..."
+
+
+def parameters(function: Any) -> list[list[str | None]]:
+    """The parameters of a function: name, kind and default."""
+    found = inspect.signature(function).parameters.values()
+    return [[p.name, p.kind.name, None if p.default is p.empty else repr(p.default)] for p in found]
 
 
 def arguments(function: Any, before: str = "") -> str:

@@ -25,6 +25,9 @@ from typing import Any
 
 from keras_buildfix.ops._finding import Space
 
+#: What other parts of the package may use: file -> names.
+SHARED = {"_finding": ("Space",)}
+
 _SPACE = Space("", globals())
 
 

@@ -1,4 +1,4 @@
-# Written by tools/ops_names.py from Keras 3.15.1: what type checkers and editors know of this module.
+# Written by tools/ops_names.py from Keras 3.15.1: what type checkers and editors know.
 from typing import Any
 
 from keras_buildfix.ops import nn as nn

@@ -30,13 +30,13 @@ _WIDER = {
 }
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _at_least(dtype: str) -> frozenset[str]:
     """A dtype and all wider ones."""
     return frozenset({dtype}.union(*(_at_least(wider) for wider in _WIDER[dtype])))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def result_type(*dtypes: str, floatx: str = "float32") -> str:
     """The dtype in which values of these dtypes meet.
 

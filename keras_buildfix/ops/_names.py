@@ -1,4 +1,4 @@
-"""The names of ``ops`` and ``random``: those of Keras 3.15.1. Written by tools/ops_names.py."""
+"""The names of ``ops`` and ``random``, from Keras 3.15.1. Written by tools/ops_names.py."""
 
 from __future__ import annotations
 

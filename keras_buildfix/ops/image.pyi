@@ -1,4 +1,4 @@
-# Written by tools/ops_names.py from Keras 3.15.1: what type checkers and editors know of this module.
+# Written by tools/ops_names.py from Keras 3.15.1: what type checkers and editors know.
 from typing import Any
 
 def affine_transform(images: Any, transform: Any, interpolation: Any = ..., fill_mode: Any = ..., fill_value: Any = ..., data_format: Any = ...) -> Any: ...

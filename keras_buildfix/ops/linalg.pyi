@@ -1,4 +1,4 @@
-# Written by tools/ops_names.py from Keras 3.15.1: what type checkers and editors know of this module.
+# Written by tools/ops_names.py from Keras 3.15.1: what type checkers and editors know.
 from keras_buildfix.ops import cholesky as cholesky
 from keras_buildfix.ops import cholesky_inverse as cholesky_inverse
 from keras_buildfix.ops import det as det

@@ -1,4 +1,4 @@
-# Written by tools/ops_names.py from Keras 3.15.1: what type checkers and editors know of this module.
+# Written by tools/ops_names.py from Keras 3.15.1: what type checkers and editors know.
 from keras_buildfix.ops import adaptive_average_pool as adaptive_average_pool
 from keras_buildfix.ops import adaptive_max_pool as adaptive_max_pool
 from keras_buildfix.ops import average_pool as average_pool

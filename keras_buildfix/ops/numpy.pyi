@@ -1,4 +1,4 @@
-# Written by tools/ops_names.py from Keras 3.15.1: what type checkers and editors know of this module.
+# Written by tools/ops_names.py from Keras 3.15.1: what type checkers and editors know.
 from keras_buildfix.ops import abs as abs
 from keras_buildfix.ops import absolute as absolute
 from keras_buildfix.ops import add as add

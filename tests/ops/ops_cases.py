@@ -59,7 +59,9 @@ class Arr:
         if dtype == "bool":
             return state.rand(*self.shape) < 0.5
         if dtype.startswith("complex"):
-            return (state.uniform(self.low, self.high, self.shape) + 1j * state.uniform(self.low, self.high, self.shape)).astype(dtype)
+            return (
+                state.uniform(self.low, self.high, self.shape) + 1j * state.uniform(self.low, self.high, self.shape)
+            ).astype(dtype)
         found = state.uniform(self.low, self.high, self.shape)
         return np.floor(found).astype(dtype) if dtype.startswith(("int", "uint")) else found.astype(dtype)
 
@@ -116,17 +118,22 @@ def c(*args: Any, **kwargs: Any) -> Case:
     return Case(args, kwargs)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def cases_of(group: str) -> dict[str, list[Case]]:
     """The cases of a group, by function; `random.normal` and `image.resize` have the name of their module."""
     return importlib.import_module(f"ops_cases_{group}").CASES
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def results_of(group: str) -> dict[str, Any]:
     """What was recorded for a group: `name#number` -> results."""
     file = DATA / f"{group}.json"
     return json.loads(file.read_text("utf-8")) if file.exists() else {}
+
+
+def of_group(group: str, table: str) -> dict[str, Any]:
+    """A table in the file of a group: `OURS_DIFFER`, `name#number way` -> reason, or `NOT_THERE`, name -> backends."""
+    return getattr(importlib.import_module(f"ops_cases_{group}"), table, {})
 
 
 def all_cases() -> dict[str, tuple[str, list[Case]]]:
@@ -223,7 +230,9 @@ def tensors_of(case: Case, ops: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 def called_with(case: Case, ops: Any, function: Any, is_free: Any) -> tuple[Any, list[Arr]]:
     """A function of a list of tensors, which stand for the arrays of the case that are free; and these arrays."""
-    free = [leaf for leaf in leaves((case.args, case.kwargs)) if isinstance(leaf, Arr) and not leaf.raw and is_free(leaf)]
+    free = [
+        leaf for leaf in leaves((case.args, case.kwargs)) if isinstance(leaf, Arr) and not leaf.raw and is_free(leaf)
+    ]
 
     def run(tensors: Any) -> Any:
         given = iter(tensors)
@@ -290,7 +299,8 @@ def graph(case: Case, backend: str, ops: Any, function: Any, jit: bool = False) 
 
         tf.get_logger().setLevel("ERROR")  # or it warns that functions are traced often
         signature = [
-            tf.TensorSpec([None, *leaf.shape[1:]] if not jit and is_batched(leaf) else leaf.shape, leaf.dtype) for leaf in free
+            tf.TensorSpec([None, *leaf.shape[1:]] if not jit and is_batched(leaf) else leaf.shape, leaf.dtype)
+            for leaf in free
         ]
         found = tf.function(traced, input_signature=signature, jit_compile=jit, autograph=False)(*given)
     else:
@@ -348,24 +358,24 @@ def gradient(case: Case, backend: str, ops: Any, function: Any) -> Any:
 # How results are compared.
 
 
-def differences(expected: Any, found: Any, on: str = "") -> list[str]:
-    """What differs between the recorded leaves and those found, in words."""
+def differences(expected: Any, found: Any, on: str = "") -> dict[str, str]:
+    """What differs between the recorded leaves and those found: its kind -> in words."""
     expected, found = flat(expected), flat(found)
     if len(expected) != len(found):
-        return [f"{len(found)} results, not {len(expected)}"]
-    wrong = []
+        return {"number": f"{len(found)} results, not {len(expected)}"}
+    wrong = {}
     for want, got in zip(expected, found):
         if "python" in want or "python" in got:
             if want != got:
-                wrong.append(f"{got.get('python', 'a tensor')}, not {want.get('python', 'a tensor')}")
+                wrong["python"] = f"{got.get('python', 'a tensor')}, not {want.get('python', 'a tensor')}"
             continue
         dtype = want.get(on, want["dtype"])
         if got["dtype"] != dtype:
-            wrong.append(f"{got['dtype']}, not {dtype}")
+            wrong[f"dtype {got['dtype']}"] = f"{got['dtype']}, not {dtype}"
         if got["shape"] != want["shape"]:
-            wrong.append(f"shape {got['shape']}, not {want['shape']}")
+            wrong["shape"] = f"shape {got['shape']}, not {want['shape']}"
         elif "values" in want and not close(want["values"], got["values"], want["dtype"]):
-            wrong.append(f"values {got['values'][:6]}, not {want['values'][:6]}")
+            wrong["values"] = f"values {got['values'][:6]}, not {want['values'][:6]}"
     return wrong
 
 
