@@ -1,9 +1,10 @@
-"""Records where Keras's own functions in ``ops`` differ from the newest ones: tests/data/ops/differences.json.
+"""Records what each function of ``ops`` is on each Keras: tests/data/ops/differences.json and docs/ops_table.md.
 
     python tools/ops_differences.py --tox .tox            in every environment of the matrix that is there
     python tools/ops_differences.py --tox .tox keras3.9-jax
 
-It runs the cases in tests/ops/ and notes the kinds of what differs: a dtype, the shape, the values, an error.
+It runs the cases in tests/ops/. Where a function of Keras's own differs from the newest one, it notes what differs: a
+dtype, the shape, the values, an error. It writes the page if all environments of its columns have run.
 """
 
 from __future__ import annotations
@@ -19,6 +20,36 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "tests" / "data" / "ops" / "differences.json"
+PAGE = ROOT / "docs" / "ops_table.md"
+#: The environments that have a column, and its head.
+COLUMNS = {
+    "keras2.12-tensorflow": "2.12",
+    "keras2.15-tensorflow": "2.15",
+    "tfkeras2.21-tensorflow": "tf_keras 2.21",
+    "keras3.0-tensorflow": "3.0 TF",
+    "keras3.2-jax": "3.2 JAX",
+    "keras3.2-torch": "3.2 torch",
+    "keras3.6-tensorflow": "3.6 TF",
+    "keras3.9-jax": "3.9 JAX",
+    "keras3.9-torch": "3.9 torch",
+    "keras3.12-jax": "3.12 JAX",
+    "keras3.12-torch": "3.12 torch",
+    "keraslatest-tensorflow": "TF",
+    "keraslatest-jax": "JAX",
+    "keraslatest-torch": "torch",
+    "keraslatest-numpy": "numpy",
+}
+INTRODUCTION = """# Each function of `ops` and `random` on each Keras
+
+Written by `tools/ops_differences.py`, which runs each function on each Keras of this table, with the arguments in
+`tests/ops/`. The last four columns are Keras {version}. "since" is the first release of Keras that has the function.
+
+- **K**: it is Keras's own, and gives what that of the newest Keras gives on numpy, in all cases.
+- **k**: it is Keras's own, and differs in some case: in a dtype, a shape, a value, or by an error.
+  `tests/data/ops/differences.json` has the cases.
+- **+**: it is ours, and gives the same in all cases, also by gradients and when compiled.
+- **-**: it is not there: calling it is an error that says why.
+"""
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 
 
@@ -31,41 +62,73 @@ def main() -> None:
     import bands
 
     wanted = options.environments or [
-        name for name in bands.matrix() if bands.release(name) >= (3, 0) and not name.startswith("kerasnightly")
+        name
+        for name in bands.matrix()
+        if not name.startswith("kerasnightly") and (bands.release(name) >= (3, 0) or name in COLUMNS)
     ]
+    columns: dict[str, dict[str, str]] = {}
     for name in wanted:
         python = options.tox / name / "bin" / "python"
         if not python.exists():
             print(f"{name}: not there")
             continue
-        version, found = measured(name, python)
-        write(name, version, found)
-        print(f"{name}: {version}, {len(found)} differences")
+        version, rows = measured(name, python)
+        found = {key: kinds for row in rows if row["is"] == "native" for key, kinds in row["kinds"].items()}
+        if bands.release(name) >= (3, 0):
+            write(name, version, found)
+        wrong = [key for row in rows if row["is"] == "ours" for key in row["kinds"]]
+        print(f"{name}: {version}, {len(found)} differences of Keras's own, ours: {wrong or 'none'}", flush=True)
+        columns[name] = {row["name"]: cell(row) for row in rows}
+    if columns.keys() >= COLUMNS.keys():
+        PAGE.write_text(page(columns, version), "utf-8")
 
 
-def measured(name: str, python: Path) -> tuple[str, dict[str, list[str]]]:
-    """The version of Keras in an environment, and what differs there: case and way -> kinds."""
+def cell(row: dict[str, Any]) -> str:
+    """What a function is on a Keras, in a letter."""
+    if row["is"] == "native":
+        return "k" if row["kinds"] else "K"
+    return {"ours": "+", "missing": "-"}[row["is"]]
+
+
+def page(columns: dict[str, dict[str, str]], version: str) -> str:
+    """The text of the page."""
+    from keras_buildfix.ops._names import OPS, RANDOM
+
+    lines = [INTRODUCTION.format(version=version)]
+    for title, table, before in (("ops", OPS, ""), ("random", RANDOM, "random.")):
+        lines += [f"## {title}", "", "| name | since | " + " | ".join(COLUMNS.values()) + " |"]
+        lines.append("|---|---|" + ":-:|" * len(COLUMNS))
+        for name, (since, spaces) in table.items():
+            shown = before + (name if "" in spaces else f"{spaces[0]}.{name}")
+            cells = " | ".join(columns[environment][shown] for environment in COLUMNS)
+            lines.append(f"| `{shown}` | {since} | {cells} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def measured(name: str, python: Path) -> tuple[str, list[dict[str, Any]]]:
+    """The version of Keras in an environment, and what each function is there."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report")
         settings = {
-            "KERAS_BACKEND": name.rpartition("-")[2],
             "KERAS_BUILDFIX_ENV": name,
             "KERAS_BUILDFIX_OPS_REPORT": str(report),
             "PYTHONPATH": str(ROOT),
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }
+        import bands
+
+        if bands.release(name) >= (3, 0):
+            settings["KERAS_BACKEND"] = bands.backend_of(name)
+        environment = {**os.environ, **settings}
         test = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/ops/test_ops.py"]
-        done = subprocess.run(test, env={**os.environ, **settings}, cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(test, env=environment, cwd=ROOT, capture_output=True, text=True)
         if done.returncode != 0:
             raise SystemExit(f"{name}:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
         rows = [json.loads(line) for line in report.read_text("utf-8").splitlines()]
-        ask = "from keras_buildfix import keras_info; print(keras_info().version)"
-        version = subprocess.run(
-            [str(python), "-c", ask], env={**os.environ, **settings}, capture_output=True, text=True
-        )
-        return version.stdout.strip(), {
-            key: kind for row in rows if row["native"] for key, kind in row["kinds"].items()
-        }
+        ask = [str(python), "-c", "from keras_buildfix import keras_info; print(keras_info().version)"]
+        version = subprocess.run(ask, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+        return version.stdout.strip(), rows
 
 
 def write(name: str, version: str, found: dict[str, list[str]]) -> None:
