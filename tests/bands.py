@@ -70,6 +70,7 @@ IN_TURNS = (
     "test_statistics",
     "test_tflite",
     "test_trained_models",
+    "test_upgrading",
     "test_vendored",
     "test_watch",
     "test_weight_diff",

@@ -73,6 +73,17 @@ def use(layer: Layer) -> None:
     print(loaded.complete, found.equal, keras_buildfix.__version__)
 """
 
+OPERATIONS = """
+from typing import Any
+from keras_buildfix import ops, random
+from keras_buildfix.ops import nn
+from keras_buildfix.random import SeedGenerator
+
+def use(x: Any, seed: SeedGenerator = random.SeedGenerator(1)) -> Any:
+    y = ops.matmul(ops.nn.relu(x), nn.softmax(x, axis=-1)) + ops.numpy.sum(x, axis=0, keepdims=True)
+    return ops.image.resize(y, (2, 2)), ops.linalg.norm(y), random.normal((2, 3), seed=seed), seed.next()
+"""
+
 WRONG = """
 from keras_buildfix import affected_layers, deferred_build
 
@@ -98,12 +109,26 @@ load_weights(object(), "w.h5", by_name=True)
 set_weights(object(), {}, on_mismatch="skip")
 """
 
+WRONG_OPERATIONS = """
+from keras_buildfix import ops, random
+ops.matmull(1, 2)
+ops.matmul(1)
+ops.resize(1, 2)
+ops.nn.ones((2,))
+ops.sum(1, axes=0)
+random.unifrom((2,))
+"""
+
 
 @pytest.mark.parametrize("checker", [["mypy", "--strict"], ["pyright"]], ids=["mypy", "pyright"])
 @pytest.mark.parametrize(
     ("use", "wrong", "lines"),
-    [(USE, WRONG, [8, 9, 10]), (WEIGHTS, WRONG_WEIGHTS, [3, 5, 6, 7, 8, 9, 10, 11])],
-    ids=["build", "weights"],
+    [
+        (USE, WRONG, [8, 9, 10]),
+        (WEIGHTS, WRONG_WEIGHTS, [3, 5, 6, 7, 8, 9, 10, 11]),
+        (OPERATIONS, WRONG_OPERATIONS, [3, 4, 5, 6, 7, 8]),
+    ],
+    ids=["build", "weights", "ops"],
 )
 def test_types_that_a_user_sees(checker, use, wrong, lines, tmp_path):
     (tmp_path / "use.py").write_text(use)
