@@ -1,0 +1,69 @@
+"""What the functions written with older ones share: values as tensors of floats, and the way out to a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from keras_buildfix import ops
+from keras_buildfix.ops._finding import keras_in_use
+from keras_buildfix.ops._making import dtype_name
+
+
+def floatx() -> str:
+    """The name of Keras's default dtype for floats."""
+    return str(keras_in_use().backend.floatx())
+
+
+def backend() -> str:
+    """The backend of the Keras that is in use."""
+    keras = keras_in_use()
+    return str(keras.backend.backend()) if hasattr(keras, "ops") else "tensorflow"
+
+
+def as_tensor(x: Any) -> Any:
+    """A value as a tensor; a symbolic one is left as it is."""
+    return x if hasattr(x, "dtype") and type(x).__name__.endswith("KerasTensor") else ops.convert_to_tensor(x)
+
+
+def is_floating(x: Any) -> bool:
+    """Whether a tensor is of floats."""
+    return "float" in dtype_name(x)
+
+
+def in_float(x: Any) -> Any:
+    """A value as a tensor of floats: ints and bools become ``floatx``."""
+    x = as_tensor(x)
+    return x if is_floating(x) else ops.cast(x, floatx())
+
+
+def in_single(function: Callable[[Any], Any], x: Any) -> Any:
+    """The result of a function for floats that is computed in float32, where `x` has fewer bits."""
+    dtype = dtype_name(x)
+    return ops.cast(function(ops.cast(x, "float32")), dtype) if dtype in ("float16", "bfloat16") else function(x)
+
+
+def as_operation(function: Callable[..., Any], spec: Callable[..., tuple[Any, str]], *tensors: Any) -> Any:
+    """Calls a function of the backend; a symbolic tensor makes it an operation of a functional model on Keras 3.
+
+    Args:
+        function: What is called with tensors of the backend.
+        spec: Gives the shape and dtype of the result for symbolic tensors.
+        *tensors: The arguments.
+
+    Returns:
+        The result.
+    """
+    if not any(type(x).__name__.endswith("KerasTensor") for x in tensors):
+        return function(*map(as_tensor, tensors))
+    keras = keras_in_use()
+
+    def call(_: Any, *values: Any) -> Any:
+        return function(*values)
+
+    def compute_output_spec(_: Any, *values: Any) -> Any:
+        shape, dtype = spec(*values)
+        return keras.KerasTensor(shape, dtype=dtype)
+
+    members = {"call": call, "compute_output_spec": compute_output_spec}
+    return type("Backend", (keras.Operation,), members)()(*tensors)
