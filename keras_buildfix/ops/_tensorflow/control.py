@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from typing import Any
 
 import tensorflow as tf
 
-from keras_buildfix.ops._finding import keras_in_use
+from keras_buildfix.ops._later.control import scan_length
+from keras_buildfix.ops._symbolic import is_symbolic, symbolically
 from keras_buildfix.ops._table import Operations
-from keras_buildfix.ops._tensorflow._core import is_symbolic, name_of, tensor
+from keras_buildfix.ops._tensorflow._core import name_of, tensor, together
 
 OPERATIONS = Operations()
-
-
-def symbolically(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that becomes one layer of a functional model, if there are symbolic tensors among its arguments.
-
-    For what TensorFlow's dispatch does not take apart by itself: control flow, and structures of tensors.
-    """
-
-    def called(*args: Any, **kwargs: Any) -> Any:
-        leaves = tf.nest.flatten((args, kwargs))
-        free = [at for at, leaf in enumerate(leaves) if is_symbolic(leaf)]
-        if not free:
-            return function(*args, **kwargs)
-
-        @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
-        def run(tensors: Any) -> Any:
-            given = dict(zip(free, tensors))
-            values = [given.get(at, leaf) for at, leaf in enumerate(leaves)]
-            again, named = tf.nest.pack_sequence_as((args, kwargs), values)
-            return function(*again, **named)
-
-        return keras_in_use().layers.Lambda(run)([leaves[at] for at in free])
-
-    called.__name__ = function.__name__
-    return called
 
 
 @OPERATIONS.add
@@ -155,3 +131,132 @@ def _scatter_product(inputs: Any, indices: Any, updates: Any) -> Any:
     count = tf.reduce_prod(tf.cast(outer, tf.int32))
     products = tf.math.unsorted_segment_prod(tf.reshape(updates, [-1, *inner]), at, count)
     return inputs * tf.reshape(products, [*outer, *inner])
+
+
+# Control flow. A functional model has each as one layer: Python's functions can't be taken apart.
+
+
+def tensors(structure: Any) -> Any:
+    """A structure with its leaves as tensors; None stays."""
+    return tf.nest.map_structure(lambda x: None if x is None else tensor(x), structure)
+
+
+@OPERATIONS.add
+@symbolically
+def cond(pred: Any, true_fn: Any, false_fn: Any) -> Any:
+    return tf.__internal__.smart_cond.smart_cond(tensor(pred, "bool"), true_fn, false_fn)
+
+
+@OPERATIONS.add
+@symbolically
+def switch(index: Any, branches: Any, *operands: Any) -> Any:
+    index = tf.clip_by_value(tensor(index, "int32"), 0, len(branches) - 1)
+    operands = tensors(operands)
+    return tf.switch_case(index, [functools.partial(branch, *operands) for branch in branches])
+
+
+@OPERATIONS.add
+@symbolically
+def while_loop(cond: Any, body: Any, loop_vars: Any, maximum_iterations: Any = None) -> Any:
+    if not isinstance(loop_vars, (list, tuple)):
+        return while_loop(cond, lambda x: [body(x)], [loop_vars], maximum_iterations)[0]
+    start = tensors(tuple(loop_vars))
+
+    def next_(*values: Any) -> Any:
+        return _like(start, tuple(body(*values)), "ops.while_loop: body")
+
+    return tf.while_loop(cond, next_, start, maximum_iterations=maximum_iterations)
+
+
+def _like(start: Any, found: Any, who: str) -> Any:
+    """What one step of a loop returns, as tensors; an error, if it is not what the loop began with."""
+    tf.nest.assert_same_structure(start, found)
+    found = tensors(found)
+    for old, new in zip(tf.nest.flatten(start), tf.nest.flatten(found)):
+        if old is not None and old.dtype != new.dtype:
+            raise TypeError(f"{who} must return the dtypes that it gets: {old.dtype.name}, not {new.dtype.name}.")
+        if old is not None and not tf.executing_eagerly():
+            new.set_shape(old.shape)
+    return found
+
+
+@OPERATIONS.add
+@symbolically
+def fori_loop(lower: Any, upper: Any, body_fun: Any, init_val: Any) -> Any:
+    known = isinstance(lower, int) and isinstance(upper, int)  # XLA needs it for gradients
+    first, end = together(lower, upper)
+    start = tensors(init_val)
+    return tf.while_loop(
+        lambda i, value: i < end,
+        lambda i, value: (i + 1, _like(start, body_fun(i, value), "ops.fori_loop: body_fun")),
+        (first, start),
+        maximum_iterations=max(upper - lower, 0) if known else None,
+    )[1]
+
+
+@OPERATIONS.add
+@symbolically
+def vectorized_map(function: Any, elements: Any) -> Any:
+    return tf.vectorized_map(function, tensors(elements))
+
+
+@OPERATIONS.add
+@symbolically
+def scan(f: Any, init: Any, xs: Any = None, length: Any = None, reverse: Any = False, unroll: Any = 1) -> Any:
+    init, xs = tensors(init), tensors(xs)
+    rows = [] if xs is None else tf.nest.flatten(xs)
+    n = scan_length(f, rows, length, unroll)
+    n = tf.shape(rows[0])[0] if n is None else n
+    read = [tf.TensorArray(x.dtype, n, element_shape=x.shape[1:]).unstack(x) for x in rows]
+
+    def step(carry: Any, elements: Any) -> Any:
+        carry, y = f(carry, None if xs is None else tf.nest.pack_sequence_as(xs, elements))
+        return _like(init, carry, "ops.scan: f"), tensors(y)
+
+    y = _traced(step, init, [tf.TensorSpec(x.shape[1:], x.dtype) for x in rows])[1]
+    write = [tf.TensorArray(each.dtype, n, element_shape=each.shape) for each in _there(y)]
+
+    def next_(i: Any, carry: Any, arrays: Any) -> Any:
+        at = n - 1 - i if reverse else i
+        carry, y = step(carry, [x.read(at) for x in read])
+        return i + 1, carry, [array.write(at, each) for array, each in zip(arrays, _there(y))]
+
+    state = (0, init, write)
+    if unroll is True and isinstance(n, int):
+        for _ in range(n):
+            state = next_(*state)
+    else:
+        known = n if isinstance(n, int) else None  # XLA needs it for gradients
+        state = tf.while_loop(lambda i, *_: i < n, next_, state, maximum_iterations=known)
+    rows_shape = [n if isinstance(n, int) else None]
+    stacked = zip(state[2], _there(y))
+    found = iter([tf.ensure_shape(array.stack(), [*rows_shape, *each.shape]) for array, each in stacked])
+    return state[1], tf.nest.map_structure(lambda each: None if each is None else next(found), y)
+
+
+def _there(structure: Any) -> list[Any]:
+    """The leaves that are not None."""
+    return [leaf for leaf in tf.nest.flatten(structure) if leaf is not None]
+
+
+def _traced(function: Any, *args: Any) -> Any:
+    """What a function gives for tensors of the dtypes and shapes of others, as symbolic tensors."""
+    with tf.__internal__.FuncGraph("keras_buildfix_traced").as_default():
+        return function(*tf.nest.map_structure(lambda x: tf.compat.v1.placeholder(x.dtype, x.shape), args))
+
+
+@OPERATIONS.add
+@symbolically
+def jvp(fun: Any, primals: Any, tangents: Any, has_aux: Any = False) -> Any:
+    primals = tensors(primals)
+    tangents = tf.nest.map_structure(lambda x, t: tensor(t, x.dtype.name), primals, tangents)
+    with tf.autodiff.ForwardAccumulator(primals, tangents) as forward:
+        found = fun(*primals)
+    out, *aux = found if has_aux else (found,)
+    zero = tf.UnconnectedGradients.ZERO
+    return out, tf.nest.map_structure(lambda x: forward.jvp(x, unconnected_gradients=zero), out), *aux
+
+
+@OPERATIONS.add
+def custom_gradient(f: Any) -> Any:
+    return symbolically(tf.custom_gradient(f))

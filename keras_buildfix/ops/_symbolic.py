@@ -1,0 +1,97 @@
+"""``symbolically``: lets a function over real tensors take the symbolic ones of functional models, on every Keras."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from keras_buildfix._keras.classes import package_of
+from keras_buildfix.ops._finding import keras_in_use
+
+
+def is_symbolic(x: Any) -> bool:
+    """Whether a value is a symbolic tensor of a functional model, of any Keras."""
+    return type(x).__name__.endswith("KerasTensor") and package_of(type(x).__module__) is not None
+
+
+def symbolically(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that becomes one operation of a functional model, if there are symbolic tensors in its arguments.
+
+    For what can't be put together of functions that take them: control flow, and a backend's own functions.
+    """
+
+    @functools.wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        if not any(map(is_symbolic, leaves((args, kwargs)))):
+            return function(*args, **kwargs)
+        keras = keras_in_use()
+        if hasattr(keras, "ops"):
+            return _operation_class(keras)(function)(*args, **kwargs)
+        nest = sys.modules["tensorflow"].nest
+        found = nest.flatten((args, kwargs))
+        free = [at for at, leaf in enumerate(found) if is_symbolic(leaf)]
+
+        def run(tensors: Any) -> Any:
+            given = dict(zip(free, tensors))
+            args_now, kwargs_now = nest.pack_sequence_as(
+                (args, kwargs), [given.get(*each) for each in enumerate(found)]
+            )
+            return function(*args_now, **kwargs_now)
+
+        return _layer_class(keras)(run, function.__name__)([found[at] for at in free])
+
+    return called
+
+
+def leaves(structure: Any) -> list[Any]:
+    """The leaves of dicts, lists and tuples, in order."""
+    if not isinstance(structure, (dict, list, tuple)):
+        return [structure]
+    items = structure.values() if isinstance(structure, dict) else structure
+    return [leaf for item in items for leaf in leaves(item)]
+
+
+def mapped(function: Callable[..., Any], structure: Any, *others: Any) -> Any:
+    """A structure with what a function gives for each leaf, and the leaves of the others there; None stays."""
+    if isinstance(structure, dict):
+        return type(structure)(
+            {key: mapped(function, item, *(each[key] for each in others)) for key, item in structure.items()}
+        )
+    if isinstance(structure, (list, tuple)):
+        items = [mapped(function, *each) for each in zip(structure, *others)]
+        return type(structure)(*items) if hasattr(structure, "_fields") else type(structure)(items)
+    return None if structure is None else function(structure, *others)
+
+
+@functools.cache
+def _operation_class(keras: Any) -> Any:
+    """The operation of Keras 3 that calls a function."""
+
+    class Function(keras.Operation):  # type: ignore[misc]
+        def __init__(self, function: Callable[..., Any], *, name: str | None = None) -> None:
+            super().__init__(name=name)
+            self.function = function
+
+        def call(self, *args: Any, **kwargs: Any) -> Any:
+            return self.function(*args, **kwargs)
+
+    return Function
+
+
+@functools.cache
+def _layer_class(keras: Any) -> Any:
+    """The layer of Keras 2 that calls a function. It is no Lambda: that one warns of the variables in a closure."""
+
+    class Function(keras.layers.Layer):  # type: ignore[misc]
+        def __init__(self, function: Callable[..., Any], called: str) -> None:
+            called = called if called.isidentifier() else "function"
+            super().__init__(name=f"{called}_{keras.backend.get_uid(called)}", autocast=False)
+            self.function = function
+
+        @sys.modules["tensorflow"].autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+        def call(self, inputs: Any, **_: Any) -> Any:
+            return self.function(inputs)
+
+    return Function
