@@ -29,18 +29,19 @@ def symbolically(function: Callable[..., Any]) -> Callable[..., Any]:
         keras = keras_in_use()
         if hasattr(keras, "ops"):
             return _operation_class(keras)(function)(*args, **kwargs)
-        nest = sys.modules["tensorflow"].nest
-        found = nest.flatten((args, kwargs))
-        free = [at for at, leaf in enumerate(found) if is_symbolic(leaf)]
+        tf = sys.modules["tensorflow"]
+        given = tf.nest.flatten((args, kwargs))
+        free = [at for at, leaf in enumerate(given) if is_symbolic(leaf)]
+        kept: list[Any] = []  # the result; a layer returns only tensors
 
         def run(tensors: Any) -> Any:
-            given = dict(zip(free, tensors))
-            args_now, kwargs_now = nest.pack_sequence_as(
-                (args, kwargs), [given.get(*each) for each in enumerate(found)]
-            )
-            return function(*args_now, **kwargs_now)
+            now = dict(zip(free, tensors))
+            all_, named = tf.nest.pack_sequence_as((args, kwargs), [now.get(*each) for each in enumerate(given)])
+            kept[:] = [function(*all_, **named)]
+            return [leaf for leaf in tf.nest.flatten(kept) if tf.is_tensor(leaf)]
 
-        return _layer_class(keras)(run, function.__name__)([found[at] for at in free])
+        found = iter(_layer_class(keras)(run, function.__name__)([given[at] for at in free]))
+        return tf.nest.map_structure(lambda leaf: next(found) if tf.is_tensor(leaf) else leaf, kept)[0]
 
     return called
 
