@@ -12,7 +12,7 @@ from keras_buildfix import PortableLayerMixin, get_weights, ops, random
 IS_KERAS_2 = not hasattr(KERAS, "ops")
 only_keras_2 = pytest.mark.skipif(not IS_KERAS_2, reason="Keras 3 has its own")
 X = np.ones((4, 8), "float32")
-register = (KERAS.saving if hasattr(KERAS, "saving") else KERAS.utils).register_keras_serializable
+register = (KERAS.saving if hasattr(KERAS, "ops") else KERAS.utils).register_keras_serializable
 
 
 @register("test_seed_generator")
@@ -64,7 +64,8 @@ def test_a_layer_keeps_one_that_is_no_weight(tmp_path):
     loaded = KERAS.models.load_model(tmp_path / "model.keras")
     cloned = KERAS.models.clone_model(model)
     cloned.load_weights(tmp_path / "model.weights.h5")
-    for each in (loaded, cloned, pickle.loads(pickle.dumps(model))):
+    pickled = [] if INFO.version.startswith("3.0") else [pickle.loads(pickle.dumps(model))]  # 3.0 pickles no model
+    for each in (loaded, cloned, *pickled):
         np.testing.assert_allclose(each.predict(X, verbose=0), expected, rtol=1e-6)
         assert len(each.get_layer("noisy").weights) == 1
 
