@@ -105,10 +105,12 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
     name = dtype_of(start, stop, step) if dtype is None else name_of(dtype)
     if name == "bool":
         raise TypeError("arange: there is no range of the dtype bool")
-    if _are_numbers(start, stop, step) and not all(isinstance(each, int) for each in (start, stop, step)):
-        import numpy
+    if _are_numbers(start, stop, step):
+        if not all(isinstance(each, int) for each in (start, stop, step)):
+            import numpy
 
-        return tensor(numpy.arange(start, stop, step, "float64"), name)
+            return tensor(numpy.arange(start, stop, step, "float64"), name)
+        stop = start + len(range(start, stop, step)) * step  # TensorFlow refuses a stop that is before the start
     inner = name if name in ("int32", "int64", "float32", "float64") else "float32" if "float" in name else "int64"
     return tensor(tf.range(*(convert_to_tensor(each, inner) for each in (start, stop, step))), name)
 
