@@ -1,4 +1,4 @@
-"""What the functions written with older ones share: values as tensors of floats, and the way out to a backend."""
+"""What the functions written with older ones share: values as tensors of floats, and the backend."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from keras_buildfix import ops
 from keras_buildfix.ops._finding import keras_in_use
 from keras_buildfix.ops._making import dtype_name
+from keras_buildfix.ops._symbolic import is_symbolic
 
 
 def floatx() -> str:
@@ -23,7 +24,7 @@ def backend() -> str:
 
 def as_tensor(x: Any) -> Any:
     """A value as a tensor; a symbolic one is left as it is."""
-    return x if hasattr(x, "dtype") and type(x).__name__.endswith("KerasTensor") else ops.convert_to_tensor(x)
+    return x if is_symbolic(x) else ops.convert_to_tensor(x)
 
 
 def is_floating(x: Any) -> bool:
@@ -41,29 +42,3 @@ def in_single(function: Callable[[Any], Any], x: Any) -> Any:
     """The result of a function for floats that is computed in float32, where `x` has fewer bits."""
     dtype = dtype_name(x)
     return ops.cast(function(ops.cast(x, "float32")), dtype) if dtype in ("float16", "bfloat16") else function(x)
-
-
-def as_operation(function: Callable[..., Any], spec: Callable[..., tuple[Any, str]], *tensors: Any) -> Any:
-    """Calls a function of the backend; a symbolic tensor makes it an operation of a functional model on Keras 3.
-
-    Args:
-        function: What is called with tensors of the backend.
-        spec: Gives the shape and dtype of the result for symbolic tensors.
-        *tensors: The arguments.
-
-    Returns:
-        The result.
-    """
-    if not any(type(x).__name__.endswith("KerasTensor") for x in tensors):
-        return function(*map(as_tensor, tensors))
-    keras = keras_in_use()
-
-    def call(_: Any, *values: Any) -> Any:
-        return function(*values)
-
-    def compute_output_spec(_: Any, *values: Any) -> Any:
-        shape, dtype = spec(*values)
-        return keras.KerasTensor(shape, dtype=dtype)
-
-    members = {"call": call, "compute_output_spec": compute_output_spec}
-    return type("Backend", (keras.Operation,), members)()(*tensors)

@@ -8,7 +8,6 @@ from typing import Any
 
 from keras_buildfix import ops
 from keras_buildfix.ops._later._values import (
-    as_operation,
     as_tensor,
     backend,
     floatx,
@@ -17,6 +16,7 @@ from keras_buildfix.ops._later._values import (
     is_floating,
 )
 from keras_buildfix.ops._making import dtype_name
+from keras_buildfix.ops._symbolic import is_symbolic, symbolically
 from keras_buildfix.ops._table import Operations
 
 OPERATIONS = Operations()
@@ -179,79 +179,81 @@ def ifft2(x: Any) -> Any:
     return found / size, turned / size
 
 
-@OPERATIONS.add
-def segment_min(data: Any, segment_ids: Any, num_segments: Any = None, sorted: bool = False) -> Any:
-    data = as_tensor(data)
-    dtype = dtype_name(data)
-    # The largest of what runs the other way; for ints so that the lowest one has a counterpart.
-    top = 0 if is_floating(data) else 2 ** int(dtype[4:]) - 1 if dtype.startswith("u") else -1
-    found = ops.segment_max(top - data, segment_ids, num_segments, sorted)
-    return ops.cast(top - found, dtype)
+def _segments(name: str) -> None:
+    """Enters a reduction of segments. Each backend has it: that of `segment_max` is wrong on older ones of torch."""
+
+    @symbolically
+    def operation(data: Any, segment_ids: Any, num_segments: Any = None, sorted: bool = False) -> Any:
+        data, ids = as_tensor(data), as_tensor(segment_ids)
+        if len(ids.shape) != 1 or (None not in (ids.shape[0], data.shape[0]) and ids.shape[0] != data.shape[0]):
+            raise ValueError(
+                f"{name}: segment_ids are of one axis, as long as the first one of data; got the shapes {ids.shape} of "
+                f"segment_ids and {data.shape} of data."
+            )
+        if backend() == "tensorflow":
+            return _on_tensorflow(name)(data, ids, num_segments, sorted)
+        if backend() == "jax":
+            if num_segments is None:
+                raise ValueError(f"{name}: num_segments must be given on JAX")
+            return getattr(sys.modules["jax"].ops, name)(data, ids, num_segments, indices_are_sorted=sorted)
+        size = int(ids.max()) + 1 if num_segments is None else num_segments
+        return (_segments_on_torch if backend() == "torch" else _segments_on_numpy)(name, data, ids, size)
+
+    operation.__name__ = name
+    OPERATIONS.add(operation)
 
 
-@OPERATIONS.add
-def segment_prod(data: Any, segment_ids: Any, num_segments: Any = None, sorted: bool = False) -> Any:
-    product = {"tensorflow": _prod_tensorflow, "jax": _prod_jax, "torch": _prod_torch, "numpy": _prod_numpy}[backend()]
-    ids_shape, data_shape = as_tensor(segment_ids).shape, as_tensor(data).shape
-    if len(ids_shape) != 1 or (None not in (ids_shape[0], data_shape[0]) and ids_shape[0] != data_shape[0]):
-        raise ValueError(
-            f"segment_prod: segment_ids are of one axis, as long as the first one of data; got the shapes {ids_shape} "
-            f"of segment_ids and {data_shape} of data."
-        )
-    return as_operation(
-        lambda values, ids: product(values, ids, num_segments, sorted),
-        lambda values, ids: ((num_segments, *values.shape[1:]), dtype_name(values)),
-        data,
-        segment_ids,
-    )
+def _neutral(name: str, info: Any) -> Any:
+    """What an empty segment gives: 1, or the largest number."""
+    return 1 if name == "segment_prod" else info.max if "int" in str(info.dtype) else math.inf
 
 
-def _prod_tensorflow(data: Any, ids: Any, size: Any, sorted: bool) -> Any:
-    from keras_buildfix.ops._tensorflow.signal import OPERATIONS as ON_TENSORFLOW
-
-    return ON_TENSORFLOW["segment_prod"](data, ids, size, sorted)
-
-
-def _prod_jax(data: Any, ids: Any, size: Any, sorted: bool) -> Any:
-    if size is None:
-        raise ValueError("segment_prod: num_segments must be given on JAX")
-    return sys.modules["jax"].ops.segment_prod(data, ids, size, indices_are_sorted=sorted)
-
-
-def _prod_torch(data: Any, ids: Any, size: Any, sorted: bool) -> Any:
+def _segments_on_torch(name: str, data: Any, ids: Any, size: int) -> Any:
     torch: Any = sys.modules["torch"]
-    size = int(ids.max()) + 1 if size is None else size
+    info = (torch.finfo if is_floating(data) else torch.iinfo)(data.dtype)
     # Ids below 0 belong to no segment: they go to one more, which is cut off.
-    rows = torch.where(ids < 0, size, ids).long().reshape(-1, *[1] * (data.ndim - 1)).expand(data.shape)
-    ones = torch.ones((size + 1, *data.shape[1:]), dtype=data.dtype, device=data.device)
-    return ones.scatter_reduce(0, rows, data, "prod")[:size]
+    rows = torch.where(ids < 0, size, ids).long().to(data.device)
+    rows = rows.reshape(-1, *[1] * (data.ndim - 1)).expand(data.shape)
+    start = torch.full((size + 1, *data.shape[1:]), _neutral(name, info), dtype=data.dtype, device=data.device)
+    return start.scatter_reduce(0, rows, data, "prod" if name == "segment_prod" else "amin")[:size]
 
 
-def _prod_numpy(data: Any, ids: Any, size: Any, sorted: bool) -> Any:
+def _segments_on_numpy(name: str, data: Any, ids: Any, size: int) -> Any:
     np: Any = sys.modules["numpy"]
-    found = np.ones((ids.max() + 1 if size is None else size, *data.shape[1:]), data.dtype)
-    np.multiply.at(found, ids[ids >= 0], data[ids >= 0])
+    info = (np.finfo if is_floating(data) else np.iinfo)(data.dtype)
+    found = np.full((size, *data.shape[1:]), _neutral(name, info), data.dtype)
+    (np.multiply if name == "segment_prod" else np.minimum).at(found, ids[ids >= 0], data[ids >= 0])
     return found
 
 
+_segments("segment_min")
+_segments("segment_prod")
+
+
+def _on_tensorflow(name: str) -> Any:
+    """The function of this package over TensorFlow."""
+    from keras_buildfix.ops._tensorflow.signal import OPERATIONS as ON_TENSORFLOW
+
+    return ON_TENSORFLOW[name]
+
+
 @OPERATIONS.add
+@symbolically
 def view_as_complex(x: Any) -> Any:
-    shape = as_tensor(x).shape
-    if len(shape) < 1 or shape[-1] != 2:
-        raise ValueError(f"view_as_complex: the last axis of x is of size 2 (real, imaginary); got the shape {shape}")
-    return as_operation(_complex, lambda values: (values.shape[:-1], "complex64"), x)
-
-
-def _complex(x: Any) -> Any:
+    x = as_tensor(x)
+    if len(x.shape) < 1 or x.shape[-1] != 2:
+        raise ValueError(f"view_as_complex: the last axis of x is of size 2 (real, imaginary); got the shape {x.shape}")
     if backend() == "tensorflow":
-        from keras_buildfix.ops._tensorflow.signal import OPERATIONS as ON_TENSORFLOW
-
-        return ON_TENSORFLOW["view_as_complex"](x)
+        return _on_tensorflow("view_as_complex")(x)
     x = ops.cast(x, "float32")
     return x[..., 0] + 1j * x[..., 1]
 
 
 @OPERATIONS.add
 def view_as_real(x: Any) -> Any:
-    x = as_tensor(x)
-    return ops.stack([ops.real(x), ops.imag(x)], axis=-1)
+    if not hasattr(x, "dtype"):
+        x = as_tensor(x)
+    if backend() == "tensorflow" or is_symbolic(x):
+        return ops.stack([ops.real(x), ops.imag(x)], axis=-1)
+    # A Keras that knows no complex dtype takes no such tensor.
+    return ops.stack([x.real, x.imag] if "complex" in dtype_name(x) else [x, ops.zeros_like(x)], axis=-1)
