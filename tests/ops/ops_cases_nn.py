@@ -54,7 +54,7 @@ CASES = {
     "soft_shrink": of_floats(c(f32(2, 3), 1.0), c(f16(2, 3), threshold=1.0)),
     "squareplus": of_floats(c(f32(2, 3), 1), c(f16(2, 3), b=0.5)),
     "sparse_plus": of_floats(),
-    "sparse_sigmoid": of_floats(),
+    "sparse_sigmoid": [each.no("gradient", why="at -1 and 1 it differs by backend") for each in of_floats()],
     "threshold": [c(f32(2, 3), 0.5, -1.0), c(f16(2, 3), threshold=0, default_value=2), c(x=bf16(3), threshold=0.0, default_value=0.5)],
     "softmax": [
         c(LOGITS),
@@ -76,7 +76,7 @@ CASES = {
         c(x=f16(2, 3)),
         c(f32(values=[[1000.0, 1001.0, -1000.0]])),
     ],
-    "sparsemax": [c(LOGITS), c(f32(2, 3, 4), axis=1), c(x=f16(2, 3)), c(f32(values=[[1.0, 1.0, 0.5], [3.0, -9.0, 2.9]]))],
+    "sparsemax": [c(LOGITS), c(f32(2, 3, 4), axis=1), c(x=f16(2, 3)), c(f32(values=[[1.0, 1.0, 0.5], [3.0, -9.0, 2.9]])).no("gradient", why="at the bound it differs by backend")],
     # Convolutions
     "conv": [
         c(LINE, f32(3, 2, 4)),

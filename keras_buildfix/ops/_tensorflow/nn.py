@@ -1,4 +1,4 @@
-"""Activations, classes as vectors, normalizations over TensorFlow: ``relu``, ``softmax``, ``one_hot``, ``moments``..."""
+"""Activations, classes as vectors, normalizations over TensorFlow: ``relu``, ``one_hot``, ``moments``..."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_buildfix.ops._finding import keras_in_use
+from keras_buildfix.ops._symbolic import symbolically
 from keras_buildfix.ops._table import Operations
-from keras_buildfix.ops._tensorflow._core import in_float, is_symbolic, name_of, tensor, together, unary
+from keras_buildfix.ops._tensorflow._core import in_float, name_of, tensor, together, unary
 
 OPERATIONS = Operations()
 
@@ -77,7 +77,7 @@ def multi_hot(
     inputs = tensor(inputs)
     vectors = one_hot(inputs, num_classes, axis, dtype)
     reduce = tf.reduce_any if vectors.dtype == tf.bool else tf.reduce_max
-    found = reduce(vectors, axis=min(len(inputs.shape), 1))
+    found = reduce(vectors, axis=int(len(inputs.shape) > 1))
     return tf.sparse.from_dense(found) if sparse else found
 
 
@@ -120,11 +120,9 @@ def _moments(x: Any, axes: Any) -> Any:
     return mean, tf.reduce_mean(tf.math.squared_difference(x, tf.stop_gradient(mean)), axes, keepdims=True)
 
 
+@symbolically
 def _synchronized_moments(x: Any, axes: Any) -> Any:
     """The moments over all replicas of a distribution strategy."""
-    if is_symbolic(x):
-        layers = keras_in_use().layers
-        return layers.Lambda(_synchronized_moments, arguments={"axes": axes}, name="synchronized_moments")(x)
     context = tf.distribute.get_replica_context()
     if context is None:
         return _moments(x, axes)

@@ -16,6 +16,9 @@ from keras_buildfix.ops._tensorflow._core import tensor, together
 
 OPERATIONS = Operations()
 
+#: Number of axes -> TensorFlow's name for their order. Without it, the gradients of three dimensions fail.
+_FORMATS = {3: "NWC", 4: "NHWC", 5: "NDHWC"}
+
 
 def _with_channels_last(name: str, x: Any, data_format: Any, run: Callable[[Any], Any]) -> Any:
     """The result of `run` for a tensor with the channels at the end, in the format of the tensor given."""
@@ -95,7 +98,7 @@ def _convolution(x: Any, kernel: Any, strides: Any, padding: str, dilation: Any)
         return tf.concat([_convolution(*part, strides, padding, dilation) for part in parts], -1)
     if max(strides) > 1 and max(dilation) > 1:
         return _strided(_convolution, x, kernel, strides, padding, dilation)
-    return tf.nn.convolution(x, kernel, strides, padding, dilations=dilation)
+    return tf.nn.convolution(x, kernel, strides, padding, _FORMATS[len(x.shape)], dilation)
 
 
 def _depthwise(x: Any, kernel: Any, strides: Any, padding: str, dilation: Any) -> Any:
@@ -194,7 +197,7 @@ def conv_transpose(
             for axis, (stride, more) in enumerate(zip(steps, extra), 1)
         ]
         shape = [_size(x, 0), *sizes, kernel.shape[-2]]
-        found = tf.nn.conv_transpose(x, kernel, shape, steps, padding)
+        found = tf.nn.conv_transpose(x, kernel, shape, steps, padding, _FORMATS[len(x.shape)])
         return tf.ensure_shape(found, [size if isinstance(size, int) else None for size in shape])
 
     return _with_channels_last("conv_transpose", inputs, data_format, run)
@@ -209,7 +212,7 @@ def _pool(name: str, pool: Callable[..., Any]) -> None:
         inputs = tensor(inputs)
         size = _each("pool_size", pool_size, inputs)
         more = size, size if strides is None else _each("strides", strides, inputs), _padding(padding)
-        return _with_channels_last(name, inputs, data_format, lambda x: pool(x, *more))
+        return _with_channels_last(name, inputs, data_format, lambda x: pool(x, *more, _FORMATS[len(x.shape)]))
 
     operation.__name__ = name
     OPERATIONS.add(operation)
