@@ -1,5 +1,6 @@
 """Cases for `ops`: elementwise.
 
+64 bits are only in cases of functions that Keras 3.0 has: no result of numpy and JAX has them, and torch's do.
 Not here, because the backends of the newest Keras don't agree: bools in arithmetic that gives bools (TensorFlow refuses
 them), Python's numbers beside int8 or float16 in functions that make tensors of both first (`mod`, `gcd`, `hypot`,
 `bitwise_and`...: JAX keeps the narrow dtype), ints in `reciprocal`, and ties of `maximum` for the gradient.
@@ -73,7 +74,9 @@ def extremum():
     return [
         c(F, G),
         c(x1=f32(2, 1), x2=ROW),
-        c(SPECIAL, f32(values=[[1.0, NAN, NAN], [2.0, -1.0, NAN]])),
+        c(SPECIAL, f32(values=[[1.0, NAN, NAN], [2.0, -1.0, NAN]])).no(
+            "gradient", "jit", why="TensorFlow's gradient is that of >=, and its XLA may drop nan"
+        ),
         c(INTS, 1.5),
         c(INTS, HALF),
         c(i8(2, 3), 1),
@@ -90,7 +93,6 @@ def bitwise():
         c(x=u8(2, 3), y=u8(3)),
         c(i8(2, 3), INTS),
         c(INTS, 6),
-        c(i64(2, 3), ROW_OF_INTS),
         c(i32(0, 3), ROW_OF_INTS),
         c(i8(2, 3), u8(3)),
     ]
@@ -104,12 +106,11 @@ def shift():
         c(i8(2, 3), 2),
         c(INTS, 1),
         c(1, counts),
-        c(i64(2, 3), i32(values=[0, 1, 2])),
     ]
 
 
 def inverted():
-    return [c(SHIFTED), c(x=u8(2, 3)), c(i8(2, 3)), c(i64(3)), c(i32(0, 3)), c(5)]
+    return [c(SHIFTED), c(x=u8(2, 3)), c(i8(2, 3)), c(i32(0, 3)), c(5)]
 
 
 def divided():
@@ -135,8 +136,9 @@ def remainder():
         c(DIVIDEND, 2.5),
         c(f16(2, 3), f16(3, low=1)),
         c(HALF, i32(values=[1, -2, 3])),
-        c(f32(values=[[INF, 1.0, -2.0]]), f32(values=[[2.0, 0.0, INF]])).no("gradient", why="nan and inf differ by backend"),
-        c(i64(2, 3), 3),
+        c(f32(values=[[INF, 1.0, -2.0]]), f32(values=[[2.0, 0.0, INF]])).no(
+            "gradient", why="nan and inf differ by backend"
+        ),
         c(i8(2, 3), i8(values=[2, -3, 1])),
         c(BOOLS, boolean(values=[True, True, True])),
         c(UNSIGNED, NEXT_UNSIGNED),
@@ -147,7 +149,7 @@ def remainder():
 def divisors():
     return [
         c(i32(values=[[12, -12, 0], [0, 7, 36]]), i32(values=[[18, 8, 5], [0, -7, 24]])),
-        c(x1=i64(2, 3), x2=i32(3, seed=4)),
+        c(x1=i32(2, 3), x2=i32(3, seed=4)),
         c(u8(2, 3), u8(3)),
         c(i32(2, 3, low=1, high=60), 24),
         c(i32(0, 3), 3),
@@ -155,7 +157,22 @@ def divisors():
     ]
 
 
-ABS = [c(F), c(SPECIAL), c(x=INTS), c(BOOLS), c(HALF), c(i8(3)), c(u8(3)), c(COMPLEX), c(f64(2, 3)), c(f32(0, 2)), c(i64(3))]
+OF_KERAS = "Keras says another dtype for symbolic tensors than the result has"
+AT_ZERO = c(SPECIAL).no("gradient", why="that of abs at 0 is 0 or 1, by backend")
+REAL_OF_COMPLEX = c(COMPLEX).no("symbolic", why=OF_KERAS)
+ABS = [
+    c(F),
+    AT_ZERO,
+    c(x=INTS),
+    c(BOOLS),
+    c(HALF),
+    c(i8(3)),
+    c(u8(3)),
+    REAL_OF_COMPLEX,
+    c(f64(2, 3)),
+    c(f32(0, 2)),
+    c(i64(3)),
+]
 CONJ = [c(F), c(x=COMPLEX), c(INTS), c(HALF), c(f64(3))]
 INVERT = inverted()
 LEFT = [*shift(), c(i8(values=[[100, -100, 64]]), 1)]
@@ -188,9 +205,9 @@ CASES = {
     "arctan": floating(F),
     "arctan2": [
         c(F, G),
-        c(x1=f32(values=[[0.0, -0.0, 0.0], [-0.0, INF, -INF]]), x2=f32(values=[[1.0, -1.0, -1.0], [1.0, -INF, INF]])).no(
-            "gradient", why="0/0 and inf/inf by backend"
-        ),
+        c(
+            x1=f32(values=[[0.0, -0.0, 0.0], [-0.0, INF, -INF]]), x2=f32(values=[[1.0, -1.0, -1.0], [1.0, -INF, INF]])
+        ).no("gradient", why="0/0 and inf/inf by backend"),
         c(INTS, ROW_OF_INTS),
         c(HALF, bf16(3, seed=1)),
         c(F, 2),
@@ -223,7 +240,7 @@ CASES = {
         c(x=INTS, x_min=-1, x_max=2),
         c(F, f32(values=[-1.0, 0.0, -2.0]), 0.5),
         c(f32(3), -1.0, f32(values=[[0.0], [1.0]])),
-        c(SPECIAL, -2, 2),
+        c(SPECIAL, -2, 2).no("jit", why="TensorFlow's XLA may drop nan"),
         c(HALF, -0.5, 0.5),
         c(u8(2, 3), 2, 5),
         c(i8(2, 3), -100, 1),
@@ -237,7 +254,16 @@ CASES = {
     "conjugate": CONJ[:2],
     "cos": floating(),
     "cosh": floating(),
-    "deg2rad": [c(F), c(x=i32(values=[[0, 90, -180]])), c(HALF), c(BOOLS), c(180.0), c(SPECIAL), c(f16(2, 3)), c(f32(0, 2))],
+    "deg2rad": [
+        c(F),
+        c(x=i32(values=[[0, 90, -180]])),
+        c(HALF),
+        c(BOOLS),
+        c(180.0),
+        c(SPECIAL),
+        c(f16(2, 3)),
+        c(f32(0, 2)),
+    ],
     "divide": [*divided(), c(F, DENOMINATORS), c(DIVIDEND, 0), c(SPECIAL, 0.0), c(i64(2, 3), 2)],
     "divide_no_nan": [
         *divided(),
@@ -251,9 +277,9 @@ CASES = {
     "exp": floating(F, c(COMPLEX), c(f32(0, 2)), c(f64(2, 3)), c(f16(2, 3)), c(raw("int64", 2, 3))),
     "exp2": floating(F, c(f32(values=[[3.0, -2.0, 10.0], [-149.0, 128.0, 0.0]])), c(INTS), c(f16(2, 3))),
     "expm1": floating(F, c(f32(values=[[1e-7, -1e-7, 0.0]]))),
-    "fabs": [c(F), c(SPECIAL), c(x=INTS), c(BOOLS), c(HALF), c(f64(3)), c(-1), c(f32(0, 2)), c(u8(3))],
+    "fabs": [c(F), AT_ZERO, c(x=INTS), c(BOOLS), c(HALF), c(-1), c(f32(0, 2)), c(u8(3))],
     "floor": floating(F, c(TIES), c(f32(0, 2))),
-    "floor_divide": [case for number, case in enumerate(remainder()) if number not in (6, 9)],
+    "floor_divide": [case for number, case in enumerate(remainder()) if number not in (6, 8)],
     "fmax": extremum(),
     "fmin": extremum(),
     "fmod": remainder(),
@@ -282,7 +308,7 @@ CASES = {
         c(F, 1),
         c(f32(values=[[0.0, -0.0]]), f32(values=[[0.0, 0.0]])).no("gradient", why="0/0 by backend"),
     ],
-    "imag": [c(COMPLEX), c(F), c(x=INTS), c(HALF), c(SPECIAL)],
+    "imag": [REAL_OF_COMPLEX, c(F), c(x=INTS), c(HALF), c(SPECIAL)],
     "isclose": [
         c(F, G),
         c(SPECIAL, f32(values=[NAN, INF, INF])),
@@ -378,7 +404,7 @@ CASES = {
         ),
         c(x1=INTS, x2=10),
         c(f32(values=[[1.0, 3.0]]), INF).no("gradient", why="TensorFlow has none"),
-        c(f64(0, 3), 1.0),
+        c(f32(0, 3), ROW),
         c(f32(values=[[NAN, 1.0]]), f32(values=[1.0, NAN])).no("gradient", why="TensorFlow has none"),
         c(1.0, 2.0),
     ],
@@ -398,12 +424,19 @@ CASES = {
         c(i8(2, 3), 2),
         c(f32(0, 3), ROW),
         c(BOOLS, i32(values=[0, 1, 2])),
-        c(i32(values=[[0, 3, -3]]), f32(values=[2.0, 0.5, 2.0])),
+        c(i32(values=[[0, 3, -3]]), f32(values=[2.0, 0.5, 2.0])).no("gradient", why="of negative bases by backend"),
         c(COMPLEX, 2),
     ],
     "rad2deg": [c(F), c(x=INTS), c(HALF), c(3.0), c(SPECIAL), c(f16(2, 3)), c(f32(0, 2))],
-    "real": [c(COMPLEX), c(F), c(x=INTS), c(HALF), c(f64(3))],
-    "reciprocal": [c(F), c(SPECIAL), c(x=HALF), c(f16(3)), c(f32(0, 2)), c(COMPLEX)],
+    "real": [REAL_OF_COMPLEX, c(F), c(x=INTS), c(HALF), c(f64(3))],
+    "reciprocal": [
+        c(F),
+        c(SPECIAL),
+        c(x=HALF).no("symbolic", why=OF_KERAS),
+        c(f16(3)),
+        c(f32(0, 2)),
+        c(COMPLEX).no("symbolic", why=OF_KERAS),
+    ],
     "right_shift": RIGHT[:3],
     "round": [
         c(TIES),
@@ -434,7 +467,18 @@ CASES = {
     "sin": floating(F, c(f32(0, 2)), c(COMPLEX)),
     "sinh": floating(),
     "sqrt": floating(POSITIVE, c(f32(0, 2)), c(COMPLEX)),
-    "square": [c(F), c(x=INTS), c(BOOLS), c(HALF), c(COMPLEX), c(i8(values=[[12, 100]])), c(u8(3)), c(SPECIAL), c(f32(0, 2)), c(3)],
+    "square": [
+        c(F),
+        c(x=INTS),
+        c(BOOLS),
+        c(HALF),
+        c(COMPLEX),
+        c(i8(values=[[12, 100]])),
+        c(u8(3)),
+        c(SPECIAL),
+        c(f32(0, 2)),
+        c(3),
+    ],
     "subtract": [
         c(F, ROW),
         c(INTS, 1.5),
@@ -451,5 +495,5 @@ CASES = {
     "tan": floating(),
     "tanh": floating(),
     "true_divide": divided()[:4],
-    "trunc": [c(TIES), c(SPECIAL), c(x=INTS), c(BOOLS), c(HALF), c(f16(2, 3)), c(f32(0, 2)), c(F), c(i64(3))],
+    "trunc": [c(TIES), c(SPECIAL), c(x=INTS), c(BOOLS), c(HALF), c(f16(2, 3)), c(f32(0, 2)), c(F)],
 }

@@ -11,6 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_buildfix.ops._symbolic import symbolically
 from keras_buildfix.ops._table import Operations
 from keras_buildfix.ops._tensorflow._core import binary, dtype_of, tensor, together, unary
 
@@ -170,6 +171,24 @@ def clip(x: Any, x_min: Any, x_max: Any) -> Any:
     dtype = dtype_of(x, x_min, x_max)
     dtype = "int32" if dtype == "bool" else dtype
     return tf.minimum(tf.maximum(tensor(x, dtype), tensor(x_min, dtype)), tensor(x_max, dtype))
+
+
+@OPERATIONS.add
+def gcd(x1: Any, x2: Any) -> Any:
+    x1, x2 = together(x1, x2)
+    if not x1.dtype.is_integer:
+        raise TypeError(f"ops.gcd takes tensors of ints, not of {x1.dtype.name}.")
+    absolute = OPERATIONS["abs"]
+    return euclid(absolute(x1) + tf.zeros_like(x2), absolute(x2) + tf.zeros_like(x1))
+
+
+@symbolically
+def euclid(x1: Any, x2: Any) -> Any:
+    def step(x1: Any, x2: Any) -> Any:
+        done = tf.equal(x2, 0)
+        return tf.where(done, x1, x2), tf.where(done, x2, x1 % tf.where(done, tf.ones_like(x2), x2))
+
+    return tf.while_loop(lambda _, x2: tf.reduce_any(tf.not_equal(x2, 0)), step, (x1, x2))[0]
 
 
 @OPERATIONS.add
