@@ -12,7 +12,11 @@ from keras_buildfix._running_call import RUNNING
 
 #: The functions that create floating tensors without a tensor to begin with.
 MAKERS = frozenset(
-    ["arange", "array", "bartlett", "blackman", "convert_to_tensor", "empty", "eye", "full", "geomspace", "hamming", "hanning", "identity", "kaiser", "linspace", "logspace", "multi_hot", "one_hot", "ones", "tri", "zeros", "beta", "binomial", "gamma", "normal", "truncated_normal", "uniform"]
+    (
+        "arange array bartlett blackman convert_to_tensor empty eye full geomspace hamming hanning identity kaiser "
+        "linspace logspace multi_hot one_hot ones tri zeros "
+        "beta binomial gamma normal truncated_normal uniform"
+    ).split()
 )
 _FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
 
@@ -29,11 +33,11 @@ def in_compute_dtype(function: Callable[..., Any], cast: Callable[[Any, str], An
     @functools.wraps(function)
     def made(*args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
-        dtype = RUNNING.dtype
+        dtype = RUNNING.now[1]
         if dtype is None or kwargs.get("dtype") is not None or (len(args) > at and args[at] is not None):
             return result
         name = dtype_name(result)
-        if name == dtype or name not in _FLOATS or _has_floating_tensor((args, kwargs)):
+        if name == dtype or name not in _FLOATS or _has_floating_tensor((args, kwargs)) or not RUNNING.compute_dtype():
             return result
         return cast(result, dtype)
 

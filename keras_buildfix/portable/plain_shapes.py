@@ -11,7 +11,9 @@ from keras_buildfix._keras.built import wraps_build
 from keras_buildfix._keras.classes import brings, is_users
 from keras_buildfix._keras.function_code import WRAPS
 from keras_buildfix._keras.graphs import outside_scratch_graphs
+from keras_buildfix._running_call import run_as
 from keras_buildfix._structures import map_structure
+from keras_buildfix.precision.wrapping import home_of
 
 #: An attribute of methods that get plain shapes already.
 _TAKES_PLAIN = "_keras_buildfix_plain_shapes"
@@ -126,7 +128,8 @@ def _with_plain_shapes(method: Callable[..., Any], *, eagerly: bool, wrapped_aga
         if not eagerly:
             return method(self, *plain, **named)
         with outside_scratch_graphs(self):
-            return method(self, *plain, **named)
+            # The call of another layer may be what builds this one: its compute dtype must not count here.
+            return run_as((home_of(type(self)).package, None, None, None), method, self, *plain, **named)
 
     # Keras 3 wraps `build` once more for each layer. Python before 3.11 then takes the signature of the innermost
     # function, with `self`, so this function itself must have the arguments.

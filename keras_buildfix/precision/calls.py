@@ -27,6 +27,7 @@ from keras_buildfix._keras.classes import (
 )
 from keras_buildfix._keras.graphs import as_autograph_has_it, not_for_autograph
 from keras_buildfix._keywords import NOT_GIVEN
+from keras_buildfix._running_call import run_as
 from keras_buildfix.precision.casting import cast_inputs
 from keras_buildfix.precision.tensors import FLOATS, arrays_of_integers_to_tensors, cast, first_dtype, has_dtype
 from keras_buildfix.precision.wrapping import home_of, presented, refuse_pausing
@@ -48,8 +49,9 @@ def mixed_precision_safe(call: Any = NOT_GIVEN) -> Any:
     Floating tensors in positional and keyword arguments, also nested ones, are cast as ``cast_inputs``
     does. ``call`` reads weights in the compute dtype, except those made with ``autocast=False``. Floating
     tensors in the result are cast to the compute dtype. The rule does not apply to a layer that was made
-    with ``autocast=False`` or does not compute in floats. It does not see a float32 constant that ``call``
-    makes itself: cast that with ``cast_inputs(self, constant)``.
+    with ``autocast=False`` or does not compute in floats. What the ``ops`` of this package make from nothing
+    (``ops.ones(3)``) comes in the compute dtype too. A float32 constant that ``call`` makes otherwise stays so: cast
+    it with ``cast_inputs(self, constant)``.
 
     Args:
         call: The method, or a subclass of ``keras.layers.Layer``.
@@ -230,7 +232,7 @@ def _safe(call: Any) -> Any:
         policy = self.dtype_policy
         dtype = policy.compute_dtype
         if dtype not in FLOATS or not autocasts(self):
-            return run(self, *args, **kwargs)
+            return run_as((home.package, None, None, None), run, self, *args, **kwargs)
         for value in args:
             if not has_dtype(value, dtype):
                 args = cast(args, dtype, home.base)
@@ -239,10 +241,12 @@ def _safe(call: Any) -> Any:
             kwargs = cast(kwargs, dtype, home.base)
         reading = home.weights_dtype()
         if reading == dtype or (reading is None and policy.variable_dtype == dtype):
-            result = run(self, *args, **kwargs)
+            now = home.package, dtype, home.weights_dtype, reading
+            result = run_as(now, run, self, *args, **kwargs)
         else:
+            now = home.package, dtype, home.weights_dtype, dtype
             with reading_weights(home.base, dtype):
-                result = run(self, *args, **kwargs)
+                result = run_as(now, run, self, *args, **kwargs)
         return result if has_dtype(result, dtype) else cast(result, dtype, home.base)
 
     setattr(safe, _SAFE, True)

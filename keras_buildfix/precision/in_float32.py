@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from keras_buildfix._keras.autocasting import reading_weights, weights_dtype
 from keras_buildfix._keras.classes import describe, layer_base, loaded_layer_bases
 from keras_buildfix._keras.graphs import as_autograph_has_it
+from keras_buildfix._running_call import RUNNING, Running, run_as
 from keras_buildfix.precision.casting import casting_dtype
 from keras_buildfix.precision.tensors import HALVES, cast, first_dtype, has_dtype
 from keras_buildfix.precision.wrapping import home_of, presented, refuse_pausing
@@ -66,7 +67,7 @@ def full_precision(function: _Callable) -> _Callable:
             args = cast(args, "float32", base, HALVES)
             if kwargs:
                 kwargs = cast(kwargs, "float32", base, HALVES)
-            result = run(*args, **kwargs)
+            result = run_as(_as_running(args, dtype), run, *args, **kwargs)
         return result if dtype is None or has_dtype(result, dtype) else cast(result, dtype, base)
 
     return presented(precise, function)  # type: ignore[no-any-return]
@@ -81,6 +82,15 @@ def _way_out(thing: object) -> str:
     if isinstance(thing, (staticmethod, classmethod)):
         return f" Put @full_precision below @{type(thing).__name__}."
     return ""
+
+
+def _as_running(args: tuple[Any, ...], dtype: str | None) -> Running:
+    """What runs now, for ``ops``: the call of the layer that is the first argument, or the one in which this runs."""
+    home = home_of(type(args[0])) if args else None
+    dtype = "float64" if dtype == "float64" else "float32"
+    if home is None or home.base is None:
+        return RUNNING.package, dtype, None, None
+    return home.package, dtype, home.weights_dtype, home.weights_dtype()
 
 
 def _reading_float32(base: type | None, dtype: str | None) -> AbstractContextManager[Any]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import sys
 import weakref
 from typing import Any
 
 from keras_buildfix._keras.autocasting import converts_call, weights_dtype
-from keras_buildfix._keras.classes import describe, layer_base
+from keras_buildfix._keras.classes import describe, layer_base, package_of
 from keras_buildfix._keras.graphs import not_for_autograph
 
 
@@ -21,6 +22,19 @@ class Home:
         if self.base is not None:
             self.converts = converts_call(self.base)
             self.weights_dtype = weights_dtype(self.base)
+            self.package = package_of(self.base.__module__)
+            _look_up_ops_for(self.package)
+
+
+def _look_up_ops_for(package: str | None) -> None:
+    """Makes ``ops`` look up its functions again, for the first layer of a Keras."""
+    finding = sys.modules.get("keras_buildfix.ops._finding")
+    if package not in _packages and finding is not None:
+        finding.forget_all()
+    _packages.add(package)
+
+
+_packages: set[str | None] = set()
 
 
 def home_of(cls: type) -> Home:
