@@ -34,14 +34,11 @@ def is_tensor(x: Any) -> Any:
 def convert_to_numpy(x: Any) -> Any:
     import numpy as np
 
-    return np.array(dense(x))
-
-
-def dense(x: Any) -> Any:
-    """A sparse or ragged tensor as a plain one."""
     if isinstance(x, tf.SparseTensor):
-        return tf.sparse.to_dense(tf.sparse.reorder(x))
-    return x.to_tensor() if isinstance(x, tf.RaggedTensor) else tensor(x)
+        x = tf.sparse.to_dense(tf.sparse.reorder(x))
+    elif isinstance(x, (tf.RaggedTensor, tf.IndexedSlices)):
+        x = x.to_tensor() if isinstance(x, tf.RaggedTensor) else tensor(x)
+    return np.array(x)
 
 
 @OPERATIONS.add
@@ -222,7 +219,7 @@ def scan(f: Any, init: Any, xs: Any = None, length: Any = None, reverse: Any = F
         return i + 1, carry, [array.write(at, each) for array, each in zip(arrays, _there(y))]
 
     state = (0, init, write)
-    if unroll is True and isinstance(n, int):
+    if isinstance(n, int) and (unroll is True or n == 0):
         for _ in range(n):
             state = next_(*state)
     else:
@@ -252,9 +249,12 @@ def jvp(fun: Any, primals: Any, tangents: Any, has_aux: Any = False) -> Any:
     tangents = tf.nest.map_structure(lambda x, t: tensor(t, x.dtype.name), primals, tangents)
     with tf.autodiff.ForwardAccumulator(primals, tangents) as forward:
         found = fun(*primals)
-    out, *aux = found if has_aux else (found,)
+    out = found[0] if has_aux else found
     zero = tf.UnconnectedGradients.ZERO
-    return out, tf.nest.map_structure(lambda x: forward.jvp(x, unconnected_gradients=zero), out), *aux
+    moved = tf.nest.map_structure(lambda x: forward.jvp(x, unconnected_gradients=zero), out)
+    # A GradientTape forgets what was computed with the accumulator, once that is gone; not what is computed from it.
+    found = tf.nest.map_structure(lambda x: tf.reshape(x, tf.shape(x)) if tf.is_tensor(x) else x, found)
+    return (found[0], moved, found[1]) if has_aux else (found, moved)
 
 
 @OPERATIONS.add
