@@ -23,7 +23,12 @@ CASES = {
         c(f32(values=1.0)),
         c(f32(2, 0, 1)).no("symbolic", why=OTHER_SHAPE),
     ],
-    "size": [c(f32(2, 3)).no("functional", "graph", why="a number or a tensor"), c(x=i8(2)), c(f32(values=1.0)), c(f32(0))],
+    "size": [
+        c(f32(2, 3)).no("functional", "graph", why="a number or a tensor"),
+        c(x=i8(2)),
+        c(f32(values=1.0)),
+        c(f32(0)),
+    ],
     "broadcast_to": [
         c(f32(1, 3), (2, 3)).no("symbolic", why=BATCH),
         c(f32(3), (2, 2, 3)),

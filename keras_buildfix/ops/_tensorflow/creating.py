@@ -33,16 +33,15 @@ def convert_to_tensor(x: Any, dtype: Any = None, sparse: bool | None = None, rag
         x = tf.sparse.to_dense(x)
     if isinstance(x, tf.RaggedTensor) and ragged is False:
         x = x.to_tensor()
-    if dtype is None:
-        return tensor(x)
-    name = name_of(dtype)
     if not is_tensor(x) and not hasattr(x, "dtype"):
-        found = tf.nest.flatten(x)
-        if found and _are_numbers(*found):  # not by way of 32 bits
-            import numpy
+        import numpy
 
+        found = tf.nest.flatten(x)
+        kinds = (bool, int, float, numpy.ndarray, numpy.generic)
+        # Given a dtype, numbers do not go by way of 32 bits; without one, they are Python's.
+        if all(isinstance(each, kinds if dtype else kinds[3:]) for each in found) and found:
             x = numpy.asarray(x)
-    return tensor(x, name)
+    return tensor(x, None if dtype is None else name_of(dtype))
 
 
 @OPERATIONS.add
@@ -212,7 +211,9 @@ def triu(x: Any, k: Any = 0) -> Any:
 def diag(x: Any, k: int = 0) -> Any:
     x = tensor(x)
     if len(x.shape) == 1:
-        return tf.linalg.diag(x, k=k)
+        # With its own `k`, TensorFlow does not know the static shape.
+        above, below = max(k, 0), max(-k, 0)
+        return tf.pad(tf.linalg.diag(x), [[below, above], [above, below]])
     if len(x.shape) != 2:
         raise ValueError(f"diag: x must be of rank 1 or 2, not of shape {tuple(x.shape)}")
     rows, columns = x.shape
