@@ -57,7 +57,7 @@ CASES = {
         c(x=f64(values=[-0.999, 0.5, 0.2])),
         c(f16(values=[-0.75, 0.5, 0.0])),
         c(bf16(values=[-0.75, 0.5, 0.0])),
-        c(f32(values=[0.99999, -0.9999, 1e-6, 0.0])),
+        c(f32(values=[0.999, -0.99, 1e-6, 0.0])),
         c(f32(values=[1.0, -1.0, 2.0, NAN])).no("gradient", why="infinite at the border"),
     ],
     "rsqrt": [
@@ -73,7 +73,7 @@ CASES = {
         c(x=f32(2, 3), axis=-1, keepdims=True),
         c(f32(2, 3, 2), (0, -1)),
         c(f32(values=[[1000.0, 1000.0], [-INF, -INF]]), 1).no("gradient", why="not a number"),
-        c(f64(2, 3), 0),
+        c(f64(2, 3), 0).no("symbolic", why="Keras says float32, and gives float64"),
         c(f32(2, 3), axis=(0, 1), keepdims=True),
         c(f32(3)),
     ],
