@@ -96,16 +96,21 @@ def divide_no_nan(x1: Any, x2: Any) -> Any:
     return ops.where(nothing, ops.zeros_like(quotient), quotient)
 
 
+def _but_nan(extremum: Callable[[Any, Any], Any], x1: Any, x2: Any) -> Any:
+    x1, x2 = _together(x1, x2)
+    if not _is(x1, "float", "bfloat"):
+        return extremum(x1, x2)
+    return ops.where(ops.isnan(x1), x2, ops.where(ops.isnan(x2), x1, extremum(x1, x2)))
+
+
 @OPERATIONS.add
 def fmax(x1: Any, x2: Any) -> Any:
-    x1, x2 = _together(x1, x2)
-    return ops.where(ops.isnan(x1), x2, ops.where(ops.isnan(x2), x1, ops.maximum(x1, x2)))
+    return _but_nan(ops.maximum, x1, x2)
 
 
 @OPERATIONS.add
 def fmin(x1: Any, x2: Any) -> Any:
-    x1, x2 = _together(x1, x2)
-    return ops.where(ops.isnan(x1), x2, ops.where(ops.isnan(x2), x1, ops.minimum(x1, x2)))
+    return _but_nan(ops.minimum, x1, x2)
 
 
 @OPERATIONS.add
@@ -126,7 +131,11 @@ def heaviside(x1: Any, x2: Any) -> Any:
 
 @OPERATIONS.add
 def hypot(x1: Any, x2: Any) -> Any:
-    x1, x2 = _together(x1, x2, at_least="float")
+    return euclidean_length(*_together(x1, x2, at_least="float"))
+
+
+@symbolically  # the stop_gradient of an older Keras 3 takes no symbolic tensors
+def euclidean_length(x1: Any, x2: Any) -> Any:
     scale = ops.stop_gradient(ops.maximum(ops.abs(x1), ops.abs(x2)))  # the squares of the quotients can't overflow
     infinite = ops.logical_or(ops.isinf(x1), ops.isinf(x2))
     scale = ops.where(ops.logical_or(infinite, ops.equal(scale, 0)), ops.ones_like(scale), scale)
@@ -152,8 +161,12 @@ def ldexp(x1: Any, x2: Any) -> Any:
 @OPERATIONS.add
 def logaddexp2(x1: Any, x2: Any) -> Any:
     x1, x2 = _together(x1, x2, at_least="float")
-    log_2 = _like(math.log(2), x1)
-    return ops.logaddexp(x1 * log_2, x2 * log_2) / log_2
+    # Found by a condition: the gradient of `maximum` at a tie goes to one side, and an older logaddexp has that fault.
+    larger, smaller = ops.where(x1 >= x2, x1, x2), ops.where(x1 >= x2, x2, x1)
+    equal_infinities = ops.logical_and(ops.equal(x1, x2), ops.isinf(larger))
+    difference = ops.where(equal_infinities, ops.zeros_like(larger), smaller - larger)
+    log_2 = _like(math.log(2), larger)
+    return larger + ops.softplus(difference * log_2) / log_2
 
 
 @OPERATIONS.add
