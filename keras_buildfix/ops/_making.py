@@ -10,14 +10,13 @@ from typing import Any
 
 from keras_buildfix._running_call import RUNNING
 
-#: The functions that create floating tensors without a tensor to begin with.
-MAKERS = frozenset(
-    (
-        "arange array bartlett blackman convert_to_tensor empty eye full geomspace hamming hanning identity kaiser "
-        "linspace logspace multi_hot one_hot ones tri zeros "
-        "beta binomial gamma normal truncated_normal uniform"
-    ).split()
+_MAKERS = (
+    "arange array bartlett blackman convert_to_tensor empty eye full geomspace hamming hanning identity kaiser linspace "
+    "logspace multi_hot one_hot ones tri zeros "
+    "beta binomial gamma normal truncated_normal uniform"
 )
+#: The functions that create floating tensors without a tensor to begin with.
+MAKERS = frozenset(_MAKERS.split())
 _FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
 
 
