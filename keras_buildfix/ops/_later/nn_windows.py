@@ -204,7 +204,7 @@ def ctc_decode(
             f"ctc_decode with strategy='beam_search': Keras has it since 3.3, and it can't be had on "
             f"{keras_info(keras_in_use())} before. Upgrade Keras, or use strategy='greedy'."
         )
-    return _beam_search(inputs, lengths, beam_width, top_paths, mask_index)
+    return beam_search(inputs, lengths, beam_width, top_paths, mask_index)
 
 
 def _greedy(inputs: Any, lengths: Any, merge_repeated: bool, mask_index: int) -> Any:
@@ -225,7 +225,7 @@ def _greedy(inputs: Any, lengths: Any, merge_repeated: bool, mask_index: int) ->
 
 
 @symbolically
-def _beam_search(inputs: Any, lengths: Any, beam_width: int, top_paths: int, mask_index: int) -> Any:
+def beam_search(inputs: Any, lengths: Any, beam_width: int, top_paths: int, mask_index: int) -> Any:
     """The beam search of TensorFlow, which has the mask as the last class."""
     tf = sys.modules["tensorflow"]
     classes = [*range(mask_index), *range(mask_index + 1, inputs.shape[-1]), mask_index]
