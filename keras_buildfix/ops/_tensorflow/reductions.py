@@ -8,21 +8,28 @@ from typing import Any
 import tensorflow as tf
 
 from keras_buildfix.ops._dtypes import result_type
-from keras_buildfix.ops._later.reductions import quantile_of
+from keras_buildfix.ops._later.reductions import SUMS_OF, quantile_of
 from keras_buildfix.ops._table import Operations
-from keras_buildfix.ops._tensorflow._core import dtype_of, floatx, in_float, is_symbolic, is_tensor, name_of, tensor, together
+from keras_buildfix.ops._tensorflow._core import (
+    dtype_of,
+    floatx,
+    in_float,
+    is_symbolic,
+    is_tensor,
+    name_of,
+    tensor,
+    together,
+)
 
 OPERATIONS = Operations()
 
-#: In which dtype integers are added up and multiplied.
-_SUMS_OF = {"bool": "int32", "int8": "int32", "int16": "int32", "uint8": "uint32", "uint16": "uint32"}
 #: In which dtype TensorFlow compares and accumulates what it can't in every way (XLA has fewer dtypes, as has sorting).
 _PLAIN = {"bool": "int32", "int8": "int32", "int16": "int32", "uint8": "int32", "uint16": "int32", "uint32": "int64"}
 
 
 def _added(x: Any, dtype: Any = None) -> Any:
     x = tensor(x)
-    return tensor(x, _SUMS_OF.get(x.dtype.name) if dtype is None else name_of(dtype))
+    return tensor(x, SUMS_OF.get(x.dtype.name) if dtype is None else name_of(dtype))
 
 
 def _plain(x: Any) -> Any:
@@ -246,7 +253,9 @@ def nonzero(x: Any) -> Any:
 def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = False) -> Any:
     x = tensor(x)
     if _is_float(x) or x.shape.rank not in (1, 2):
-        raise ValueError(f"ops.bincount: x must be integers in one or two axes, not {x.dtype.name} of {tuple(x.shape)}.")
+        raise ValueError(
+            f"ops.bincount: x must be integers in one or two axes, not {x.dtype.name} of {tuple(x.shape)}."
+        )
     dtype = "int32" if weights is None else dtype_of(x, weights)
     x = _plain(x)
     if not is_symbolic(x):
@@ -266,27 +275,31 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = Fal
     return tf.reshape(each_row, [rows, size])
 
 
+def _searched(sequence: Any, values: Any, side: str) -> Any:
+    """Where each value goes in a sorted sequence: NaN to its end, which XLA puts first."""
+    sequence, flat = _plain(sequence), _plain(tf.reshape(values, [-1]))
+    found = tf.searchsorted(sequence, flat, side)
+    if _is_float(flat):
+        found = tf.where(tf.math.is_nan(flat), tf.size(sequence), found)
+    return tf.ensure_shape(tf.reshape(found, tf.shape(values)), values.shape)
+
+
 @OPERATIONS.add
 def digitize(x: Any, bins: Any) -> Any:
     x, bins = together(x, bins)
     if bins.shape.rank != 1:
         raise ValueError(f"ops.digitize: bins must have one axis, not shape {tuple(bins.shape)}.")
-    values, bins = tf.reshape(_plain(x), [-1]), _plain(bins)
-    rising = tf.searchsorted(bins, values, side="right")
-    falling = tf.size(bins) - tf.searchsorted(tf.reverse(bins, [0]), values, side="left")
-    found = tf.where(tf.reduce_all(bins[1:] >= bins[:-1]), rising, falling)
-    return tf.ensure_shape(tf.reshape(found, tf.shape(x)), x.shape)
+    bins = _plain(bins)
+    falling = tf.size(bins) - _searched(tf.reverse(bins, [0]), x, "left")
+    return tf.where(tf.reduce_all(bins[1:] >= bins[:-1]), _searched(bins, x, "right"), falling)
 
 
 @OPERATIONS.add
 def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> Any:
-    sorted_sequence, values = together(sorted_sequence, values)
-    if sorted_sequence.shape.rank != 1:
-        raise ValueError(
-            f"ops.searchsorted: sorted_sequence must have one axis, not shape {tuple(sorted_sequence.shape)}."
-        )
-    found = tf.searchsorted(_plain(sorted_sequence), tf.reshape(_plain(values), [-1]), side)
-    return tf.ensure_shape(tf.reshape(found, tf.shape(values)), values.shape)
+    sequence, values = together(sorted_sequence, values)
+    if sequence.shape.rank != 1:
+        raise ValueError(f"ops.searchsorted: sorted_sequence must have one axis, not shape {tuple(sequence.shape)}.")
+    return _searched(sequence, values, side)
 
 
 @OPERATIONS.add
