@@ -57,7 +57,7 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype
     steps = (num,) + (1,) * max(len(start.shape), len(stop.shape))
     at = ops.reshape(ops.arange(num, dtype="int32"), steps)
     part = ops.reshape(ops.linspace(0.0, 1.0, num, endpoint, dtype=dtype_name(low)), steps)
-    result = sign * ops.exp(low + part * (high - low))
+    result = sign * ops.exp((high - low) * part + low)  # symbolic tensors first: JAX's own arrays refuse them
     result = ops.where(at == 0, start, result)
     result = ops.where(at == num - 1, stop, result) if endpoint and num > 1 else result
     dtype = meet if dtype is None else dtype
@@ -73,8 +73,9 @@ def view(x: Any, dtype: Any = None) -> Any:
     target = ops.zeros((), dtype).dtype
     if backend() == "tensorflow":
         return _bits_as(x, target)
-    x = x.contiguous() if backend() == "torch" else x.copy()  # in memory as its shape says
-    return x.view(target)
+    if backend() == "torch":
+        return x.clone(memory_format=sys.modules["torch"].contiguous_format).view(target)
+    return x.copy().view(target)  # a copy lies in memory as its shape says
 
 
 def _bits_as(x: Any, dtype: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_buildfix import ops
 from keras_buildfix.ops._dtypes import result_type
-from keras_buildfix.ops._later._values import as_tensor, floatx
+from keras_buildfix.ops._later._values import as_tensor, backend, floatx
 from keras_buildfix.ops._making import dtype_name
 from keras_buildfix.ops._symbolic import symbolically
 from keras_buildfix.ops._table import Operations
@@ -72,20 +72,24 @@ def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
         number * (size // indices_or_sections) + fewer(number, size % indices_or_sections)
         for number in range(indices_or_sections + 1)
     ]
-    before = (slice(None),) * (axis % rank)
+    return _parts(x, cuts, axis % rank)
+
+
+@symbolically
+def _parts(x: Any, cuts: list[Any], axis: int) -> list[Any]:
+    """What lies between each two cuts."""
+    before = (slice(None),) * axis
     return [x[(*before, slice(start, stop))] for start, stop in zip(cuts, cuts[1:])]
 
 
 def _split(name: str, rank: int, x: Any, indices_or_sections: Any, axis: int) -> Any:
     x = at_least(rank, x, name)
+    if not isinstance(indices_or_sections, int):
+        return _parts(x, [0, *map(int, indices_or_sections), None], axis)
     size = x.shape[axis]
-    if (
-        isinstance(indices_or_sections, int)
-        and size is not None
-        and (indices_or_sections < 1 or size % indices_or_sections)
-    ):
+    if indices_or_sections < 1 or (size is not None and size % indices_or_sections):
         raise ValueError(f"{name}: axis {axis} of size {size} can't be split in {indices_or_sections} equal parts")
-    return ops.split(x, indices_or_sections, axis=axis)
+    return list(ops.split(x, indices_or_sections, axis=axis))
 
 
 @OPERATIONS.add
@@ -126,6 +130,8 @@ def unravel_index(indices: Any, shape: Any) -> Any:
     dtype = dtype_name(indices)
     if "int" not in dtype:
         raise TypeError(f"unravel_index: indices must be of an integer dtype, not {dtype}")
+    if dtype == "int64" and backend() != "tensorflow":
+        dtype = "int32"  # as Keras does there
     rest = indices if dtype == "int64" else ops.cast(indices, "int32")
     found = []
     for size in reversed([shape] if isinstance(shape, int) else [*shape]):
