@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_buildfix.ops._symbolic import symbolically
 from keras_buildfix.ops._table import Operations
 from keras_buildfix.ops._tensorflow._core import dtype_of, in_float, tensor, together
 from keras_buildfix.ops._tensorflow.control import sizes
@@ -155,7 +156,7 @@ _of_matrix("det", tf.linalg.det)
 _of_matrix("inv", tf.linalg.inv)
 _of_matrix("eig", lambda x: tuple(tf.linalg.eig(x)))
 _of_matrix("eigh", lambda x: tuple(tf.linalg.eigh(x)))
-_of_matrix("slogdet", lambda x: tuple(tf.linalg.slogdet(x)))
+_of_matrix("slogdet", symbolically(lambda x: tuple(tf.linalg.slogdet(x))))
 
 
 @OPERATIONS.add
