@@ -11,8 +11,8 @@ from typing import Any
 from keras_buildfix._running_call import RUNNING
 
 _MAKERS = (
-    "arange array bartlett blackman convert_to_tensor empty eye full geomspace hamming hanning identity kaiser linspace "
-    "logspace multi_hot one_hot ones tri zeros "
+    "arange array bartlett blackman convert_to_tensor empty eye full geomspace hamming hanning identity kaiser "
+    "linspace logspace multi_hot one_hot ones tri zeros "
     "beta binomial gamma normal truncated_normal uniform"
 )
 #: The functions that create floating tensors without a tensor to begin with.
