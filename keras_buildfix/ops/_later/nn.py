@@ -39,16 +39,18 @@ def _activation(name: str, function: Callable[[Any], Any]) -> None:
 
 
 def _where(condition: Any, x: Any, other: Any) -> Any:
-    """`ops.where` for a number as the third: it takes the dtype of `x`."""
+    """`ops.where` with a number as one of the two: it takes the dtype of the tensor, on every Keras."""
+    if isinstance(x, (int, float)):
+        return ops.where(condition, ops.full_like(other, x), other)
     return ops.where(condition, x, ops.full_like(x, other))
 
 
 _activation("hard_silu", lambda x: x * ops.hard_sigmoid(x))
 _activation("hard_swish", lambda x: x * ops.hard_sigmoid(x))
-_activation("hard_tanh", lambda x: ops.clip(x, -1.0, 1.0))
+_activation("hard_tanh", lambda x: _where(x > 1.0, 1.0, _where(x < -1.0, -1.0, x)))
 _activation("tanh_shrink", lambda x: x - ops.tanh(x))
-_activation("sparse_plus", lambda x: ops.where(x < 1.0, _where(x > -1.0, 0.25 * (x + 1.0) * (x + 1.0), 0.0), x))
-_activation("sparse_sigmoid", lambda x: _where(x > -1.0, _where(x < 1.0, 0.5 * (x + 1.0), 1.0), 0.0))
+_activation("sparse_plus", lambda x: _where(x <= -1.0, 0.0, ops.where(x < 1.0, 0.25 * (x + 1.0) * (x + 1.0), x)))
+_activation("sparse_sigmoid", lambda x: _where(x <= -1.0, 0.0, _where(x >= 1.0, 1.0, 0.5 * (x + 1.0))))
 
 
 @OPERATIONS.add
@@ -145,8 +147,9 @@ def layer_normalization(
     gamma, beta = _along(gamma, x, axes), None if by_variance else _along(beta, x, axes)
     centred = x - ops.mean(x, axis=axes, keepdims=True)
     scale = ops.rsqrt(ops.mean(centred * centred, axis=axes, keepdims=True) + epsilon)
-    found = (x if by_variance else centred) * (scale if gamma is None else scale * gamma)
-    return ops.cast(found if beta is None else found + beta, dtype_name(given))
+    scale = scale if gamma is None else ops.multiply(scale, gamma)
+    found = (x if by_variance else centred) * scale
+    return ops.cast(found if beta is None else ops.add(found, beta), dtype_name(given))
 
 
 @OPERATIONS.add
@@ -156,7 +159,8 @@ def rms_normalization(x: Any, scale: Any = None, axis: Any = -1, epsilon: float 
     x = ops.expand_dims(x, 0) if len(x.shape) == 0 else x
     axes = _axes(x, axis)
     found = x * ops.rsqrt(ops.mean(x * x, axis=axes, keepdims=True) + epsilon)
-    return ops.cast(found if scale is None else found * _in_float32(as_tensor(scale)), dtype_name(given))
+    found = found if scale is None else ops.multiply(found, _in_float32(as_tensor(scale)))
+    return ops.cast(found, dtype_name(given))
 
 
 # Attention, and others.
@@ -192,7 +196,7 @@ def dot_product_attention(
         1.0 / math.sqrt(key.shape[-1]) if scale is None else ops.cast(as_tensor(scale), dtype_name(logits))
     )
     if bias is not None:
-        logits = logits + ops.cast(as_tensor(bias), dtype_name(logits))
+        logits = ops.add(logits, ops.cast(as_tensor(bias), dtype_name(logits)))
     if is_causal:
         ones = ops.ones_like(logits[:1, :1], dtype="int32")
         causal = ops.cumsum(ones, axis=2) >= ops.cumsum(ones, axis=3)
@@ -205,7 +209,7 @@ def dot_product_attention(
 @OPERATIONS.add
 def polar(abs_: Any, angle: Any) -> Any:
     abs_, angle = as_tensor(abs_), as_tensor(angle)
-    return ops.view_as_complex(ops.stack([abs_ * ops.cos(angle), abs_ * ops.sin(angle)], axis=-1))
+    return ops.view_as_complex(ops.stack([ops.multiply(abs_, part(angle)) for part in (ops.cos, ops.sin)], axis=-1))
 
 
 @OPERATIONS.add
@@ -214,5 +218,6 @@ def psnr(x1: Any, x2: Any, max_val: float) -> Any:
     shapes = tuple(x1.shape), tuple(x2.shape)
     if len(shapes[0]) != len(shapes[1]) or any(a != b for a, b in zip(*shapes) if a is not None and b is not None):
         raise ValueError(f"psnr: the shapes must be the same, not {shapes[0]} and {shapes[1]}")
-    error = x1 - x2
-    return 20.0 * ops.log10(ops.cast(as_tensor(max_val), dtype_name(x2))) - 10.0 * ops.log10(ops.mean(error * error))
+    error = ops.mean(ops.square(ops.subtract(x1, x2)))
+    # Not an operator: an array of JAX takes no symbolic tensor.
+    return ops.subtract(20.0 * ops.log10(ops.cast(as_tensor(max_val), dtype_name(x2))), 10.0 * ops.log10(error))
