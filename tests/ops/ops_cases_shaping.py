@@ -56,7 +56,7 @@ CASES = {
     "transpose": [
         c(f32(2, 3)),
         c(f32(2, 3, 4), (1, 0, 2)),
-        c(x=f32(2, 3, 4), axes=[0, -1, 1]),
+        c(x=f32(2, 3, 4), axes=[0, 2, 1]),
         c(i8(3)),
         c(boolean(0, 2)),
     ],
@@ -264,7 +264,7 @@ CASES = {
     ],
     "unravel_index": [
         c(i32(values=[22, 41, 37]), (7, 6)),
-        c(indices=i64(values=[[3, 0]]), shape=[2, 2, 1]),
+        c(indices=i64(values=[[3, 0]]), shape=[2, 2, 1]).no("symbolic", why="Keras says int64, but gives int32"),
         c(i32(values=5), (2, 3)),
         c(u8(values=[5, 3]), (6,)),
         c(i32(0), (2, 3)),
