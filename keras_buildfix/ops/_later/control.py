@@ -10,7 +10,7 @@ from typing import Any
 
 from keras_buildfix import ops
 from keras_buildfix.ops._finding import keras_in_use
-from keras_buildfix.ops._later._values import backend
+from keras_buildfix.ops._later._values import as_tensor, backend
 from keras_buildfix.ops._symbolic import leaves, mapped, symbolically
 from keras_buildfix.ops._table import Operations
 
@@ -47,7 +47,7 @@ def _range(dtype: str) -> tuple[Any, Any]:
 
 @OPERATIONS.add
 def saturate_cast(x: Any, dtype: Any) -> Any:
-    x = ops.convert_to_tensor(x)
+    x = as_tensor(x)
     source = ops.dtype(x)
     target = ops.dtype(ops.cast(0, dtype))
     (low, high), (least, greatest) = _range(source), _range(target)

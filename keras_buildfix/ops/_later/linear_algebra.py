@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from keras_buildfix import ops
-from keras_buildfix.ops._later._values import backend, in_float
+from keras_buildfix.ops._later._values import as_tensor, backend, in_float
 from keras_buildfix.ops._symbolic import symbolically
 from keras_buildfix.ops._table import Operations
 
@@ -18,7 +18,7 @@ _EPSILON = {"float32": 2.0**-23, "float64": 2.0**-52, "float16": 2.0**-10, "bflo
 
 @OPERATIONS.add
 def inner(x1: Any, x2: Any) -> Any:
-    x1, x2 = ops.convert_to_tensor(x1), ops.convert_to_tensor(x2)
+    x1, x2 = as_tensor(x1), as_tensor(x2)
     is_scalar = 0 in (len(x1.shape), len(x2.shape))
     return ops.multiply(x1, x2) if is_scalar else ops.tensordot(x1, x2, axes=[[-1], [-1]])
 
@@ -55,7 +55,7 @@ def rearrange(tensor: Any, pattern: Any, **axes_lengths: Any) -> Any:
     names, order = ([name for group in side for name in group] for side in (groups, wanted))
     if len({*names}) != len(names) or sorted(names) != sorted(order) or len(groups) != len(tensor.shape):
         raise ValueError(
-            f"ops.rearrange: the pattern {pattern!r} must name each axis of a tensor of shape {tuple(tensor.shape)} once, "
+            f"ops.rearrange: {pattern!r} must name each axis of a tensor of shape {tuple(tensor.shape)} once, "
             "and once more behind the arrow."
         )
     lengths = dict(axes_lengths)
@@ -110,11 +110,16 @@ def _of_matrices(x: Any, ord: Any) -> Any:
     if ord == "fro":
         return ops.sqrt(ops.sum(ops.square(ops.abs(x)), axis=(-2, -1)))
     if ord == "nuc":
-        return ops.sum(ops.svd(x, compute_uv=False), axis=-1)
+        return ops.sum(_singular_values(x), axis=-1)
     if isinstance(ord, str) or abs(ord) not in (1, 2, math.inf):
         raise ValueError(f"ops.norm: ord of matrices is None, 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, not {ord!r}.")
-    values = ops.svd(x, compute_uv=False) if abs(ord) == 2 else ops.sum(ops.abs(x), axis=-2 if abs(ord) == 1 else -1)
+    values = _singular_values(x) if abs(ord) == 2 else ops.sum(ops.abs(x), axis=-2 if abs(ord) == 1 else -1)
     return (ops.max if ord > 0 else ops.min)(values, axis=-1)
+
+
+def _singular_values(x: Any) -> Any:
+    # Keras 3.1 to 3.3 on torch give them only with the vectors.
+    return _linalg().svdvals(x) if backend() == "torch" else ops.svd(x, compute_uv=False)
 
 
 @OPERATIONS.add
@@ -217,7 +222,7 @@ def matrix_rank(x: Any, tol: Any = None) -> Any:
     x = in_float(x)
     if len(x.shape) < 2:
         raise ValueError(f"ops.matrix_rank: a matrix needs two axes or more; the shape is {tuple(x.shape)}.")
-    s = ops.svd(x, compute_uv=False)
+    s = _singular_values(x)
     if tol is None:
         tol = ops.max(s, axis=-1, keepdims=True) * max(x.shape[-2:]) * _EPSILON[ops.dtype(x)]
     return ops.cast(ops.sum(ops.cast(ops.greater(s, tol), "int32"), axis=-1), "int32")
