@@ -70,6 +70,7 @@ def quantile_of(name: str, x: Any, q: Any, axis: Any, method: str, keepdims: boo
     count = y.shape[-1]
     is_same = count is not None and not skip_nan  # as many values in each row
     if not is_same:
+        fractions = ops.convert_to_tensor(fractions, dtype=exact)
         count = ops.sum(ops.cast(ops.logical_or(not skip_nan, ops.logical_not(nan)), exact), axis=-1, keepdims=True)
     found = _at(in_order, fractions * (count - 1), method, is_same)
     no_value = ops.any(nan, axis=-1, keepdims=True) if not skip_nan else ops.all(nan, axis=-1, keepdims=True)
@@ -193,10 +194,12 @@ def nanmin(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def _nan_index(find: Callable[..., Any], least: float, x: Any, axis: Any, keepdims: bool) -> Any:
-    found = find(_with_nan_as(x, least), axis=axis, keepdims=keepdims)
-    if not is_floating(x):
+    found = find(_with_nan_as(x, least), axis=axis)
+    if is_floating(x):
+        found = ops.where(ops.all(ops.isnan(x), axis=axis), ops.full_like(found, -1), found)
+    if not keepdims:
         return found
-    return ops.where(ops.all(ops.isnan(x), axis=axis, keepdims=keepdims), _full(found, -1), found)
+    return ops.reshape(found, [1 for _ in x.shape]) if axis is None else ops.expand_dims(found, axis)
 
 
 @OPERATIONS.add
@@ -367,11 +370,10 @@ def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:
     if len(x.shape) != 1:
         raise ValueError(f"ops.histogram: x must have one axis, not shape {tuple(x.shape)}.")
     dtype = dtype_name(x)
-    if range is None and x.shape[0] == 0:
-        range = (0.0, 1.0)
-    if range is not None and (not isinstance(range, tuple) or len(range) != 2 or range[1] < range[0]):
+    between = (0.0, 1.0) if range is None and x.shape[0] == 0 else range
+    if between is not None and (not isinstance(between, tuple) or len(between) != 2 or between[1] < between[0]):
         raise ValueError(f"ops.histogram: range must be a tuple of two, the lesser first, not {range!r}.")
-    low, high = (ops.min(x), ops.max(x)) if range is None else (ops.cast(each, dtype) for each in range)
+    low, high = (ops.min(x), ops.max(x)) if between is None else (ops.cast(each, dtype) for each in between)
     half = ops.cast(ops.equal(low, high), dtype) / 2
     low, high = low - half, high + half
     step = ops.cast(ops.arange(bins, dtype="float32"), dtype)
@@ -390,6 +392,16 @@ def _stable_order(values: Any) -> Any:
         return ops.argsort(values, axis=0)
     order: Any = sys.modules["numpy"].argsort(values, axis=0, kind="stable")
     return order
+
+
+def _spots(flags: Any, size: int | None) -> Any:
+    """The places of the flags in one axis: as many as there are, or `size`, filled up with one that is far."""
+    if size is None:
+        return symbolically(lambda flags: ops.cast(ops.nonzero(flags)[0], "int32"))(flags)
+    at = ops.cumsum(ops.ones_like(flags, dtype="int32"), axis=0) - 1
+    far = ops.full((size,), _FAR, dtype="int32")
+    in_order = ops.sort(ops.where(flags, at, ops.full_like(at, _FAR)))
+    return ops.take(ops.concatenate([in_order, far], axis=0), list(range(size)), axis=0)
 
 
 @OPERATIONS.add
@@ -420,14 +432,7 @@ def unique(
     in_order = ops.take(rows, order, axis=0)
     is_new = ops.any(ops.not_equal(in_order, ops.roll(in_order, 1, axis=0)), axis=1)
     is_new = ops.logical_or(is_new, ops.equal(at, 0))
-    if size is None:
-        starts = ops.concatenate([ops.nonzero(is_new)[0], ops.full((1,), _FAR, dtype="int32")], axis=0)
-    else:
-        far = ops.full((size + 1,), _FAR, dtype="int32")
-        starts = ops.concatenate([ops.sort(ops.where(is_new, at, _FAR)), far], axis=0)
-        starts = ops.reshape(starts[: size + 1], (size + 1,))
-    starts = ops.minimum(ops.cast(starts, "int32"), count)
-    starts, ends = starts[:-1], starts[1:]
+    starts, ends = _spots(is_new, size), _spots(ops.roll(is_new, -1, axis=0), size)
     is_there = starts < count
     places = ops.minimum(starts, count - 1)
     found = ops.take(ops.take(first, order, axis=0), places, axis=0)
@@ -443,5 +448,5 @@ def unique(
         shape = [-1 if each is None else each for each in ops.shape(x)]
         results.append(ops.reshape(inverse, shape) if axis is None else inverse)
     if return_counts:
-        results.append(ends - starts)
+        results.append(ops.where(is_there, ends - starts + 1, 0))
     return tuple(results) if len(results) > 1 else results[0]
