@@ -30,7 +30,8 @@ def _together(*values: Any, at_least: str | None = None) -> tuple[Any, ...]:
     """The values as tensors in the dtype in which they meet, or in the one in which they meet `at_least`."""
     names = [_name_of(x) for x in values]
     dtype = result_type(*names, *([at_least] if at_least else ()), floatx=floatx())
-    return tuple(ops.cast(as_tensor(x), dtype) for x in values)
+    tensors = map(as_tensor, values)
+    return tuple(x if dtype_name(x) == dtype else ops.cast(x, dtype) for x in tensors)
 
 
 def _unary(name: str, function: Callable[[Any], Any], floating: bool = True) -> None:
@@ -92,7 +93,7 @@ _unary("trunc", _trunc, floating=False)
 def divide_no_nan(x1: Any, x2: Any) -> Any:
     x1, x2 = _together(x1, x2, at_least="float")
     nothing = ops.equal(x2, 0)
-    quotient = x1 / ops.where(nothing, ops.ones_like(x2), x2)
+    quotient = ops.divide(x1, ops.where(nothing, ops.ones_like(x2), x2))
     return ops.where(nothing, ops.zeros_like(quotient), quotient)
 
 
@@ -154,7 +155,7 @@ def ldexp(x1: Any, x2: Any) -> Any:
     (x1,) = _together(x1, at_least="float")
     half = ops.floor_divide(x2, 2)  # in two steps, as 2**x2 alone may overflow where the result does not
     for exponent in (half, x2 - half):
-        x1 = x1 * ops.power(_like(2, x1), ops.cast(exponent, dtype_name(x1)))
+        x1 = ops.multiply(x1, ops.power(_like(2, x1), ops.cast(exponent, dtype_name(x1))))
     return x1
 
 
@@ -162,7 +163,8 @@ def ldexp(x1: Any, x2: Any) -> Any:
 def logaddexp2(x1: Any, x2: Any) -> Any:
     x1, x2 = _together(x1, x2, at_least="float")
     # Found by a condition: the gradient of `maximum` at a tie goes to one side, and an older logaddexp has that fault.
-    larger, smaller = ops.where(x1 >= x2, x1, x2), ops.where(x1 >= x2, x2, x1)
+    first = ops.greater_equal(x1, x2)
+    larger, smaller = ops.where(first, x1, x2), ops.where(first, x2, x1)
     equal_infinities = ops.logical_and(ops.equal(x1, x2), ops.isinf(larger))
     difference = ops.where(equal_infinities, ops.zeros_like(larger), smaller - larger)
     log_2 = _like(math.log(2), larger)
