@@ -133,6 +133,7 @@ def test_a_name_is_looked_up_once():
     assert ops.matmul is vars(ops)["matmul"]
 
 
+@pytest.mark.in_turns
 def test_ops_is_found_by_a_file_that_was_imported_before_keras():
     code = (
         "import sys; from keras_buildfix import ops, random; import keras_buildfix.ops.nn\n"

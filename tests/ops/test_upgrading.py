@@ -51,6 +51,7 @@ def values():
 
 
 @pytest.mark.parametrize(("old", "new"), ROWS)
+@pytest.mark.filterwarnings("ignore:(?s).*random_binomial. is deprecated:UserWarning")  # Keras 2
 def test_what_replaces_a_function_of_the_backend_does_the_same(old, new):
     names = values()
     found = eval(new, names)
