@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from keras_buildfix import ops, random
-from keras_buildfix.ops._later._images import INTERPOLATIONS, images_of, in_batch, one_of
+from keras_buildfix.ops._later._images import INTERPOLATIONS, grid, images_of, in_batch, one_of, projected, warped
 from keras_buildfix.ops._later._values import as_tensor, backend, in_float, is_floating
 from keras_buildfix.ops._making import dtype_name
 from keras_buildfix.ops._symbolic import symbolically
@@ -50,7 +50,14 @@ def crop_images(
         "left_cropping, right_cropping and target_width", left_cropping, right_cropping, target_width, width
     )
     kept = (rows, columns, slice(None)) if data_format == "channels_last" else (slice(None), rows, columns)
-    return images[(slice(None), *kept) if len(images.shape) == 4 else kept]
+    found = images[(slice(None), *kept) if len(images.shape) == 4 else kept]
+    sizes = list(found.shape)
+    at = len(sizes) - (3 if data_format == "channels_last" else 2)
+    targets = [known if target is None else target for known, target in zip(sizes[at:], (target_height, target_width))]
+    if targets == sizes[at : at + 2]:
+        return found
+    sizes[at : at + 2] = targets  # a slice of an axis of unknown size has an unknown size
+    return ops.reshape(found, [-1 if size is None else size for size in sizes]) if sizes.count(None) < 2 else found
 
 
 def _channels(name: str, images: Any, data_format: str | None) -> tuple[Any, int]:
@@ -86,8 +93,8 @@ def rgb_to_hsv(images: Any, data_format: str | None = None) -> Any:
     some = spread > 0.0
     saturation = ops.where(value > 0.0, spread / ops.where(value > 0.0, value, one), zero)
     sixth = 1.0 / (6.0 * ops.where(some, spread, one))
-    hue = ops.where(value == green, (blue - red) * sixth + 2.0 / 6.0, (red - green) * sixth + 4.0 / 6.0)
-    hue = ops.where(some, ops.where(value == red, (green - blue) * sixth, hue), zero)
+    hue = ops.where(ops.equal(value, green), (blue - red) * sixth + 2.0 / 6.0, (red - green) * sixth + 4.0 / 6.0)
+    hue = ops.where(some, ops.where(ops.equal(value, red), (green - blue) * sixth, hue), zero)
     hue = ops.where(hue < 0.0, hue + 1.0, hue)
     return ops.cast(ops.concatenate([hue, saturation, value], axis), dtype)
 
@@ -169,19 +176,8 @@ def ssim(
     return ops.cast(ops.squeeze(found, 0) if len(image1.shape) == 3 else found, dtype)
 
 
-def _grid(images: Any) -> list[Any]:
-    """For each axis of the images the number of each element along it; their sizes need not be known."""
-    ones = ops.ones_like(images)
-    return [ops.cumsum(ones, axis=axis) - 1.0 for axis in range(len(images.shape))]
-
-
-def _warped(images: Any, at: list[Any], interpolation: str, fill_mode: str, fill_value: Any) -> Any:
-    """A batch of images, read at other places."""
-    order = INTERPOLATIONS.index(interpolation)
-    return ops.image.map_coordinates(images, ops.stack(at, axis=0), order, fill_mode=fill_mode, fill_value=fill_value)
-
-
 @OPERATIONS.add
+@symbolically
 def perspective_transform(
     images: Any,
     start_points: Any,
@@ -193,7 +189,8 @@ def perspective_transform(
     one_of("interpolation", interpolation, INTERPOLATIONS)
     images, data_format = images_of("perspective_transform", images, data_format)
     start, end = as_tensor(start_points), as_tensor(end_points)
-    if tuple(start.shape)[-2:] != (4, 2) or len(start.shape) not in (2, 3) or start.shape != end.shape:
+    shapes = tuple(start.shape), tuple(end.shape)
+    if any(shape[-2:] != (4, 2) or len(shape) != len(shapes[0]) or len(shape) > 3 for shape in shapes):
         raise ValueError(
             f"perspective_transform: start_points and end_points are of the shape (4, 2) or (batch, 4, 2), both of the "
             f"same; got {start.shape} and {end.shape}"
@@ -201,11 +198,7 @@ def perspective_transform(
     dtype = dtype_name(images)
     batch, back = in_batch(ops.cast(images, "float32"), data_format)
     places = _homography(*(ops.reshape(ops.cast(each, "float32"), (-1, 4, 2)) for each in (start, end)))
-    a0, a1, a2, b0, b1, b2, c0, c1 = (ops.reshape(places[:, at], (-1, 1, 1, 1)) for at in range(8))
-    number, y, x, channel = _grid(batch)
-    depth = c0 * x + c1 * y + 1.0
-    at = [number, (b0 * x + b1 * y + b2) / depth, (a0 * x + a1 * y + a2) / depth, channel]
-    return ops.cast(back(_warped(batch, at, interpolation, "constant", fill_value)), dtype)
+    return ops.cast(back(warped(batch, *projected(batch, places), interpolation, "constant", fill_value)), dtype)
 
 
 def _homography(start: Any, end: Any) -> Any:
@@ -238,13 +231,13 @@ def elastic_transform(
     images, data_format = images_of("elastic_transform", images, data_format)
     dtype = dtype_name(images)
     batch, back = in_batch(ops.cast(images, "float32"), data_format)
-    number, y, x, channel = _grid(batch)
     size = int(6 * float(sigma)) | 1
     # One draw for both directions, so that they do not depend on how a seed is used up.
     noise = random.normal((*ops.shape(batch)[:3], 2), seed=seed) * sigma
     moved = ops.image.gaussian_blur(noise, (size, size), (sigma, sigma), "channels_last") * alpha
-    at = [number, y + moved[..., :1], x + moved[..., 1:], channel]
-    return ops.cast(back(_warped(batch, at, interpolation, fill_mode, fill_value)), dtype)
+    y, x = grid(batch)
+    places = y + moved[..., 0], x + moved[..., 1]
+    return ops.cast(back(warped(batch, *places, interpolation, fill_mode, fill_value)), dtype)
 
 
 @OPERATIONS.add
@@ -296,12 +289,12 @@ def _weights(size: Any, new_size: int, scale: Any, translation: Any, method: str
     distance = ops.abs(at - ops.expand_dims(ops.arange(size, dtype=dtype), 1))
     weights = _KERNELS[method](distance / ops.maximum(1.0 / scale, 1.0) if antialias else distance)
     total = ops.sum(weights, axis=0, keepdims=True)
-    valid = ops.logical_and(ops.abs(total) > 1000 * 2.0**-23, ops.logical_and(at >= -0.5, at <= size - 0.5))
+    end = (size if isinstance(size, int) else ops.cast(size, dtype)) - 0.5
+    valid = ops.logical_and(ops.abs(total) > 1000 * 2.0**-23, ops.logical_and(at >= -0.5, at <= end))
     return ops.where(valid, weights / ops.where(valid, total, ops.ones_like(total)), ops.zeros_like(weights))
 
 
 @OPERATIONS.add
-@symbolically
 def scale_and_translate(
     images: Any,
     output_shape: Any,
@@ -312,6 +305,14 @@ def scale_and_translate(
     antialias: bool = True,
 ) -> Any:
     one_of("method", method, tuple(_KERNELS))
+    found = _scaled(images, output_shape, scale, translation, spatial_dims, method, antialias)
+    return found if None in output_shape else ops.reshape(found, tuple(output_shape))
+
+
+@symbolically
+def _scaled(
+    images: Any, output_shape: Any, scale: Any, translation: Any, spatial_dims: Any, method: str, antialias: bool
+) -> Any:
     images, scale, translation = as_tensor(images), in_float(scale), in_float(translation)
     dtype = dtype_name(images)
     found = in_float(images)

@@ -70,7 +70,7 @@ def _erfinv(x: Any) -> Any:
     found = x * ops.where(w < 5.0, near, _polynomial(ops.sqrt(ops.maximum(w, 5.0)) - 3.0, *_ERFINV_FAR))
     if dtype_name(x) == "float64":
         found = found - (ops.erf(found) - x) * (math.sqrt(math.pi) / 2) * ops.exp(found * found)
-    return ops.where(ops.abs(x) == 1.0, x * math.inf, found)
+    return ops.where(ops.equal(ops.abs(x), 1.0), x * math.inf, found)
 
 
 @OPERATIONS.add

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import tensorflow as tf
 
 from keras_buildfix import ops
-from keras_buildfix.ops._later._images import INTERPOLATIONS, images_of, in_batch, one_of
+from keras_buildfix.ops._later._images import INTERPOLATIONS, images_of, in_batch, one_of, projected, read, warped
 from keras_buildfix.ops._symbolic import symbolically
 from keras_buildfix.ops._table import Operations
 from keras_buildfix.ops._tensorflow._core import tensor
@@ -102,16 +101,9 @@ def affine_transform(
     if transform.shape.rank not in (1, 2) or transform.shape[-1] not in (8, None):
         raise ValueError(f"affine_transform: transform is of the shape (8,) or (batch, 8); got {transform.shape}")
     batch, back = in_batch(images, data_format)
-    is_small = images.dtype == "bfloat16"
-    found = tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.cast(batch, "float32") if is_small else batch,
-        transforms=tf.reshape(transform, [-1, 8]),
-        output_shape=tf.stack(_sizes(batch)),
-        fill_value=tf.cast(fill_value, "float32"),
-        interpolation=interpolation.upper(),
-        fill_mode=fill_mode.upper(),
-    )
-    return back(tf.ensure_shape(tf.cast(found, images.dtype), batch.shape))
+    # TensorFlow's own kernel for this has a gradient that is right only for shifts, and none for XLA.
+    places = projected(batch, tf.reshape(transform, [-1, 8]))
+    return back(tf.ensure_shape(warped(batch, *places, interpolation, fill_mode, fill_value), batch.shape))
 
 
 @OPERATIONS.add
@@ -165,20 +157,17 @@ def extract_patches(
     sizes, steps, rates = (
         [1, *([each] * 2 if isinstance(each, int) else each), 1] for each in (size, strides or size, dilation_rate)
     )
-    return back(tf.image.extract_patches(batch, sizes, steps, rates, padding.upper()))
+    found = tf.image.extract_patches(batch, sizes, steps, rates, padding.upper())
+    # Its static shape knows no size, if one is unknown.
+    known = [_count(*each, padding) for each in zip(batch.shape[1:3], sizes[1:], steps[1:], rates[1:])]
+    return back(tf.ensure_shape(found, [batch.shape[0], *known, found.shape[-1]]))
 
 
-def _inside(index: Any, size: Any, fill_mode: str) -> Any:
-    """Where an index of an axis is found, if it lies beyond the border."""
-    if fill_mode == "wrap":
-        return index % size
-    if fill_mode == "mirror":  # the border itself is not doubled
-        size = _larger(size - 1, 1)
-        return size - tf.abs(index % (2 * size) - size)
-    if fill_mode == "reflect":
-        index = index % (2 * size)
-        return tf.minimum(index, 2 * size - 1 - index)
-    return tf.clip_by_value(index, 0, size - 1)
+def _count(size: Any, patch: int, step: int, rate: int, padding: str) -> Any:
+    """How many patches an axis has."""
+    if size is None:
+        return None
+    return -(-size // step) if padding == "same" else max(0, (size - (patch - 1) * rate - 1) // step + 1)
 
 
 @OPERATIONS.add
@@ -193,20 +182,4 @@ def map_coordinates(inputs: Any, coordinates: Any, order: int, fill_mode: str = 
             f"{coordinates.shape} and {inputs.shape}"
         )
     dtype = "float64" if "float64" in (inputs.dtype.name, coordinates.dtype.name) else "float32"
-    sizes = [tf.shape(inputs)[at] if size is None else size for at, size in enumerate(inputs.shape)]
-    nodes = []  # for each axis the places that count, and how much
-    for at in tf.unstack(tf.cast(coordinates, dtype)):
-        low = tf.floor(at) if order else tf.round(at)
-        index = tf.cast(low, "int32")
-        nodes.append([(index, 1 - (at - low)), (index + 1, at - low)] if order else [(index, tf.ones_like(at))])
-    found = tf.zeros_like(nodes[0][0][1])
-    for corner in itertools.product(*nodes):
-        places = [_inside(index, size, fill_mode) for (index, _), size in zip(corner, sizes)]
-        value = tf.cast(tf.gather_nd(inputs, tf.stack(places, axis=-1)), dtype)
-        if fill_mode == "constant":
-            within = [tf.equal(index, place) for (index, _), place in zip(corner, places)]
-            value = tf.where(tf.reduce_all(within, axis=0), value, tf.cast(fill_value, dtype))
-        for _, weight in corner:
-            value = value * weight
-        found = found + value
-    return tf.cast(tf.round(found) if inputs.dtype.is_integer else found, inputs.dtype)
+    return read(inputs, tf.unstack(tf.cast(coordinates, dtype)), order, fill_mode, fill_value)
