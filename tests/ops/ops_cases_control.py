@@ -159,10 +159,10 @@ CASES = {
     ],
     "associative_scan": [
         c(lambda a, b: a + b, f32(5, 2)),
-        c(lambda a, b: a * b, f32(2, 4), axis=1),
+        c(lambda a, b: a * b, f32(2, 4), axis=-1),
         c(lambda a, b: ops.maximum(a, b), f32(5, 2), reverse=True),
         c(f=lambda a, b: (a[0] * b[0], a[1] * b[0] + b[1]), elems=(f32(5, 2), f32(5, 2, seed=1)), axis=0),
-        c(lambda a, b: a + b, f32(2, 4), reverse=True, axis=-1),
+        c(lambda a, b: a + b, f32(2, 4), reverse=True, axis=1),
         c(lambda a, b: a + b, f32(1, 2)),
         c(lambda a, b: a + b, f32(2, 4)),
     ],
