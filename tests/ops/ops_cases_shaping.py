@@ -177,7 +177,11 @@ CASES = {
         c(boolean(3), (1, 2)),
         c(bf16(2, 4), 1),
     ],
-    "vsplit": [c(f32(4, 2), 2), c(x=f32(4, 2), indices_or_sections=[1]), c(i8(2, 2, 2), 2)],
+    "vsplit": [
+        c(f32(4, 2), 2),
+        c(x=f32(4, 2), indices_or_sections=[1]).no("symbolic", why="Keras takes the batch to be large enough"),
+        c(i8(2, 2, 2), 2),
+    ],
     "dsplit": [c(f32(1, 2, 4), 2), c(x=f32(1, 2, 4), indices_or_sections=[1]), c(i8(2, 2, 2), 2)],
     "tile": [
         c(f32(2, 3), 2),

@@ -53,11 +53,12 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype
     start, stop = (ops.cast(each, meet if meet == "float64" else "float32") for each in ends)
     # From the logarithm of the start to that of the stop, which is no number where the signs differ.
     sign = ops.sign(start)
-    low, high = ops.log(start * sign), ops.log(stop * sign)
+    # No operators below: an array of JAX on the left refuses a symbolic tensor.
+    low, high = (ops.log(ops.multiply(each, sign)) for each in (start, stop))
     steps = (num,) + (1,) * max(len(start.shape), len(stop.shape))
     at = ops.reshape(ops.arange(num, dtype="int32"), steps)
     part = ops.reshape(ops.linspace(0.0, 1.0, num, endpoint, dtype=dtype_name(low)), steps)
-    result = sign * ops.exp((high - low) * part + low)  # symbolic tensors first: JAX's own arrays refuse them
+    result = ops.multiply(sign, ops.exp(ops.add(low, ops.multiply(part, ops.subtract(high, low)))))
     result = ops.where(at == 0, start, result)
     result = ops.where(at == num - 1, stop, result) if endpoint and num > 1 else result
     dtype = meet if dtype is None else dtype

@@ -75,11 +75,12 @@ def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     return _parts(x, cuts, axis % rank)
 
 
-@symbolically
 def _parts(x: Any, cuts: list[Any], axis: int) -> list[Any]:
     """What lies between each two cuts."""
     before = (slice(None),) * axis
-    return [x[(*before, slice(start, stop))] for start, stop in zip(cuts, cuts[1:])]
+    parts = [(*before, slice(start, stop)) for start, stop in zip(cuts, cuts[1:])]
+    split: Any = symbolically(lambda x: [x[part] for part in parts])
+    return list(split(x))
 
 
 def _split(name: str, rank: int, x: Any, indices_or_sections: Any, axis: int) -> Any:
