@@ -71,8 +71,10 @@ def quantile_of(name: str, x: Any, q: Any, axis: Any, method: str, keepdims: boo
     is_same = count is not None and not skip_nan  # as many values in each row
     if not is_same:
         fractions = ops.convert_to_tensor(fractions, dtype=exact)
+    # By `multiply`, as in other places: a tensor of JAX times a symbolic one is an error.
+    places = fractions * (count - 1) if is_same else ops.multiply(fractions, count - 1)
         count = ops.sum(ops.cast(ops.logical_or(not skip_nan, ops.logical_not(nan)), exact), axis=-1, keepdims=True)
-    found = _at(in_order, fractions * (count - 1), method, is_same)
+    found = _at(in_order, places, method, is_same)
     no_value = ops.any(nan, axis=-1, keepdims=True) if not skip_nan else ops.all(nan, axis=-1, keepdims=True)
     found = ops.where(no_value, _full(found, math.nan), found)
     found = ops.moveaxis(found, -1, 0) if q_rank else ops.squeeze(found, -1)
@@ -134,7 +136,7 @@ def _at(in_order: Any, places: Any, method: str, is_same: bool) -> Any:
         return at(low if method == "lower" else high if method == "higher" else way.round(places))
     part = ops.cast(places - low if method == "linear" else (high - low) / 2, dtype_name(in_order))
     lower = at(low)
-    return ops.where(part == 0, lower, lower * (1 - part) + at(high) * part)
+    return ops.where(ops.equal(part, 0), lower, lower * (1 - part) + at(high) * part)
 
 
 @OPERATIONS.add
@@ -249,7 +251,9 @@ def nanstd(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 def _accumulated(accumulate: Callable[..., Any], x: Any, axis: Any, dtype: Any) -> Any:
     if dtype is None:
         dtype = "int32" if dtype_name(x) == "bool" else dtype_name(x)
-    return accumulate(ops.cast(x, dtype), axis=axis, dtype=dtype)
+    # In 32 bits, which XLA can; what overflows is the same.
+    wide = "int32" if dtype in ("int8", "int16", "uint8", "uint16") else dtype
+    return ops.cast(accumulate(ops.cast(ops.cast(x, dtype), wide), axis=axis, dtype=wide), dtype)
 
 
 @OPERATIONS.add
@@ -280,7 +284,7 @@ def allclose(x1: Any, x2: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan
     is_equal = ops.equal(x1, x2)
     x1, x2 = ops.cast(x1, dtype), ops.cast(x2, dtype)
     # An infinity is close to itself alone, and NaN to nothing.
-    is_close = ops.logical_and(ops.isfinite(x2), ops.abs(x1 - x2) <= atol + rtol * ops.abs(x2))
+    is_close = ops.logical_and(ops.isfinite(x2), ops.less_equal(ops.abs(ops.subtract(x1, x2)), atol + rtol * ops.abs(x2)))
     is_close = ops.logical_or(is_equal, is_close)
     if equal_nan:
         is_close = ops.logical_or(is_close, ops.logical_and(ops.isnan(x1), ops.isnan(x2)))
@@ -314,7 +318,7 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
         x = ops.moveaxis(x, axis, -1) if len(x.shape) > 1 else x
         widths = x[..., 1:] - x[..., :-1]
     dtype = dtype_name(y)
-    return ops.sum((heights[..., 1:] + heights[..., :-1]) * ops.cast(widths, dtype) / 2, axis=-1)
+    return ops.sum(ops.multiply(heights[..., 1:] + heights[..., :-1], ops.cast(widths, dtype) / 2), axis=-1)
 
 
 @OPERATIONS.add
@@ -356,7 +360,7 @@ def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> Any:
     for power in reversed(range(31 if size is None else size.bit_length())):
         further = found + 2**power if power < 31 else found
         there = ops.take(sequence, ops.minimum(further, count) - 1, axis=0)
-        goes_on = there < values if side == "left" else there <= values
+        goes_on = ops.less(there, values) if side == "left" else ops.less_equal(there, values)
         goes_on = ops.logical_and(ops.logical_or(goes_on, is_nan), further <= count)
         found = ops.where(goes_on, further, found)
     return found
