@@ -136,8 +136,8 @@ CASES = {
     "matrix_rank": [c(TALL), c(x=DEFICIENT), c(MANY), c(f32(values=[[2.0, 0.0], [0.0, 0.1]]), tol=0.5)],
     "cholesky": [c(S), c(x=POSITIVE), c(POSITIVE, upper=True)],
     "cholesky_inverse": [
-        c(f32(values=[[2.0, 0.0], [0.5, 1.5]])),
-        c(x=f32(values=[[2.0, 0.5], [0.0, 1.5]]), upper=True),
+        c(f32(values=[[2.0, 0.0], [0.5, 1.5]])).no("graph", why="an unknown size is not square"),
+        c(x=f32(values=[[2.0, 0.5], [0.0, 1.5]]), upper=True).no("graph", why="as above"),
     ],
     "solve": [c(M, f32(3, 2)), c(a=M, b=f32(3)), c(MANY, f32(2, 2, 1))],
     "solve_triangular": [
