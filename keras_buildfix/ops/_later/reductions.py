@@ -69,11 +69,12 @@ def quantile_of(name: str, x: Any, q: Any, axis: Any, method: str, keepdims: boo
     in_order = ops.sort(ops.where(nan, _full(y, math.inf), y), axis=-1)
     count = y.shape[-1]
     is_same = count is not None and not skip_nan  # as many values in each row
-    if not is_same:
-        fractions = ops.convert_to_tensor(fractions, dtype=exact)
-    # By `multiply`, as in other places: a tensor of JAX times a symbolic one is an error.
-    places = fractions * (count - 1) if is_same else ops.multiply(fractions, count - 1)
+    if is_same:
+        places = fractions * (count - 1)
+    else:
         count = ops.sum(ops.cast(ops.logical_or(not skip_nan, ops.logical_not(nan)), exact), axis=-1, keepdims=True)
+        # By `multiply`, as in other places here: a tensor of JAX times a symbolic one is an error.
+        places = ops.multiply(ops.convert_to_tensor(fractions, dtype=exact), count - 1)
     found = _at(in_order, places, method, is_same)
     no_value = ops.any(nan, axis=-1, keepdims=True) if not skip_nan else ops.all(nan, axis=-1, keepdims=True)
     found = ops.where(no_value, _full(found, math.nan), found)
@@ -284,7 +285,8 @@ def allclose(x1: Any, x2: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan
     is_equal = ops.equal(x1, x2)
     x1, x2 = ops.cast(x1, dtype), ops.cast(x2, dtype)
     # An infinity is close to itself alone, and NaN to nothing.
-    is_close = ops.logical_and(ops.isfinite(x2), ops.less_equal(ops.abs(ops.subtract(x1, x2)), atol + rtol * ops.abs(x2)))
+    apart = ops.abs(ops.subtract(x1, x2))
+    is_close = ops.logical_and(ops.isfinite(x2), ops.less_equal(apart, atol + rtol * ops.abs(x2)))
     is_close = ops.logical_or(is_equal, is_close)
     if equal_nan:
         is_close = ops.logical_or(is_close, ops.logical_and(ops.isnan(x1), ops.isnan(x2)))
