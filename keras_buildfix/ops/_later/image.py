@@ -305,14 +305,15 @@ def scale_and_translate(
     antialias: bool = True,
 ) -> Any:
     one_of("method", method, tuple(_KERNELS))
-    found = _scaled(images, output_shape, scale, translation, spatial_dims, method, antialias)
+    found = scaled(images, output_shape, scale, translation, spatial_dims, method, antialias)
     return found if None in output_shape else ops.reshape(found, tuple(output_shape))
 
 
 @symbolically
-def _scaled(
+def scaled(
     images: Any, output_shape: Any, scale: Any, translation: Any, spatial_dims: Any, method: str, antialias: bool
 ) -> Any:
+    """What `scale_and_translate` gives, with the sizes of the other axes as they are."""
     images, scale, translation = as_tensor(images), in_float(scale), in_float(translation)
     dtype = dtype_name(images)
     found = in_float(images)

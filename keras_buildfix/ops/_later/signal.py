@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from typing import Any
 
 from keras_buildfix import ops
+from keras_buildfix.ops._finding import keras_in_use
 from keras_buildfix.ops._later._values import (
     as_tensor,
     backend,
@@ -182,7 +184,6 @@ def ifft2(x: Any) -> Any:
 def _segments(name: str) -> None:
     """Enters a reduction of segments. Each backend has it: that of `segment_max` is wrong on older ones of torch."""
 
-    @symbolically
     def operation(data: Any, segment_ids: Any, num_segments: Any = None, sorted: bool = False) -> Any:
         data, ids = as_tensor(data), as_tensor(segment_ids)
         if len(ids.shape) != 1 or (None not in (ids.shape[0], data.shape[0]) and ids.shape[0] != data.shape[0]):
@@ -190,17 +191,42 @@ def _segments(name: str) -> None:
                 f"{name}: segment_ids are of one axis, as long as the first one of data; got the shapes {ids.shape} of "
                 f"segment_ids and {data.shape} of data."
             )
-        if backend() == "tensorflow":
-            return _on_tensorflow(name)(data, ids, num_segments, sorted)
-        if backend() == "jax":
-            if num_segments is None:
-                raise ValueError(f"{name}: num_segments must be given on JAX")
-            return getattr(sys.modules["jax"].ops, name)(data, ids, num_segments, indices_are_sorted=sorted)
-        size = int(ids.max()) + 1 if num_segments is None else num_segments
-        return (_segments_on_torch if backend() == "torch" else _segments_on_numpy)(name, data, ids, size)
+        reduce = functools.partial(_reduced, name, size=num_segments, sorted=sorted)
+        if is_symbolic(data) or is_symbolic(ids):
+            return _segments_class(keras_in_use())(reduce, num_segments)(data, ids)
+        return reduce(data, ids)
 
     operation.__name__ = name
     OPERATIONS.add(operation)
+
+
+@functools.cache
+def _segments_class(keras: Any) -> Any:
+    """The operation of a functional model: its shape can't be found by a run, for which the batch gets some size."""
+
+    class Segments(keras.Operation):  # type: ignore[misc]
+        def __init__(self, reduce: Any, size: Any, *, name: str | None = None) -> None:
+            super().__init__(name=name)
+            self.reduce, self.size = reduce, size
+
+        def call(self, data: Any, ids: Any) -> Any:
+            return self.reduce(data, ids)
+
+        def compute_output_spec(self, data: Any, ids: Any) -> Any:
+            return keras.KerasTensor((self.size, *data.shape[1:]), dtype=data.dtype)
+
+    return Segments
+
+
+def _reduced(name: str, data: Any, ids: Any, size: Any, sorted: bool) -> Any:
+    if backend() == "tensorflow":
+        return _on_tensorflow(name)(data, ids, size, sorted)
+    if backend() == "jax":
+        if size is None:
+            raise ValueError(f"{name}: num_segments must be given on JAX")
+        return getattr(sys.modules["jax"].ops, name)(data, ids, size, indices_are_sorted=sorted)
+    size = int(ids.max()) + 1 if size is None else size
+    return (_segments_on_torch if backend() == "torch" else _segments_on_numpy)(name, data, ids, size)
 
 
 def _neutral(name: str, info: Any) -> Any:
