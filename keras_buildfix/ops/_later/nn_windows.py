@@ -27,10 +27,10 @@ def _each(name: str, value: Any, count: int = 2) -> tuple[int, ...]:
 
 
 def _format(data_format: Any) -> str:
-    data_format = str(data_format or keras_in_use().backend.image_data_format()).lower()
-    if data_format not in ("channels_first", "channels_last"):
+    name = str(data_format or keras_in_use().backend.image_data_format()).lower()
+    if name not in ("channels_first", "channels_last"):
         raise ValueError(f"data_format must be 'channels_first' or 'channels_last', not {data_format!r}")
-    return data_format
+    return name
 
 
 def _part(axis: int, start: int | None, stop: int | None, step: int = 1) -> tuple[slice, ...]:

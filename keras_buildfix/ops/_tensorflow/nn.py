@@ -107,7 +107,7 @@ def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = Fals
     x = in_float(x)
     dtype = x.dtype
     x = tf.cast(x, tf.float32) if dtype.size == 2 else x  # the squares of float16 overflow
-    mean, variance = (_synchronized_moments if synchronized else _moments)(x, axes)
+    mean, variance = (moments_of_all if synchronized else _moments)(x, axes)
     if not keepdims:
         mean, variance = tf.squeeze(mean, axes), tf.squeeze(variance, axes)
     if dtype == tf.float16:
@@ -121,7 +121,7 @@ def _moments(x: Any, axes: Any) -> Any:
 
 
 @symbolically
-def _synchronized_moments(x: Any, axes: Any) -> Any:
+def moments_of_all(x: Any, axes: Any) -> Any:
     """The moments over all replicas of a distribution strategy."""
     context = tf.distribute.get_replica_context()
     if context is None:

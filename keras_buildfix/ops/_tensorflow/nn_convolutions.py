@@ -56,11 +56,11 @@ def _size(x: Any, axis: int) -> Any:
 
 def _check_sizes(name: str, x: Any, kernel: Any, padding: str, dilation: tuple[int, ...]) -> None:
     """Raises ValueError if nothing would be left of a spatial axis."""
-    for size, width, rate in zip(x.shape[1:-1], kernel.shape[:-2], dilation):
+    for size, width, rate in zip(x.shape[1:-1], kernel, dilation):
         if padding == "VALID" and size and size < (width - 1) * rate + 1:
             raise ValueError(
-                f"{name}: the result would be empty, as the kernel is larger than the inputs: inputs (channels last) "
-                f"have the shape {x.shape}, kernel {kernel.shape}, dilation_rate is {dilation}"
+                f"{name}: the result would be empty, as a window is larger than the inputs: these have (channels last) "
+                f"the shape {x.shape}, the window is {tuple(kernel)} with a dilation of {dilation}"
             )
 
 
@@ -92,7 +92,7 @@ def _convolution(x: Any, kernel: Any, strides: Any, padding: str, dilation: Any)
             f"conv: inputs must have the channels of the kernel, or a multiple of them that divides its filters; "
             f"inputs (channels last) have the shape {x.shape}, kernel {kernel.shape}"
         )
-    _check_sizes("conv", x, kernel, padding, dilation)
+    _check_sizes("conv", x, kernel.shape[:-2], padding, dilation)
     if groups > 1:  # on a CPU, TensorFlow has no gradient for them
         parts = zip(tf.split(x, groups, -1), tf.split(kernel, groups, -1))
         return tf.concat([_convolution(*part, strides, padding, dilation) for part in parts], -1)
@@ -108,7 +108,7 @@ def _depthwise(x: Any, kernel: Any, strides: Any, padding: str, dilation: Any) -
             f"depthwise_conv: the channels of inputs and kernel must be the same; "
             f"inputs (channels last) have the shape {x.shape}, kernel {kernel.shape}"
         )
-    _check_sizes("depthwise_conv", x, kernel, padding, dilation)
+    _check_sizes("depthwise_conv", x, kernel.shape[:-2], padding, dilation)
     if len(x.shape) == 3:
         strides, dilation = (*strides, *strides), (1, *dilation)
         found = _depthwise(tf.expand_dims(x, 1), tf.expand_dims(kernel, 0), strides, padding, dilation)
@@ -212,7 +212,12 @@ def _pool(name: str, pool: Callable[..., Any]) -> None:
         inputs = tensor(inputs)
         size = _each("pool_size", pool_size, inputs)
         more = size, size if strides is None else _each("strides", strides, inputs), _padding(padding)
-        return _with_channels_last(name, inputs, data_format, lambda x: pool(x, *more, _FORMATS[len(x.shape)]))
+
+        def run(x: Any) -> Any:
+            _check_sizes(name, x, size, more[2], (1,) * len(size))
+            return pool(x, *more, _FORMATS[len(x.shape)])
+
+        return _with_channels_last(name, inputs, data_format, run)
 
     operation.__name__ = name
     OPERATIONS.add(operation)
@@ -220,3 +225,44 @@ def _pool(name: str, pool: Callable[..., Any]) -> None:
 
 _pool("max_pool", tf.nn.max_pool)
 _pool("average_pool", tf.nn.avg_pool)
+
+
+# Blocks of pixels as channels. With channels first, TensorFlow would have the blocks as the outer part of the channels;
+# Keras has them as the inner part, on all backends but TensorFlow.
+
+
+def _is_first(data_format: Any) -> bool:
+    return str(data_format or keras_in_use().backend.image_data_format()).lower() == "channels_first"
+
+
+def _check_blocks(name: str, x: Any, block_size: int, sizes: tuple[Any, ...], by: int) -> None:
+    if len(x.shape) != 4 or block_size < 2 or any(size is not None and size % by for size in sizes):
+        raise ValueError(
+            f"{name} takes images of four axes, a block_size of at least 2, and sizes that are multiples of it (its "
+            f"square, for channels); not a block_size of {block_size} for the shape (channels last) {x.shape}"
+        )
+
+
+@OPERATIONS.add
+def depth_to_space(x: Any, block_size: int, data_format: str = "channels_last") -> Any:
+    def run(x: Any) -> Any:
+        area = block_size**2
+        _check_blocks("depth_to_space", x, block_size, (x.shape[-1],), area)
+        if _is_first(data_format):
+            x = tf.gather(x, [at for start in range(area) for at in range(start, x.shape[-1], area)], axis=-1)
+        return tf.nn.depth_to_space(x, block_size)
+
+    return _with_channels_last("depth_to_space", tensor(x), data_format, run)
+
+
+@OPERATIONS.add
+def space_to_depth(x: Any, block_size: int, data_format: str = "channels_last") -> Any:
+    def run(x: Any) -> Any:
+        _check_blocks("space_to_depth", x, block_size, x.shape[1:-1], block_size)
+        found = tf.nn.space_to_depth(x, block_size)
+        if _is_first(data_format):
+            channels, all_ = x.shape[-1], found.shape[-1]
+            found = tf.gather(found, [at for start in range(channels) for at in range(start, all_, channels)], axis=-1)
+        return found
+
+    return _with_channels_last("space_to_depth", tensor(x), data_format, run)
