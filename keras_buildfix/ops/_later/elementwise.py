@@ -30,12 +30,20 @@ def _together(*values: Any, at_least: str | None = None) -> tuple[Any, ...]:
     """The values as tensors in the dtype in which they meet, or in the one in which they meet `at_least`."""
     names = [_name_of(x) for x in values]
     dtype = result_type(*names, *([at_least] if at_least else ()), floatx=floatx())
-    tensors = map(as_tensor, values)
-    return tuple(x if dtype_name(x) == dtype else ops.cast(x, dtype) for x in tensors)
+    return tuple(_as(x, dtype) for x in values)
 
 
-def _unary(name: str, function: Callable[[Any], Any], floating: bool = True) -> None:
+def _as(x: Any, dtype: str) -> Any:
+    if type(x) is float or (type(x) is int and dtype != "bool"):
+        return ops.convert_to_tensor(x, dtype=dtype)  # not by way of float32 or int32, which would cut off digits
+    x = as_tensor(x)
+    return x if dtype_name(x) == dtype else ops.cast(x, dtype)
+
+
+def _unary(name: str, function: Callable[[Any], Any], floating: bool = True, real: bool = False) -> None:
     def operation(x: Any) -> Any:
+        if real and _name_of(x).startswith("complex"):
+            raise TypeError(f"ops.{name} takes no complex tensors.")
         return function(_together(x, at_least="float")[0] if floating else as_tensor(x))
 
     operation.__name__ = name
@@ -48,7 +56,7 @@ def _is(x: Any, *kinds: str) -> bool:
 
 def _like(value: float, x: Any) -> Any:
     """A number as a tensor in the dtype of x."""
-    return ops.cast(ops.convert_to_tensor(value), dtype_name(x))
+    return ops.convert_to_tensor(value, dtype=dtype_name(x))
 
 
 # Angles, powers and rounding.
@@ -78,12 +86,12 @@ _unary("angle", _angle)
 _unary("cbrt", functools.partial(in_single, _cbrt))
 _unary("deg2rad", lambda x: x * _like(math.pi / 180, x))
 _unary("exp2", lambda x: ops.power(_like(2, x), x))
-_unary("fabs", ops.abs)
-_unary("isneginf", lambda x: ops.equal(x, _like(-math.inf, x)))
-_unary("isposinf", lambda x: ops.equal(x, _like(math.inf, x)))
+_unary("fabs", lambda x: ops.abs(x), real=True)
+_unary("isneginf", lambda x: ops.equal(x, _like(-math.inf, x)), real=True)
+_unary("isposinf", lambda x: ops.equal(x, _like(math.inf, x)), real=True)
 _unary("isreal", _isreal, floating=False)
 _unary("rad2deg", lambda x: x * _like(180 / math.pi, x))
-_unary("trunc", _trunc, floating=False)
+_unary("trunc", _trunc, floating=False, real=True)
 
 
 # Two tensors.
@@ -174,6 +182,7 @@ def logaddexp2(x1: Any, x2: Any) -> Any:
 @OPERATIONS.add
 def lcm(x1: Any, x2: Any) -> Any:
     x1, x2 = _together(x1, x2)
+    _of_ints("lcm", x1)
     divisor = ops.gcd(x1, x2)
     divisor = divisor + ops.cast(ops.equal(divisor, 0), dtype_name(divisor))
     product = ops.floor_divide(x1, divisor) * x2

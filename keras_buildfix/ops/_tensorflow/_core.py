@@ -43,17 +43,17 @@ def tensor(x: Any, dtype: str | None = None) -> Any:
     A variable is read, in the dtype in which Keras reads it now. With `dtype`, the tensor is cast to it.
     """
     if not is_tensor(x):
-        if isinstance(x, tf.Variable) or hasattr(x, "dtype"):
-            x = tf.convert_to_tensor(x)
-        else:
-            x = _from_python(x)
+        has_dtype = isinstance(x, tf.Variable) or hasattr(x, "dtype")
+        x = tf.convert_to_tensor(x) if has_dtype else _from_python(x, dtype)
     return x if dtype is None or x.dtype.name == dtype else tf.cast(x, dtype)
 
 
-def _from_python(x: Any) -> Any:
+def _from_python(x: Any, wanted: str | None = None) -> Any:
     found = tf.nest.flatten(x)
     names = {_weak_name(value) for value in found} or {"float"}
     dtype = None if "" in names else result_type(*names, floatx=floatx())
+    if wanted and (names == {"int"} or (names <= {"int", "float"} and tf.as_dtype(wanted).is_floating)):
+        dtype = wanted  # not by way of int32 or float32, which would cut off 2**40, or the digits of 0.1
     if any(is_tensor(value) or isinstance(value, tf.Variable) for value in found):
         return tf.convert_to_tensor(tf.nest.map_structure(lambda value: tensor(value, dtype), x))
     return tf.convert_to_tensor(x, dtype=dtype)

@@ -30,7 +30,7 @@ def _kind(x: Any) -> str:
 
 
 def _log_by(base: float) -> Callable[[Any], Any]:
-    return lambda x: tf.math.log(x) / tf.cast(math.log(base), x.dtype)
+    return lambda x: tf.math.log(x) / tf.constant(math.log(base), x.dtype)
 
 
 def _sign(x: Any) -> Any:
@@ -93,6 +93,13 @@ for _name, _function in {
     unary(OPERATIONS, _name, _function, floating=True)
 
 
+def _arctan2(x1: Any, x2: Any) -> Any:
+    if not x1.shape.is_fully_defined() or x1.shape.as_list() != x2.shape.as_list():
+        # The gradient of TensorFlow 2.12 has the broadcast shape. A product keeps the sign of zero, and static sizes.
+        x1, x2 = x1 * tf.ones_like(x2), x2 * tf.ones_like(x1)
+    return tf.atan2(x1, x2)
+
+
 def _logaddexp(x1: Any, x2: Any) -> Any:
     # The larger one is found by a condition and not by `maximum`, whose gradient at a tie goes to one side.
     larger, smaller = tf.where(x1 >= x2, x1, x2), tf.where(x1 >= x2, x2, x1)
@@ -127,7 +134,7 @@ for _names, _function in {"mod": tf.math.floormod, "floor_divide": tf.math.floor
     binary(OPERATIONS, _names, _function, at_least="int")
 
 for _names, _function in {
-    "arctan2": tf.atan2,
+    "arctan2": _arctan2,
     "divide": tf.divide,
     "divide_no_nan": tf.math.divide_no_nan,
     "logaddexp": _logaddexp,
@@ -195,7 +202,7 @@ def euclid(x1: Any, x2: Any) -> Any:
 def isclose(x1: Any, x2: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
     x1, x2 = together(x1, x2, at_least="float")
     size = tf.abs(x2)
-    near = tf.abs(x1 - x2) <= tf.cast(atol, size.dtype) + tf.cast(rtol, size.dtype) * size
+    near = tf.abs(x1 - x2) <= tensor(atol, size.dtype.name) + tensor(rtol, size.dtype.name) * size
     close = tf.logical_or(tf.equal(x1, x2), tf.logical_and(near, tf.math.is_finite(size)))
     if equal_nan:
         close = tf.logical_or(close, tf.logical_and(tf.not_equal(x1, x1), tf.not_equal(x2, x2)))
@@ -205,11 +212,14 @@ def isclose(x1: Any, x2: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan:
 @OPERATIONS.add
 def nan_to_num(x: Any, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     x = tensor(x)
+    if _kind(x) == "complex":
+        return tf.complex(*(nan_to_num(part(x), nan, posinf, neginf) for part in (tf.math.real, tf.math.imag)))
     if _kind(x) != "float":
         return x
-    x = tf.where(tf.math.is_nan(x), tf.cast(nan, x.dtype), x)
-    x = tf.where(tf.equal(x, math.inf), tf.cast(x.dtype.max if posinf is None else posinf, x.dtype), x)
-    return tf.where(tf.equal(x, -math.inf), tf.cast(x.dtype.min if neginf is None else neginf, x.dtype), x)
+    posinf, neginf = x.dtype.max if posinf is None else posinf, x.dtype.min if neginf is None else neginf
+    for where, number in ((tf.math.is_nan(x), nan), (tf.equal(x, math.inf), posinf), (tf.equal(x, -math.inf), neginf)):
+        x = tf.where(where, tensor(number, x.dtype.name), x)
+    return x
 
 
 @OPERATIONS.add
@@ -227,5 +237,5 @@ def round_(x: Any, decimals: int = 0) -> Any:
         return tf.round(x)
     if x.dtype.is_integer:
         return tf.cast(tf.round(tf.cast(x, tf.float64) / 10**-decimals) * 10**-decimals, x.dtype)
-    scale = tf.cast(10.0 ** abs(decimals), x.dtype)
+    scale = tensor(10.0 ** abs(decimals), x.dtype.name)
     return tf.round(x * scale) / scale if decimals > 0 else tf.round(x / scale) * scale
