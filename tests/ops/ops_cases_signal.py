@@ -26,8 +26,8 @@ def segments(*more):
     return [
         c(f32(4, 3), IDS, 3),
         c(f32(4, 3), i64(values=[1, 0, 2, 0]), num_segments=3),
-        c(f32(4, 3), i32(values=[0, 0, 1, 2]), sorted=True).no("jit", why=DYNAMIC).no("symbolic", why=KNOWN),
-        c(data=f32(4, 2, 3), segment_ids=IDS).no("jit", why=DYNAMIC).no("symbolic", why=KNOWN),
+        c(f32(4, 3), i32(values=[0, 0, 1, 2]), sorted=True).no("graph", "jit", why=DYNAMIC).no("symbolic", why=KNOWN),
+        c(data=f32(4, 2, 3), segment_ids=IDS).no("graph", "jit", why=DYNAMIC).no("symbolic", why=KNOWN),
         c(f32(4), i32(values=[-1, 1, 0, 1]), 2),
         c(f16(4, 3), IDS, 3),
         *more,
@@ -94,7 +94,7 @@ CASES = {
     ],
     "segment_sum": segments(
         c(i32(4, 3), IDS, 4),
-        c(f32(4, 3), i32(values=[0, 3, 1, 0])).no("jit", why=DYNAMIC).no("symbolic", why=KNOWN),
+        c(f32(4, 3), i32(values=[0, 3, 1, 0])).no("graph", "jit", why=DYNAMIC).no("symbolic", why=KNOWN),
         c(i8(4), IDS, 3),
         c(bf16(4, 3), IDS, 3),
     ),

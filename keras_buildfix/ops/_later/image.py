@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from keras_buildfix import ops, random
@@ -274,7 +275,7 @@ def _cubic(x: Any) -> Any:
     return ops.where(x >= 2.0, ops.zeros_like(x), ops.where(x >= 1.0, far, near))
 
 
-_KERNELS = {
+_KERNELS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("linear", "bilinear", "trilinear"), lambda x: ops.maximum(1.0 - x, 0.0)),
     **dict.fromkeys(("cubic", "bicubic", "tricubic"), _cubic),
     "lanczos3": lambda x: _lanczos(3.0, x),
@@ -305,16 +306,21 @@ def scale_and_translate(
     antialias: bool = True,
 ) -> Any:
     one_of("method", method, tuple(_KERNELS))
-    found = scaled(images, output_shape, scale, translation, spatial_dims, method, antialias)
+    images = as_tensor(images)
+
+    def scaled(images: Any) -> Any:
+        return _scaled(images, output_shape, scale, translation, spatial_dims, method, antialias)
+
+    known = all(images.shape[axis] is not None for axis in spatial_dims)
+    found = (scaled if known else symbolically(scaled))(images)
     return found if None in output_shape else ops.reshape(found, tuple(output_shape))
 
 
-@symbolically
-def scaled(
+def _scaled(
     images: Any, output_shape: Any, scale: Any, translation: Any, spatial_dims: Any, method: str, antialias: bool
 ) -> Any:
     """What `scale_and_translate` gives, with the sizes of the other axes as they are."""
-    images, scale, translation = as_tensor(images), in_float(scale), in_float(translation)
+    scale, translation = in_float(scale), in_float(translation)
     dtype = dtype_name(images)
     found = in_float(images)
     for at, axis in enumerate(spatial_dims):

@@ -55,7 +55,7 @@ def erfc(x: Any) -> Any:
 
 def _erfc(x: Any) -> Any:
     size = ops.abs(x)
-    far = ops.clip(size, 1.0, 30.0)  # 0 beyond it; and no branch has an infinite gradient
+    far = ops.clip(size, 0.5, 30.0)  # 0 beyond it; and no branch has an infinite gradient
     t = 2.0 / (2.0 + far)
     tail = ops.exp(-far * far) * t * _polynomial(t, *_ERFC)
     return ops.where(size < 1.0, 1.0 - ops.erf(x), ops.where(x < 0.0, 2.0 - tail, tail))
@@ -221,11 +221,9 @@ def _segments_class(keras: Any) -> Any:
 def _reduced(name: str, data: Any, ids: Any, size: Any, sorted: bool) -> Any:
     if backend() == "tensorflow":
         return _on_tensorflow(name)(data, ids, size, sorted)
-    if backend() == "jax":
-        if size is None:
-            raise ValueError(f"{name}: num_segments must be given on JAX")
-        return getattr(sys.modules["jax"].ops, name)(data, ids, size, indices_are_sorted=sorted)
     size = int(ids.max()) + 1 if size is None else size
+    if backend() == "jax":
+        return getattr(sys.modules["jax"].ops, name)(data, ids, size, indices_are_sorted=sorted)
     return (_segments_on_torch if backend() == "torch" else _segments_on_numpy)(name, data, ids, size)
 
 

@@ -15,9 +15,9 @@ from keras_buildfix.ops._tensorflow._core import tensor
 OPERATIONS = Operations()
 
 
-def _sizes(images: Any) -> tuple[Any, Any]:
+def _sizes(images: Any) -> list[Any]:
     """Height and width of a batch: numbers where they are known."""
-    return tuple(images.shape[at] if images.shape[at] is not None else tf.shape(images)[at] for at in (1, 2))  # type: ignore[return-value]
+    return [images.shape[at] if images.shape[at] is not None else tf.shape(images)[at] for at in (1, 2)]
 
 
 def _larger(x: Any, y: Any) -> Any:
@@ -128,7 +128,7 @@ def pad_images(
     for at, (side, before, after, target) in enumerate(sides, axis):
         if [before, after, target].count(None) != 1:
             raise ValueError(f"pad_images: two of {side} are given; got {before}, {after} and {target}")
-        size = shape[at] if shape[at] is not None else tf.shape(images)[at]
+        size: Any = shape[at] if shape[at] is not None else tf.shape(images)[at]
         before = target - after - size if before is None else before
         after = target - before - size if after is None else after
         if any(isinstance(each, int) and each < 0 for each in (before, after)):
