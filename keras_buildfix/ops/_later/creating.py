@@ -84,7 +84,7 @@ def _bits_as(x: Any, dtype: Any) -> Any:
     tf = sys.modules["tensorflow"]
     source = x.dtype
     old, new = source.size, dtype.size
-    if old != new and (not x.shape or (x.shape[-1] is not None and x.shape[-1] * old % new)):
+    if old != new and (not len(x.shape) or (x.shape[-1] is not None and x.shape[-1] * old % new)):
         raise ValueError(f"view: {source.name} of shape {tuple(x.shape)} can't be seen as {dtype.name}")
     x = tf.cast(x, tf.uint8) if source == tf.bool else x
     inner = tf.uint8 if dtype == tf.bool else dtype

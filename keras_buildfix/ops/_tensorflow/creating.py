@@ -40,8 +40,16 @@ def convert_to_tensor(x: Any, dtype: Any = None, sparse: bool | None = None, rag
         kinds = (bool, int, float, numpy.ndarray, numpy.generic)
         # Given a dtype, numbers do not go by way of 32 bits; without one, they are Python's.
         if all(isinstance(each, kinds if dtype else kinds[3:]) for each in found) and found:
-            x = numpy.asarray(x)
+            x = _fitting(numpy.asarray(x), dtype)
     return tensor(x, None if dtype is None else name_of(dtype))
+
+
+def _fitting(x: Any, dtype: Any) -> Any:
+    """An array of whole numbers that the dtype holds; a cast would wrap others around without a word."""
+    target = tf.as_dtype(name_of(dtype)) if dtype is not None else tf.int64
+    if target.is_integer and x.dtype.kind in "iu" and (x.min() < target.min or x.max() > target.max):
+        raise OverflowError(f"{x.min()} to {x.max()} do not fit in {target.name}")
+    return x
 
 
 @OPERATIONS.add
@@ -108,7 +116,7 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
         if not all(isinstance(each, int) for each in (start, stop, step)):
             import numpy
 
-            return tensor(numpy.arange(start, stop, step, "float64"), name)
+            return tensor(numpy.arange(start, stop, step, dtype="float64"), name)
         stop = start + len(range(start, stop, step)) * step  # TensorFlow refuses a stop that is before the start
     inner = name if name in ("int32", "int64", "float32", "float64") else "float32" if "float" in name else "int64"
     return tensor(tf.range(*(convert_to_tensor(each, inner) for each in (start, stop, step))), name)

@@ -20,7 +20,7 @@ def sizes(x: Any) -> list[Any]:
 
 def as_list(value: Any) -> list[Any]:
     """An axis, size or the like, or several, as a list."""
-    return list(value) if isinstance(value, (list, tuple, tf.TensorShape)) or getattr(value, "ndim", 0) else [value]
+    return list(value) if isinstance(value, (list, tuple, tf.TensorShape)) or getattr(value, "ndim", None) else [value]
 
 
 def axis_of(axis: Any, rank: int) -> int:
@@ -198,8 +198,8 @@ def hstack(xs: Any) -> Any:
 def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     x = tensor(x)
     axis = axis_of(axis, len(x.shape))
-    if isinstance(indices_or_sections, int):
-        return tf.split(x, indices_or_sections, axis)
+    if not isinstance(indices_or_sections, (list, tuple)) and not getattr(indices_or_sections, "ndim", None):
+        return tf.split(x, int(indices_or_sections), axis)
     cuts = [0, *map(int, indices_or_sections)]
     if x.shape[axis] is None and cuts == sorted(cuts):
         return tf.split(x, [stop - start for start, stop in zip(cuts, cuts[1:])] + [-1], axis)
@@ -311,7 +311,7 @@ def _wider(first: Any, second: Any) -> Any:
 def where(condition: Any, x1: Any = None, x2: Any = None) -> Any:
     condition = tensor(condition, "bool")
     if x1 is None and x2 is None:
-        if not condition.shape:
+        if not len(condition.shape):
             raise ValueError("where: a condition of rank 0 has no indices")
         return tuple(tf.unstack(tf.cast(tf.where(condition), "int32"), axis=1))
     if x1 is None or x2 is None:
