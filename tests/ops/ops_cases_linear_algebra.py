@@ -130,7 +130,7 @@ CASES = {
     "pinv": [
         c(TALL),
         c(x=MANY),
-        c(f32(2, 3)),
+        c(f32(2, 3)).no("symbolic", "functional", why="JAX compares the sizes of a matrix"),
         c(f32(values=[[2.0, 0.0], [0.0, 0.1]]), rcond=0.2).no("gradient", why="there is none with a part left out"),
     ],
     "matrix_rank": [c(TALL), c(x=DEFICIENT), c(MANY), c(f32(values=[[2.0, 0.0], [0.0, 0.1]]), tol=0.5)],

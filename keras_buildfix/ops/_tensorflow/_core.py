@@ -52,7 +52,8 @@ def _from_python(x: Any, wanted: str | None = None) -> Any:
     found = tf.nest.flatten(x)
     names = {_weak_name(value) for value in found} or {"float"}
     dtype = None if "" in names else result_type(*names, floatx=floatx())
-    if wanted and (names == {"int"} or (names <= {"int", "float"} and tf.as_dtype(wanted).is_floating)):
+    is_wide = names == {"int"} and wanted in ("uint32", "int64", "uint64")  # a bool, or an int8, takes no 300
+    if is_wide or (wanted and names <= {"int", "float"} and tf.as_dtype(wanted).is_floating):
         dtype = wanted  # not by way of int32 or float32, which would cut off 2**40, or the digits of 0.1
     if any(is_tensor(value) or isinstance(value, tf.Variable) for value in found):
         return tf.convert_to_tensor(tf.nest.map_structure(lambda value: tensor(value, dtype), x))
