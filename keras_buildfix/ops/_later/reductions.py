@@ -169,21 +169,33 @@ def _hundredths(q: Any) -> Any:
 # Reductions that skip NaN.
 
 
+def _reduced(reduce: Callable[..., Any], x: Any, axis: Any, keepdims: bool) -> Any:
+    """A reduction, axis by axis: older releases fail for several, and forget `keepdims` for all, on PyTorch."""
+    rank = len(x.shape)
+    if axis is None:
+        found = reduce(x)
+        return ops.reshape(found, [1] * rank) if keepdims else found
+    axes = axis if isinstance(axis, (list, tuple)) else [axis]
+    for each in sorted((each + rank if -rank <= each < 0 else each for each in axes), reverse=True):
+        x = reduce(x, axis=each, keepdims=keepdims)
+    return x
+
+
 @OPERATIONS.add
 def nansum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    return ops.sum(_summed(_with_nan_as(x, 0.0)), axis=axis, keepdims=keepdims)
+    return _reduced(ops.sum, _summed(_with_nan_as(x, 0.0)), axis, keepdims)
 
 
 @OPERATIONS.add
 def nanprod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    return ops.prod(_summed(_with_nan_as(x, 1.0)), axis=axis, keepdims=keepdims)
+    return _reduced(ops.prod, _summed(_with_nan_as(x, 1.0)), axis, keepdims)
 
 
 def _nan_extreme(reduce: Callable[..., Any], least: float, x: Any, axis: Any, keepdims: bool) -> Any:
-    found = reduce(_with_nan_as(x, least), axis=axis, keepdims=keepdims)
+    found = _reduced(reduce, _with_nan_as(x, least), axis, keepdims)
     if not is_floating(found):
         return found
-    return ops.where(ops.all(ops.isnan(x), axis=axis, keepdims=keepdims), _full(found, math.nan), found)
+    return ops.where(_reduced(ops.all, ops.isnan(x), axis, keepdims), _full(found, math.nan), found)
 
 
 @OPERATIONS.add
@@ -222,7 +234,7 @@ def _nan_moments(x: Any, axis: Any, keepdims: bool) -> tuple[Any, Callable[[], A
     x, one = ops.cast(_with_nan_as(x, 0.0), wide), ops.cast(is_there, wide)
 
     def mean(values: Any, keepdims: bool) -> Any:
-        return ops.sum(values, axis=axis, keepdims=keepdims) / ops.sum(one, axis=axis, keepdims=keepdims)
+        return _reduced(ops.sum, values, axis, keepdims) / _reduced(ops.sum, one, axis, keepdims)
 
     def variance() -> Any:
         apart = x - mean(x, True)
@@ -275,7 +287,7 @@ def ptp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     x = as_tensor(x)
     if dtype_name(x) == "bool":
         raise TypeError("ops.ptp: the range of bools is not defined. Cast them to an integer.")
-    return ops.max(x, axis=axis, keepdims=keepdims) - ops.min(x, axis=axis, keepdims=keepdims)
+    return _reduced(ops.max, x, axis, keepdims) - _reduced(ops.min, x, axis, keepdims)
 
 
 @OPERATIONS.add

@@ -94,7 +94,7 @@ def average(x: Any, axis: Any = None, weights: Any = None) -> Any:
     if weights is None:
         return _in_wide_float(tf.reduce_mean, x, axis, False, "float")
     x, weights = together(x, weights, at_least="float")
-    if x.shape.rank != weights.shape.rank and isinstance(axis, int) and weights.shape.rank == 1:
+    if x.shape.rank != weights.shape.rank and weights.shape.rank == 1 and axis in range(-x.shape.rank, x.shape.rank):
         at = axis % x.shape.rank
         weights = tf.reshape(weights, [-1 if i == at else 1 for i in range(x.shape.rank)])
         fits = weights.shape[at : at + 1].is_compatible_with(x.shape[at : at + 1])
@@ -231,9 +231,12 @@ def cumprod(x: Any, axis: Any = None, dtype: Any = None) -> Any:
 @OPERATIONS.add
 def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
     a = tensor(a)
-    if n < 0 or not a.shape.rank:
-        raise ValueError(f"ops.diff: n must not be negative, and a have an axis: n={n}, a of shape {tuple(a.shape)}.")
-    before = (slice(None),) * (axis % a.shape.rank)
+    rank = a.shape.rank
+    if n < 0 or not -rank <= axis < rank:
+        raise ValueError(
+            f"ops.diff: n must not be negative, and a have that axis: n={n}, axis={axis}, {tuple(a.shape)}."
+        )
+    before = (slice(None),) * (axis % rank)
     subtract = tf.not_equal if a.dtype == tf.bool else tf.subtract
     for _ in range(n):
         a = subtract(a[(*before, slice(1, None))], a[(*before, slice(None, -1))])
