@@ -29,6 +29,7 @@ from keras_buildfix._keras.graphs import as_autograph_has_it, not_for_autograph
 from keras_buildfix._keywords import NOT_GIVEN
 from keras_buildfix._running_call import run_as
 from keras_buildfix.precision.casting import cast_inputs
+from keras_buildfix.precision.recurrent import can_keep_states
 from keras_buildfix.precision.tensors import FLOATS, arrays_of_integers_to_tensors, cast, first_dtype, has_dtype
 from keras_buildfix.precision.wrapping import home_of, presented, refuse_pausing
 
@@ -118,6 +119,7 @@ class MixedPrecisionMixin(ListedFirst):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         _fix(cls)
+        can_keep_states(cls)
 
 
 def safe_call(layer: Any, *args: Any, **kwargs: Any) -> Any:
