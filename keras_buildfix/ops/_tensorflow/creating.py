@@ -47,7 +47,7 @@ def convert_to_tensor(x: Any, dtype: Any = None, sparse: bool | None = None, rag
 def _fitting(x: Any, dtype: Any) -> Any:
     """An array of whole numbers that the dtype holds; a cast would wrap others around without a word."""
     target = tf.as_dtype(name_of(dtype)) if dtype is not None else tf.int64
-    if target.is_integer and x.dtype.kind in "iu" and (x.min() < target.min or x.max() > target.max):
+    if x.size and target.is_integer and x.dtype.kind in "iu" and (x.min() < target.min or x.max() > target.max):
         raise OverflowError(f"{x.min()} to {x.max()} do not fit in {target.name}")
     return x
 
