@@ -119,7 +119,7 @@ def pad_images(
 ) -> Any:
     images, data_format = images_of("pad_images", images, data_format)
     axis = len(images.shape) - (3 if data_format == "channels_last" else 2)
-    sides = (
+    sides: tuple[tuple[Any, ...], ...] = (
         ("top_padding, bottom_padding and target_height", top_padding, bottom_padding, target_height),
         ("left_padding, right_padding and target_width", left_padding, right_padding, target_width),
     )
