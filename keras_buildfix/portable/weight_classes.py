@@ -63,7 +63,7 @@ class _Answering(_Adding):
     """The base class for a weight that stands for a backend's variable: it adds the methods of that variable."""
 
     def assign(self, value: Any, use_locking: Any = None, name: Any = None, read_value: Any = True) -> Any:
-        return super().assign(value)  # type: ignore[misc]
+        return super().assign(value)
 
     def assign_add(self, value: Any, use_locking: Any = None, name: Any = None, read_value: Any = True) -> Any:
         return super().assign_add(value)

@@ -96,6 +96,8 @@ def test_they_are_trained_and_saved(name, tmp_path):
         model.compile(KERAS.optimizers.SGD(0.5), "mse")
         model.fit(X, np.ones((5, model.output_shape[-1])), batch_size=5, epochs=2, verbose=0, shuffle=False)
         assert not all(map(np.array_equal, before, model.get_weights()))
+    if name == "Bidirectional" and INFO.version.startswith(("3.0", "3.1", "3.2")):
+        return  # seen on 3.2: a file has no weights of the layers in a Bidirectional
     model.save(tmp_path / "model.keras")
     loaded = KERAS.models.load_model(tmp_path / "model.keras")
     reset(model)
