@@ -200,7 +200,8 @@ def _lower(x: Any, k: Any, name: str) -> Any:
     """Where an element of the last two axes is on or below a diagonal."""
     if len(x.shape) < 2:
         raise ValueError(f"{name}: x must be of rank 2 or more, not of shape {tuple(x.shape)}")
-    return tri(*sizes(x)[-2:], k, "bool")
+    rows, columns = sizes(x)[-2:]
+    return tri(rows, columns, k, "bool")
 
 
 @OPERATIONS.add
