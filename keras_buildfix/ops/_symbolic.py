@@ -28,7 +28,13 @@ def symbolically(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
         keras = keras_in_use()
         if hasattr(keras, "ops"):
-            return _operation_class(keras)(function)(*args, **kwargs)
+
+            def run_all(*tensors: Any) -> Any:  # only tensors are its arguments: JAX takes nothing else there
+                now = iter(tensors)
+                both = mapped(lambda leaf: next(now) if is_symbolic(leaf) else leaf, (args, kwargs))
+                return function(*both[0], **both[1])
+
+            return _operation_class(keras)(run_all)(*filter(is_symbolic, leaves((args, kwargs))))
         tf = sys.modules["tensorflow"]
         given = tf.nest.flatten((args, kwargs))
         free = [at for at, leaf in enumerate(given) if is_symbolic(leaf)]

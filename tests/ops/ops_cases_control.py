@@ -49,7 +49,7 @@ CASES = {
         c(f32(2, 3)).no("functional", why="there is no tensor in the result"),
         c(bf16(2, 3)).no("functional", why="as above"),
         c(x=boolean(3)),
-        c(i64(2)),
+        c(i32(2)),
         c(raw("int8", 2)),
     ],
     "is_tensor": [c(f32(2, 3)), c([1, 2]), c(1.0), c(x=None), c("a")],

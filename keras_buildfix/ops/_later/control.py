@@ -89,7 +89,7 @@ def scan_length(f: Any, rows: list[Any], length: Any, unroll: Any) -> int | None
         raise ValueError(f"ops.scan: unroll must be a bool or a number from 1, not {unroll!r}.")
     if not rows and length is None:
         raise ValueError("ops.scan needs xs or length.")
-    known = {x.shape[0] for x in rows} | {None if length is None else int(length)}
+    known: set[Any] = {x.shape[0] for x in rows} | {None if length is None else int(length)}
     known -= {None}
     if len(known) > 1:
         raise ValueError(f"ops.scan: xs and length must be of one length, not {' and '.join(map(str, sorted(known)))}.")
@@ -104,7 +104,8 @@ def scan(f: Any, init: Any, xs: Any = None, length: Any = None, reverse: Any = F
     init, xs = mapped(ops.convert_to_tensor, (init, xs))
     n = scan_length(f, [x for x in leaves(xs) if x is not None], length, unroll)
     if backend() == "jax":
-        return sys.modules["jax"].lax.scan(f, init, xs, length=length, reverse=reverse, unroll=unroll)
+        carry, y = sys.modules["jax"].lax.scan(f, init, xs, length=length, reverse=reverse, unroll=unroll)
+        return mapped(lambda _, new: new, init, carry), y  # JAX sorts the keys of dicts
     assert n is not None  # torch and numpy know all sizes
     carry, ys = init, []
     for i in range(n)[:: -1 if reverse else 1]:
@@ -235,7 +236,7 @@ def vectorize(pyfunc: Any, *, excluded: Any = None, signature: Any = None) -> An
 
     @symbolically
     def vectorized(*args: Any, **kwargs: Any) -> Any:
-        given = {**dict(enumerate(args)), **kwargs}
+        given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
         free = [key for key in given if key not in fixed]
         cores = [[] for _ in free] if inputs is None else inputs
         if len(cores) != len(free):
