@@ -10,7 +10,7 @@ import pytest
 from conftest import INFO, KERAS
 
 FILE = ops_cases.DATA / "portable_layers.json"
-#: Written on the newest Keras with JAX (numpy can't train): PORTABLE_LAYERS=record pytest tests/ops/test_portable_layers.py
+#: Written with JAX, since numpy cannot train: PORTABLE_LAYERS=record pytest tests/ops/test_portable_layers.py
 RECORD = os.environ.get("PORTABLE_LAYERS") == "record"
 X = np.random.RandomState(0).uniform(-1, 1, (4, 5, 6)).astype("float32")
 X[1, 3:] = 0
