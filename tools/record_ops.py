@@ -42,7 +42,8 @@ def main() -> None:
             for number, case in enumerate(cases):
                 key = f"{name}#{number}"
                 with ops_cases.quiet():
-                    new[key] = recorded(case, backend, keras, ops, function, old.get(key, {}), key)
+                    new[key] = found = recorded(case, backend, keras, ops, function, old.get(key, {}), key)
+                correct(name, found)
         lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in new.items()]
         ops_cases.DATA.mkdir(exist_ok=True)
         file.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
@@ -116,6 +117,27 @@ def _without_wide_floats(old: dict[str, Any], found: Any) -> None:
             want.update(dtype=got["dtype"], numpy="float64")
             if want.get("tensorflow") == got["dtype"]:
                 del want["tensorflow"]
+
+
+def correct(name: str, record: dict[str, Any]) -> None:
+    """Notes where one backend of the newest Keras has a dtype of its own that no other backend can or should follow.
+
+    torch has no uint32. The numpy backend returns Python's bool for ``allclose``, and int64 for what it counts.
+    ``prod(dtype=)`` forgets the dtype on TensorFlow. All on 3.15.1.
+    """
+    import ops_cases
+
+    if name == "allclose" and "python" in record.get("out", {}):
+        record["out"] = {"dtype": "bool", "shape": [], "values": [record["out"]["python"] == "True"]}
+    for leaf in [leaf for way in ("out", "symbolic") for leaf in ops_cases.flat(record.get(way))]:
+        if leaf.get("dtype") == "uint32":
+            leaf["torch"] = "int32"
+        if leaf.get("dtype") == "int64" and name == "unique":
+            leaf.update(dict.fromkeys(("jax", "torch", "tensorflow"), "int32"))
+        if name == "prod" and leaf.get("tensorflow", "int64") != "int64":
+            del leaf["tensorflow"]
+    if name == "histogram" and isinstance(record.get("out"), list):
+        record["out"][0].update(jax="float32", torch="float32")
 
 
 if __name__ == "__main__":
