@@ -120,6 +120,8 @@ def measured(name: str, python: Path) -> tuple[str, list[dict[str, Any]]]:
 
         if bands.release(name) >= (3, 0):
             settings["KERAS_BACKEND"] = bands.backend_of(name)
+        if name.startswith("tfkeras"):
+            settings["TF_USE_LEGACY_KERAS"] = "1"
         environment = {**os.environ, **settings}
         test = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/ops/test_ops.py"]
         done = subprocess.run(test, env=environment, cwd=ROOT, capture_output=True, text=True)
