@@ -57,6 +57,9 @@ def main() -> None:
     """Runs the environments, and writes what differs after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tox", type=Path, required=True, help="the folder with the environments")
+    parser.add_argument(
+        "--record", type=Path, help="a folder that keeps what was measured: run again, it goes on there"
+    )
     parser.add_argument("environments", nargs="*")
     options = parser.parse_args()
     import bands
@@ -72,7 +75,14 @@ def main() -> None:
         if not python.exists():
             print(f"{name}: not there")
             continue
-        version, rows = measured(name, python)
+        kept = options.record / f"{name}.json" if options.record else None
+        if kept is not None and kept.exists():
+            version, rows = json.loads(kept.read_text("utf-8"))
+        else:
+            version, rows = measured(name, python)
+            if kept is not None:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                kept.write_text(json.dumps([version, rows]), "utf-8")
         found = {key: kinds for row in rows if row["is"] == "native" for key, kinds in row["kinds"].items()}
         if bands.release(name) >= (3, 0):
             write(name, version, found)

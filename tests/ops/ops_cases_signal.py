@@ -57,7 +57,7 @@ CASES = {
         c(x=f64(values=[-0.999, 0.5, 0.2])),
         c(f16(values=[-0.75, 0.5, 0.0])),
         c(bf16(values=[-0.75, 0.5, 0.0])),
-        c(f32(values=[0.999, -0.99, 1e-6, 0.0])),
+        c(f32(values=[0.999, -0.99, 1e-6, 0.0])).no("gradient", why="so steep that each backend rounds otherwise"),
         c(f32(values=[1.0, -1.0, 2.0, NAN])).no("gradient", why="infinite at the border"),
     ],
     "rsqrt": [

@@ -72,9 +72,6 @@ def test_a_function_of_ours_has_the_parameters_of_the_newest_keras():
         key = f"random.{name}" if space == "random" else name
         if ops_cases.is_native(KERAS, f"{space}.{name}".lstrip(".")):
             continue
-        found = (
-            str(inspect.signature(getattr(home(space), name), eval_str=False)) if sys.version_info >= (3, 10) else None
-        )
         parameters = inspect.signature(getattr(home(space), name)).parameters.values()
         plain = [[p.name, p.kind.name, None if p.default is p.empty else repr(p.default)] for p in parameters]
         if plain != SIGNATURES[key]:
