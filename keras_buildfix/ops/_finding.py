@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 from keras_buildfix._keras.classes import PACKAGES
 from keras_buildfix._keras.info import keras_info
@@ -26,7 +26,7 @@ _lock = threading.RLock()
 class Space:
     """The names of one module: of ``ops`` itself (its name is empty), of one of its submodules, or of ``random``."""
 
-    every: dict[str, Space] = {}
+    every: ClassVar[dict[str, Space]] = {}
 
     def __init__(self, name: str, module: dict[str, Any]) -> None:
         self.name = name

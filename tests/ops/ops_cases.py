@@ -1,6 +1,6 @@
 """Cases for the functions of `ops`: arguments, results recorded from the newest Keras, and the ways to run them.
 
-A file ops_cases_<group>.py has `CASES`: name -> list of `c(...)`. tools/record_ops.py writes tests/data/ops/<group>.json.
+A file ops_cases_<group>.py has `CASES`: name -> list of `c(...)`. tools/record_ops.py writes the results.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Case:
 
 
 def c(*args: Any, **kwargs: Any) -> Case:
-    """A case: the arguments as in a call, with `f32(2, 3)` and the like for tensors, also in lists, tuples and dicts."""
+    """A case: the arguments as in a call, with `f32(2, 3)` and the like for tensors, also in lists and dicts."""
     return Case(args, kwargs)
 
 
@@ -248,7 +248,7 @@ def called_with(case: Case, ops: Any, function: Any, is_free: Any) -> tuple[Any,
 
 
 def batched(case: Case) -> Any:
-    """Which arrays of a case get a batch of unknown size: those with the first one's number of rows, of two or more axes."""
+    """Which arrays of a case get a batch of unknown size: those of two or more axes with the first one's rows."""
     first = next((leaf for leaf in leaves((case.args, case.kwargs)) if isinstance(leaf, Arr) and not leaf.raw), None)
     if first is None or len(first.shape) < 2:
         return lambda leaf: False

@@ -214,7 +214,7 @@ def custom_gradient(f: Any) -> Any:
         return symbolically(lambda *args, **kwargs: f(*args, **kwargs)[0])
     import torch
 
-    class Function(torch.autograd.Function):
+    class Function(torch.autograd.Function):  # type: ignore[misc]
         @staticmethod
         def forward(ctx: Any, *args: Any) -> Any:
             outputs, ctx.gradient = f(*args)

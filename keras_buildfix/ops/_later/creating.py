@@ -27,7 +27,7 @@ def diagflat(x: Any, k: int = 0) -> Any:
 
 @OPERATIONS.add
 @symbolically
-def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:  # noqa: N803
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     x = as_tensor(x)
     if len(x.shape) != 1:
         raise ValueError(f"vander: x must be of rank 1, not of shape {tuple(x.shape)}")

@@ -182,7 +182,7 @@ def _whole(size: Any) -> Any:
 
 
 @OPERATIONS.add
-def eye(N: Any, M: Any = None, k: Any = 0, dtype: Any = None) -> Any:  # noqa: N803
+def eye(N: Any, M: Any = None, k: Any = 0, dtype: Any = None) -> Any:
     return _compared(tf.equal, N, M, k, name_of(dtype))
 
 
@@ -192,7 +192,7 @@ def identity(n: Any, dtype: Any = None) -> Any:
 
 
 @OPERATIONS.add
-def tri(N: Any, M: Any = None, k: Any = 0, dtype: Any = None) -> Any:  # noqa: N803
+def tri(N: Any, M: Any = None, k: Any = 0, dtype: Any = None) -> Any:
     return _compared(tf.greater_equal, N, M, k, name_of(dtype))
 
 
