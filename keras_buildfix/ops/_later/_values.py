@@ -42,3 +42,18 @@ def in_single(function: Callable[[Any], Any], x: Any) -> Any:
     """The result of a function for floats that is computed in float32, where `x` has fewer bits."""
     dtype = dtype_name(x)
     return ops.cast(function(ops.cast(x, "float32")), dtype) if dtype in ("float16", "bfloat16") else function(x)
+
+
+def scan_length(f: Any, rows: list[Any], length: Any, unroll: Any) -> int | None:
+    """The number of steps of `scan` over some tensors; None if it is not known. Errors for arguments that don't fit."""
+    if not callable(f):
+        raise TypeError(f"ops.scan: f must be a function, not {f!r}.")
+    if not isinstance(unroll, int) or (unroll < 1 and unroll is not False):
+        raise ValueError(f"ops.scan: unroll must be a bool or a number from 1, not {unroll!r}.")
+    if not rows and length is None:
+        raise ValueError("ops.scan needs xs or length.")
+    known: set[Any] = {x.shape[0] for x in rows} | {None if length is None else int(length)}
+    known -= {None}
+    if len(known) > 1:
+        raise ValueError(f"ops.scan: xs and length must be of one length, not {' and '.join(map(str, sorted(known)))}.")
+    return known.pop() if known else None

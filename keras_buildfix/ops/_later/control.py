@@ -10,7 +10,7 @@ from typing import Any
 
 from keras_buildfix import ops
 from keras_buildfix.ops._finding import keras_in_use
-from keras_buildfix.ops._later._values import as_tensor, backend
+from keras_buildfix.ops._later._values import as_tensor, backend, scan_length
 from keras_buildfix.ops._symbolic import leaves, mapped, symbolically
 from keras_buildfix.ops._table import Operations
 
@@ -79,21 +79,6 @@ def switch(index: Any, branches: Any, *operands: Any) -> Any:
 @OPERATIONS.add
 def map_(f: Any, xs: Any) -> Any:
     return ops.scan(lambda carry, x: (carry, f(x)), (), xs)[1]
-
-
-def scan_length(f: Any, rows: list[Any], length: Any, unroll: Any) -> int | None:
-    """The number of steps of `scan` over some tensors; None if it is not known. Errors for arguments that don't fit."""
-    if not callable(f):
-        raise TypeError(f"ops.scan: f must be a function, not {f!r}.")
-    if not isinstance(unroll, int) or (unroll < 1 and unroll is not False):
-        raise ValueError(f"ops.scan: unroll must be a bool or a number from 1, not {unroll!r}.")
-    if not rows and length is None:
-        raise ValueError("ops.scan needs xs or length.")
-    known: set[Any] = {x.shape[0] for x in rows} | {None if length is None else int(length)}
-    known -= {None}
-    if len(known) > 1:
-        raise ValueError(f"ops.scan: xs and length must be of one length, not {' and '.join(map(str, sorted(known)))}.")
-    return known.pop() if known else None
 
 
 @OPERATIONS.add

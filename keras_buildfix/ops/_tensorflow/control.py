@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_buildfix.ops._later.control import scan_length
+from keras_buildfix.ops._later._values import scan_length
 from keras_buildfix.ops._symbolic import is_symbolic, symbolically
 from keras_buildfix.ops._table import Operations
 from keras_buildfix.ops._tensorflow._core import name_of, tensor, together
