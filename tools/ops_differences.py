@@ -85,7 +85,7 @@ def main() -> None:
                 kept.write_text(json.dumps([version, rows]), "utf-8")
         found = {key: kinds for row in rows if row["is"] == "native" for key, kinds in row["kinds"].items()}
         if bands.release(name) >= (3, 0):
-            write(name, version, found)
+            write(f"{version}-{bands.backend_of(name)}", found)
         wrong = [key for row in rows if row["is"] == "ours" for key in row["kinds"]]
         print(f"{name}: {version}, {len(found)} differences of Keras's own, ours: {wrong or 'none'}", flush=True)
         columns[name] = {row["name"]: cell(row) for row in rows}
@@ -125,6 +125,7 @@ def measured(name: str, python: Path) -> tuple[str, list[dict[str, Any]]]:
             "KERAS_BUILDFIX_OPS_REPORT": str(report),
             "PYTHONPATH": str(ROOT),
             "TF_CPP_MIN_LOG_LEVEL": "3",
+            "TF_ENABLE_ONEDNN_OPTS": "0",  # as in tox.ini: with them TensorFlow aborts in some case
         }
         import bands
 
@@ -143,10 +144,10 @@ def measured(name: str, python: Path) -> tuple[str, list[dict[str, Any]]]:
         return version.stdout.strip(), rows
 
 
-def write(name: str, version: str, found: dict[str, list[str]]) -> None:
-    """Puts what was found in an environment in place of what was known of it."""
+def write(name: str, found: dict[str, list[str]]) -> None:
+    """Puts what was found on a Keras and backend, such as ``3.9.2-jax``, in place of what was known of it."""
     record: dict[str, Any] = json.loads(TARGET.read_text("utf-8"))
-    record["versions"][name] = version
+    record["measured"] = sorted({*record["measured"], name})
     kinds = record["kinds"]
     for by_kind in kinds.values():
         for where in by_kind.values():
@@ -160,8 +161,8 @@ def write(name: str, version: str, found: dict[str, list[str]]) -> None:
         for key, by_kind in sorted(kinds.items())
     }
     lines = [f"  {json.dumps(key)}: {json.dumps(row)}" for key, row in rows.items() if row]
-    versions = json.dumps(dict(sorted(record["versions"].items())))
-    TARGET.write_text(f'{{"versions": {versions},\n"kinds": {{\n' + ",\n".join(lines) + "\n}}\n", "utf-8")
+    measured = json.dumps(record["measured"])
+    TARGET.write_text(f'{{"measured": {measured},\n"kinds": {{\n' + ",\n".join(lines) + "\n}}\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from conftest import ENVIRONMENT, INFO, KERAS
 from keras_buildfix import ops
 
 ALL = ops_cases.all_cases()
+HERE = f"{INFO.version}-{INFO.backend}"
 NEWEST = ("keraslatest-tensorflow", "keraslatest-jax", "keraslatest-torch", "keraslatest-numpy")
-#: What Keras's own functions do otherwise than the newest one on numpy: the environments, by case and way and kind.
+#: What Keras's own functions do otherwise than the newest one on numpy: on which Keras, by case and way and kind.
 RECORDED = json.loads((ops_cases.DATA / "differences.json").read_text("utf-8"))
 #: Where tools/ops_differences.py wants to know what differs: nothing is judged then.
 REPORT = os.environ.pop("KERAS_BUILDFIX_OPS_REPORT", "")
@@ -34,11 +35,6 @@ def runs_here(name):
     if not bands.goes_in_turns(ENVIRONMENT) or ENVIRONMENT in NEWEST or REPORT:
         return True
     return zlib.crc32(name.encode()) % bands.PARTS in bands.turns(ENVIRONMENT, bands.PARTS)
-
-
-def is_judged():
-    """Whether differences of Keras's own functions are recorded for this Keras: not for one that is newer."""
-    return RECORDED["versions"].get(ENVIRONMENT) == INFO.version
 
 
 def ways_of(name):
@@ -94,8 +90,8 @@ def test_a_function_gives_what_that_of_the_newest_keras_gives(name):
             found = problems(way, case, function, recorded)
             kinds[key] = sorted(found)
             if native:
-                known = [kind for kind, where in RECORDED["kinds"].get(key, {}).items() if ENVIRONMENT in where]
-                is_wrong = is_judged() and kinds[key] != sorted(known)
+                known = [kind for kind, where in RECORDED["kinds"].get(key, {}).items() if HERE in where]
+                is_wrong = HERE in RECORDED["measured"] and kinds[key] != sorted(known)
             else:
                 is_wrong = bool(found) != (key in ops_cases.of_group(group, "OURS_DIFFER"))
             if is_wrong:

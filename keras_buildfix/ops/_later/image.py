@@ -202,6 +202,14 @@ def perspective_transform(
     return ops.cast(back(warped(batch, *projected(batch, places), interpolation, "constant", fill_value)), dtype)
 
 
+def _solve(a: Any, b: Any) -> Any:
+    if backend() == "tensorflow":  # that of Keras 3.6 takes no tensors with a batch of unknown size there
+        from keras_buildfix.ops._tensorflow.linear_algebra import OPERATIONS as OVER_TENSORFLOW  # noqa: N811
+
+        return OVER_TENSORFLOW["solve"](a, b)
+    return ops.solve(a, b)
+
+
 def _homography(start: Any, end: Any) -> Any:
     """The eight numbers of the map that takes the four end points to the start points."""
     ones, zeros = ops.ones_like(end[..., :1]), ops.zeros_like(end)
@@ -212,7 +220,7 @@ def _homography(start: Any, end: Any) -> Any:
         ops.concatenate([place, nothing, -x * end], axis=-1),
         ops.concatenate([nothing, place, -y * end], axis=-1),
     ]
-    return ops.squeeze(ops.solve(ops.concatenate(equations, axis=1), ops.concatenate([x, y], axis=1)), -1)
+    return ops.squeeze(_solve(ops.concatenate(equations, axis=1), ops.concatenate([x, y], axis=1)), -1)
 
 
 @OPERATIONS.add
