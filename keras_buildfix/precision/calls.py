@@ -51,8 +51,9 @@ def mixed_precision_safe(call: Any = NOT_GIVEN) -> Any:
     does. ``call`` reads weights in the compute dtype, except those made with ``autocast=False``. Floating
     tensors in the result are cast to the compute dtype. The rule does not apply to a layer that was made
     with ``autocast=False`` or does not compute in floats. What the ``ops`` of this package make from nothing
-    (``ops.ones(3)``) comes in the compute dtype too. A float32 constant that ``call`` makes otherwise stays so: cast
-    it with ``cast_inputs(self, constant)``.
+    (``ops.ones(3)``) comes in the compute dtype too; on Keras 3, where the policy is plain ``"float16"`` or
+    ``"bfloat16"``, also in a plain float32 layer that ``call`` calls. A float32 constant that ``call`` makes
+    otherwise stays so: cast it with ``cast_inputs(self, constant)``.
 
     Args:
         call: The method, or a subclass of ``keras.layers.Layer``.
@@ -96,10 +97,13 @@ class MixedPrecisionMixin(ListedFirst):
     defined, it does to that class what the decorator does. If a ``call`` calls ``super().call``, both follow
     the rule, and nothing is cast twice.
 
-    Two things about weights in ``call`` still differ (measured). On Keras 2.12 to 2.16 a half-precision value
+    Three things about weights in ``call`` still differ (measured). On Keras 2.12 to 2.16 a half-precision value
     can't be assigned to a float32 weight: TensorFlow raises an error. Keras 3 and tf_keras 2.21 cast it. Cast it
     to ``variable_dtype(self)`` first. And ``self.w.dtype`` is the variable's own dtype on Keras 2.12 to 2.16, but
-    the compute dtype on the other versions: use ``compute_dtype(self)``.
+    the compute dtype on the other versions: use ``compute_dtype(self)``. And on torch,
+    ``self.w.assign(...)`` changes nothing under mixed precision, as in plain Keras 3: it writes into a copy in the
+    compute dtype. ``assign_add`` and ``assign_sub`` do the same. Weights of a ``PortableLayerMixin`` layer, and the
+    states of a stateful recurrent layer with this mixin, are written.
 
     Raises:
         TypeError: At class definition, if a Keras class is listed before it.

@@ -80,8 +80,9 @@ def test_each_function_is_tried():
 def test_what_is_made_in_a_portable_call_has_the_compute_dtype(name):
     make = MADE[name]
     native = dtype_of(make())
-    assert seen_in(of(make)) == SHORT
-    assert seen_in(of(make), "float32") == "float32"
+    floating = "float" in native  # not so for multi_hot of Keras 3.2 on torch
+    assert seen_in(of(make)) == (SHORT if floating else native)
+    assert seen_in(of(make), "float32") == ("float32" if floating else native)
     assert seen_in(of(make), "float32", autocast=False) == native
     if name not in WITHOUT_DTYPE:
         assert seen_in(of(make, dtype="float32")) == "float32"
