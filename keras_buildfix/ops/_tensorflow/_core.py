@@ -10,7 +10,14 @@ import tensorflow as tf
 from keras_buildfix._keras.classes import package_of
 from keras_buildfix.ops._dtypes import result_type
 from keras_buildfix.ops._finding import keras_in_use
+from keras_buildfix.ops._symbolic import following
 from keras_buildfix.ops._table import Operations
+
+
+#: dtypes in which tensors that all have one of them meet, as it is; by `at_least`.
+_REALS = frozenset({"bfloat16", "float16", "float32", "float64"})
+_FLOATS = _REALS | {"complex64", "complex128"}
+_STAYING = {None: _FLOATS | {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"}, "float": _FLOATS}
 
 
 def floatx() -> str:
@@ -25,7 +32,9 @@ def is_symbolic(x: Any) -> bool:
 
 def is_tensor(x: Any) -> bool:
     """Whether a value is a tensor that TensorFlow's functions take as it is: no variable, array or number."""
-    return is_symbolic(x) or isinstance(x, (tf.Tensor, tf.SparseTensor, tf.RaggedTensor, tf.IndexedSlices))
+    if isinstance(x, tf.Tensor):  # first what is there most often, here and below
+        return True
+    return is_symbolic(x) or isinstance(x, (tf.SparseTensor, tf.RaggedTensor, tf.IndexedSlices))
 
 
 def name_of(dtype: Any) -> str:
@@ -42,6 +51,8 @@ def tensor(x: Any, dtype: str | None = None) -> Any:
 
     A variable is read, in the dtype in which Keras reads it now. With `dtype`, the tensor is cast to it.
     """
+    if type(x) in (int, float) and dtype in _REALS:  # as `_from_python` does it
+        return tf.convert_to_tensor(x, dtype)
     if not is_tensor(x):
         has_dtype = isinstance(x, tf.Variable) or hasattr(x, "dtype")
         x = tf.convert_to_tensor(x) if has_dtype else _from_python(x, dtype)
@@ -62,6 +73,8 @@ def _from_python(x: Any, wanted: str | None = None) -> Any:
 
 def _weak_name(x: Any) -> str:
     """The dtype of a value, for `result_type`: "int" and "float" for Python's numbers, "" for what is no number."""
+    if isinstance(x, tf.Tensor):
+        return str(x.dtype.name)
     if isinstance(x, bool):
         return "bool"
     if isinstance(x, (int, float, complex)) and not hasattr(x, "dtype"):
@@ -69,13 +82,30 @@ def _weak_name(x: Any) -> str:
     return name_of(tensor(x).dtype) if hasattr(x, "dtype") else ""
 
 
+def _alike(values: tuple[Any, ...], at_least: str | None = None) -> str | None:
+    """The dtype of values that are all tensors and stay as they are when they meet; else None."""
+    dtype = None
+    for x in values:
+        if not isinstance(x, tf.Tensor) or (dtype is not None and x.dtype is not dtype):
+            return None
+        dtype = x.dtype
+    name: str | None = None if dtype is None else dtype.name
+    return name if name in _STAYING.get(at_least, ()) else None
+
+
 def dtype_of(*values: Any) -> str:
     """The dtype in which values meet: tensors by their dtype, Python's numbers as what widens nothing."""
+    alike = _alike(values)
+    if alike:
+        return alike
     return result_type(*(_weak_name(x) or tensor(x).dtype.name for x in values), floatx=floatx())
 
 
 def together(*values: Any, at_least: str | None = None) -> tuple[Any, ...]:
     """The values as tensors, all cast to the dtype in which they meet; with ``at_least="float"``, to a floating one."""
+    if _alike(values, at_least):
+        return values
+    values = following(*values)
     names = [_weak_name(x) or tensor(x).dtype.name for x in values]
     dtype = result_type(*names, *([at_least] if at_least else ()), floatx=floatx())
     return tuple(tensor(x, dtype) for x in values)
@@ -83,7 +113,7 @@ def together(*values: Any, at_least: str | None = None) -> tuple[Any, ...]:
 
 def in_float(x: Any) -> Any:
     """A value as a tensor of floats: ints and bools become ``floatx``."""
-    return together(x, at_least="float")[0]
+    return x if _alike((x,), "float") else together(x, at_least="float")[0]
 
 
 def unary(table: Operations, name: str, function: Callable[..., Any], *, floating: bool = False) -> None:

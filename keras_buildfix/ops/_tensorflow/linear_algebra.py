@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_buildfix.ops._symbolic import symbolically
+from keras_buildfix.ops._symbolic import following, symbolically
 from keras_buildfix.ops._table import Operations
 from keras_buildfix.ops._tensorflow._core import dtype_of, in_float, tensor, together
 from keras_buildfix.ops._tensorflow.control import sizes
@@ -22,8 +22,12 @@ _COMPUTED_IN = {"uint32": "int64", **dict.fromkeys(("bool", "int8", "int16", "ui
 
 def _product(function: Callable[..., Any], *values: Any, int8_in: str = "int8") -> Any:
     """What a function gives for the values in one dtype, in that dtype; that of int8 alone is `int8_in`."""
+    if not all(isinstance(each, tf.Tensor) for each in values):
+        values = following(*values)
     found = tuple(map(tensor, values))
     dtype = dtype_of(*found)
+    if dtype == "float32" and all(each.dtype is tf.float32 for each in found):
+        return function(*found)
     if dtype == "int8":
         dtype = int8_in
     compute = _COMPUTED_IN.get(dtype, dtype)

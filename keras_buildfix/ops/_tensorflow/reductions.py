@@ -68,6 +68,8 @@ def count_nonzero(x: Any, axis: Any = None) -> Any:
 def _in_wide_float(reduce: Callable[..., Any], x: Any, axis: Any, keepdims: bool, ints_become: str) -> Any:
     """Reduces in float32 at least, for half precision soon overflows, and returns the result in the dtype of `x`."""
     x = tensor(x)
+    if x.dtype in (tf.float32, tf.float64):
+        return reduce(x, axis, keepdims)
     wide = result_type(x.dtype.name, "float32")
     return tensor(reduce(tensor(x, wide), axis, keepdims), result_type(x.dtype.name, ints_become, floatx=floatx()))
 
