@@ -13,7 +13,6 @@ from keras_buildfix.ops._finding import keras_in_use
 from keras_buildfix.ops._symbolic import following
 from keras_buildfix.ops._table import Operations
 
-
 #: dtypes in which tensors that all have one of them meet, as it is; by `at_least`.
 _REALS = frozenset({"bfloat16", "float16", "float32", "float64"})
 _FLOATS = _REALS | {"complex64", "complex128"}
