@@ -97,13 +97,13 @@ class MixedPrecisionMixin(ListedFirst):
     defined, it does to that class what the decorator does. If a ``call`` calls ``super().call``, both follow
     the rule, and nothing is cast twice.
 
-    Three things about weights in ``call`` still differ (measured). On Keras 2.12 to 2.16 a half-precision value
+    Three things about weights in ``call`` still differ. On Keras 2.12 to 2.16 a half-precision value
     can't be assigned to a float32 weight: TensorFlow raises an error. Keras 3 and tf_keras 2.21 cast it. Cast it
     to ``variable_dtype(self)`` first. And ``self.w.dtype`` is the variable's own dtype on Keras 2.12 to 2.16, but
     the compute dtype on the other versions: use ``compute_dtype(self)``. And on torch,
     ``self.w.assign(...)`` changes nothing under mixed precision, as in plain Keras 3: it writes into a copy in the
-    compute dtype. ``assign_add`` and ``assign_sub`` do the same. Weights of a ``PortableLayerMixin`` layer, and the
-    states of a stateful recurrent layer with this mixin, are written.
+    compute dtype. Weights of a ``PortableLayerMixin`` layer, and the states of a stateful recurrent layer with this
+    mixin, are written.
 
     Raises:
         TypeError: At class definition, if a Keras class is listed before it.

@@ -1,7 +1,7 @@
 """Stateful recurrent layers under mixed precision on Keras 3, whose states are variables of the variable dtype.
 
-On TensorFlow, 3.0 to 3.7, making them is an error: from zeros in the compute dtype. On torch, 3.2 to 3.15, they never
-change: Keras writes into a copy in the compute dtype. Both measured. All names used here are public.
+On TensorFlow, 3.0 to 3.7, making them is an error: from zeros in the compute dtype. On torch they never change:
+Keras writes into a copy in the compute dtype (measured on 3.15). All names used here are public.
 """
 
 from __future__ import annotations
