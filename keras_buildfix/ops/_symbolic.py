@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_buildfix._keras.classes import package_of
+from keras_buildfix._keras.graphs import not_for_autograph
 from keras_buildfix.ops._finding import keras_in_use
 
 
@@ -49,6 +50,7 @@ def symbolically(function: Callable[..., Any]) -> Callable[..., Any]:
         found = iter(_layer_class(keras)(run, function.__name__)([given[at] for at in free]))
         return tf.nest.map_structure(lambda leaf: next(found) if tf.is_tensor(leaf) else leaf, kept)[0]
 
+    not_for_autograph(called)
     return called
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from keras_buildfix._keras.graphs import not_for_autograph
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -24,4 +26,5 @@ class Operations(dict[str, Callable[..., Any]]):
             raise ValueError(f"{name} is there twice")
         if function.__doc__ is None:
             function.__doc__ = f"What ``keras.ops.{name}`` of the newest Keras does: see its documentation."
+        not_for_autograph(function)  # as it leaves Keras's own: the code of `ops` takes tensors as it is
         self[name] = function
