@@ -54,6 +54,22 @@ def symbolically(function: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
+def following(*values: Any) -> tuple[Any, ...]:
+    """Values over TensorFlow, where each variable that meets a symbolic tensor is a symbolic tensor that reads it.
+
+    Read at once, it would be a constant in the functional model: the value that it has now.
+    """
+    tf = sys.modules["tensorflow"]
+    symbolic = next(filter(is_symbolic, values), None)
+    if symbolic is None or not any(isinstance(x, tf.Variable) for x in values):
+        return values
+
+    def read(x: Any) -> Any:
+        return _layer_class(keras_in_use())(lambda _: tf.convert_to_tensor(x), "variable")(symbolic)
+
+    return tuple(read(x) if isinstance(x, tf.Variable) else x for x in values)
+
+
 def leaves(structure: Any) -> list[Any]:
     """The leaves of dicts, lists and tuples, in order."""
     if not isinstance(structure, (dict, list, tuple)):

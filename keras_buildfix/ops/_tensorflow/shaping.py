@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_buildfix.ops._symbolic import following
 from keras_buildfix.ops._table import Operations
 from keras_buildfix.ops._tensorflow._core import is_tensor, tensor, together
 
@@ -275,6 +276,7 @@ def _whole(indices: Any, name: str, size: Any) -> Any:
 
 @OPERATIONS.add
 def take(x: Any, indices: Any, axis: Any = None) -> Any:
+    x, indices = following(x, indices)
     x = tensor(x)
     if axis is None:
         x, axis = tf.reshape(x, [-1]), 0
@@ -309,6 +311,7 @@ def _wider(first: Any, second: Any) -> Any:
 
 @OPERATIONS.add
 def where(condition: Any, x1: Any = None, x2: Any = None) -> Any:
+    condition, x1, x2 = following(condition, x1, x2)
     condition = tensor(condition, "bool")
     if x1 is None and x2 is None:
         if not len(condition.shape):
