@@ -29,6 +29,7 @@ from keras_buildfix.ops._finding import Space
 SHARED = {"_finding": ("Space",)}
 
 _SPACE = Space("", globals())
+__all__ = _SPACE.public()  # for `import *`
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,31 @@ from keras_buildfix.ops._making import MAKERS, in_compute_dtype
 from keras_buildfix.ops._names import OPS, RANDOM, SUBMODULES
 
 _lock = threading.RLock()
+#: What TensorFlow, or the backend of Keras 2, calls a function.
+_OF_OTHERS = {
+    "batch_dot": "einsum matmul",
+    "batch_flatten": "reshape",
+    "concat": "concatenate",
+    "constant": "convert_to_tensor",
+    "flatten": "ravel",
+    "gather": "take",
+    "int_shape": "shape",
+    "l2_normalize": "normalize",
+    "permute_dimensions": "transpose",
+    "pow": "power",
+    "range": "arange",
+    "reduce_all": "all",
+    "reduce_any": "any",
+    "reduce_logsumexp": "logsumexp",
+    "reduce_max": "max",
+    "reduce_mean": "mean",
+    "reduce_min": "min",
+    "reduce_prod": "prod",
+    "reduce_std": "std",
+    "reduce_sum": "sum",
+    "reduce_variance": "var",
+    "reverse": "flip",
+}
 
 
 class Space:
@@ -34,6 +59,10 @@ class Space:
         self.table = RANDOM if name == "random" else OPS
         self.kept: dict[str, Any] = {}
         Space.every[name] = self
+
+    def public(self) -> list[str]:
+        """All names of the newest Keras, in order."""
+        return sorted(self._all_names())
 
     def names(self) -> list[str]:
         """All names of the newest Keras, with what Python itself keeps in the module."""
@@ -79,7 +108,8 @@ class Space:
                 f"{self._called()}.{name} can't be had on {info}: Keras has it since {self.table[name][0]}, and it "
                 f"can't be written with what this one has. Upgrade Keras, or test `hasattr(ops, {name!r})` first."
             )
-        near = difflib.get_close_matches(name, self._all_names(), 3, 0.6)
+        near = _OF_OTHERS.get(name, "").split() or difflib.get_close_matches(name, self._all_names(), 3, 0.6)
+        near = [each for each in near if each in self._all_names()]
         homes = [f"keras_buildfix.ops.{space}".rstrip(".") for space in OPS.get(name, ("", ()))[1]]
         if homes and self.name != "random":
             hint = f" It is in {' and '.join(homes)}."
@@ -129,6 +159,7 @@ def _function(package: str, space: Space, name: str) -> Callable[..., Any] | Non
             cast = _function(package, Space.every[""], "cast")
             assert cast is not None
             found = in_compute_dtype(found, cast)
+            found.__module__ = "keras_buildfix.random" if key[1] else "keras_buildfix.ops"  # where pickle finds it
         _found[key] = found
     return _found[key]
 

@@ -7,6 +7,7 @@ from typing import Any
 from keras_buildfix.ops._finding import Space
 
 _SPACE = Space("image", globals())
+__all__ = _SPACE.public()  # for `import *`
 
 
 def __getattr__(name: str) -> Any:

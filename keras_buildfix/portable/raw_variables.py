@@ -23,9 +23,9 @@ from keras_buildfix._keras.tracking import (
     untrack,
 )
 from keras_buildfix._keras.variables import share_storage
+from keras_buildfix._keras.weight_classes import add_in_own_dtype, answer_as
 from keras_buildfix.layer_tree.tree import PLACE_NAME
 from keras_buildfix.portable.adding_weights import as_instance, can_hold, plain_initializer
-from keras_buildfix.portable.weight_classes import add_in_own_dtype, answer_as
 
 #: An attribute of a backend's variable: the Keras weights that stand for it, by the ``Layer`` class of their Keras.
 _STANDS_FOR = "_keras_buildfix_weights"

@@ -10,6 +10,7 @@ import functools
 from typing import Any
 
 from keras_buildfix._keras.classes import keras_of, layer_base
+from keras_buildfix._keras.weight_classes import add_in_own_dtype
 from keras_buildfix._structures import map_structure
 from keras_buildfix.precision.tensors import cast
 
@@ -62,7 +63,5 @@ def _writing_into_states(following: Any) -> Any:
 def _writes_into_itself(layer: Any, state: Any) -> None:
     if state is None or _DONE in vars(state):
         return
-    from keras_buildfix.portable.weight_classes import add_in_own_dtype  # which imports this package
-
     add_in_own_dtype(layer, state)
     vars(state)[_DONE] = True

@@ -384,7 +384,7 @@ CASES = {
         c(x1=INTS, x2=1),
         c(HALF, bf16(3, seed=1)),
         c(f32(values=[[1000.0, -1000.0, 5.0]]), f32(values=[[1000.0, -1001.0, -INF]])),
-        c(f32(0, 3), ROW),
+        c(f32(0, 3), ROW).no("functional", why="the `add` of Keras 3.8 fails there for no rows, on TensorFlow"),
         c(2.0, F),
         c(F, F),
     ],

@@ -4,6 +4,7 @@ import ast
 import inspect
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +97,8 @@ def test_submodules_have_what_those_of_keras_have():
     [
         (ops, "matmull", r"no keras.ops has it. Did you mean matmul"),
         (ops, "resize", r"no keras.ops has it. It is in keras_buildfix.ops.image."),
+        (ops, "reduce_sum", r"Did you mean sum\?"),
+        (ops, "permute_dimensions", r"Did you mean transpose\?"),
         (ops, "zzqx", r"dir\(\) lists the names"),
         (ops.nn, "ones", r"no keras.ops.nn has it. It is in keras_buildfix.ops and keras_buildfix.ops.numpy."),
         (random, "unifrom", r"no keras.random has it. Did you mean uniform"),
@@ -124,6 +127,21 @@ def test_a_function_that_keras_has_and_this_package_does_not_know_yet_is_given(m
     monkeypatch.setattr(KERAS.ops, "newest", newest, raising=False)
     assert ops.newest is newest
     monkeypatch.delitem(vars(ops), "newest")
+
+
+def test_all_functions_can_be_imported_at_once():
+    names = {}
+    exec("from keras_buildfix.ops import *", names)
+    assert names["matmul"] is ops.matmul
+    assert names["nn"] is ops.nn
+    exec("from keras_buildfix.random import *", names)
+    assert names["normal"] is random.normal
+
+
+@pytest.mark.parametrize("function", ["relu", "softmax", "leaky_relu", "ones", "nanmean", "image.rgb_to_hsv"])
+def test_a_function_can_be_pickled(function):
+    function = ops_cases.function_of(function)
+    assert pickle.loads(pickle.dumps(function)) is function
 
 
 def test_a_name_is_looked_up_once():

@@ -106,7 +106,8 @@ def hsv_to_rgb(images: Any, data_format: str | None = None) -> Any:
     hue, saturation, value = ops.split(images, 3, axis)
     # A channel loses up to the whole saturation, with the distance of the hue from its own on a wheel of six.
     turns = [ops.mod(hue * 6.0 + start, 6.0) for start in (5.0, 3.0, 1.0)]
-    lost = [ops.clip(ops.minimum(turn, 4.0 - turn), 0.0, 1.0) for turn in turns]
+    # Keras 3.0 to 3.5 make float32 of half precision here, on TensorFlow.
+    lost = [ops.cast(ops.clip(ops.minimum(turn, 4.0 - turn), 0.0, 1.0), dtype_name(value)) for turn in turns]
     return ops.cast(ops.concatenate([value * (1.0 - saturation * each) for each in lost], axis), dtype_name(images))
 
 
@@ -204,7 +205,7 @@ def perspective_transform(
 
 def _solve(a: Any, b: Any) -> Any:
     if backend() == "tensorflow":  # that of Keras 3.6 takes no tensors with a batch of unknown size there
-        from keras_buildfix.ops._tensorflow.linear_algebra import OPERATIONS as OVER_TENSORFLOW  # noqa: N811
+        from keras_buildfix.ops._tensorflow.linear_algebra import OPERATIONS as OVER_TENSORFLOW
 
         return OVER_TENSORFLOW["solve"](a, b)
     return ops.solve(a, b)

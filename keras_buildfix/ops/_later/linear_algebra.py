@@ -123,6 +123,7 @@ def _singular_values(x: Any) -> Any:
 
 
 @OPERATIONS.add
+@symbolically  # the slogdet of Keras 3.5 forgets the batch of a symbolic tensor
 def logdet(x: Any) -> Any:
     return ops.slogdet(x)[1]
 

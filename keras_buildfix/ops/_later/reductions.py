@@ -78,7 +78,7 @@ def quantile_of(name: str, x: Any, q: Any, axis: Any, method: str, keepdims: boo
     found = _at(in_order, places, method, is_same)
     no_value = ops.any(nan, axis=-1, keepdims=True) if not skip_nan else ops.all(nan, axis=-1, keepdims=True)
     found = ops.where(no_value, _full(found, math.nan), found)
-    found = ops.moveaxis(found, -1, 0) if q_rank else ops.squeeze(found, -1)
+    found = ops.moveaxis(found, -1, 0) if q_rank else found[..., 0]
     for each in axes if keepdims else ():
         found = ops.expand_dims(found, each + q_rank)
     return found
@@ -397,7 +397,8 @@ def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:
     step = ops.cast(ops.arange(bins, dtype="float32"), dtype)
     edges = ops.concatenate([low + (high - low) * step / bins, ops.reshape(high, (1,))], axis=0)
     is_in = ops.logical_and(x >= low, x <= high)
-    places = ops.where(is_in, ops.searchsorted(edges[1:-1], x, side="right"), 0)
+    # By comparing each with each: the searchsorted of Keras 3.5 can't be compiled by TensorFlow.
+    places = ops.sum(ops.cast(ops.expand_dims(x, -1) >= edges[1:-1], "int32"), axis=-1)
     return ops.segment_sum(ops.cast(is_in, dtype), ops.cast(places, "int32"), num_segments=bins), edges
 
 

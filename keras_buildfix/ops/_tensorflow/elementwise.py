@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_buildfix.ops._symbolic import symbolically
+from keras_buildfix.ops._symbolic import following, symbolically
 from keras_buildfix.ops._table import Operations
 from keras_buildfix.ops._tensorflow._core import binary, dtype_of, tensor, together, unary
 
@@ -175,6 +175,7 @@ _logical("logical_xor", tf.math.logical_xor)
 
 @OPERATIONS.add
 def clip(x: Any, x_min: Any, x_max: Any) -> Any:
+    x, x_min, x_max = following(x, x_min, x_max)
     dtype = dtype_of(x, x_min, x_max)
     dtype = "int32" if dtype == "bool" else dtype
     return tf.minimum(tf.maximum(tensor(x, dtype), tensor(x_min, dtype)), tensor(x_max, dtype))

@@ -14,36 +14,36 @@ OPERATIONS = Operations()
 
 unary(OPERATIONS, "relu", tf.nn.relu)
 unary(OPERATIONS, "relu6", tf.nn.relu6)
-unary(OPERATIONS, "sigmoid", tf.math.sigmoid)
-unary(OPERATIONS, "silu", tf.nn.silu)
-unary(OPERATIONS, "swish", tf.nn.silu)
-unary(OPERATIONS, "softplus", tf.math.softplus)
-unary(OPERATIONS, "softsign", tf.nn.softsign)
-unary(OPERATIONS, "log_sigmoid", tf.math.log_sigmoid)
-unary(OPERATIONS, "hard_sigmoid", lambda x: tf.nn.relu6(x + 3.0) / 6.0)
-unary(OPERATIONS, "selu", tf.nn.selu)
+unary(OPERATIONS, "sigmoid", tf.math.sigmoid, floating=True)
+unary(OPERATIONS, "silu", tf.nn.silu, floating=True)
+unary(OPERATIONS, "swish", tf.nn.silu, floating=True)
+unary(OPERATIONS, "softplus", tf.math.softplus, floating=True)
+unary(OPERATIONS, "softsign", tf.nn.softsign, floating=True)
+unary(OPERATIONS, "log_sigmoid", tf.math.log_sigmoid, floating=True)
+unary(OPERATIONS, "hard_sigmoid", lambda x: tf.nn.relu6(x + 3.0) / 6.0, floating=True)
+unary(OPERATIONS, "selu", tf.nn.selu, floating=True)
 
 
 @OPERATIONS.add
 def leaky_relu(x: Any, negative_slope: Any = 0.2) -> Any:
-    return tf.nn.leaky_relu(tensor(x), negative_slope)
+    return tf.nn.leaky_relu(in_float(x), negative_slope)
 
 
 @OPERATIONS.add
 def elu(x: Any, alpha: Any = 1.0) -> Any:
-    x = tensor(x)
+    x = in_float(x)
     found = tf.nn.elu(x)
     return found if alpha == 1 else tf.where(x > 0, found, found * tf.cast(alpha, x.dtype))
 
 
 @OPERATIONS.add
 def gelu(x: Any, approximate: bool = True) -> Any:
-    return tf.nn.gelu(tensor(x), approximate)
+    return tf.nn.gelu(in_float(x), approximate)
 
 
 @OPERATIONS.add
 def softmax(x: Any, axis: Any = -1) -> Any:
-    x = tensor(x)
+    x = in_float(x)
     if isinstance(axis, int):
         return tf.nn.softmax(x, axis)
     powers = tf.exp(x - tf.stop_gradient(tf.reduce_max(x, axis, keepdims=True)))
@@ -52,7 +52,7 @@ def softmax(x: Any, axis: Any = -1) -> Any:
 
 @OPERATIONS.add
 def log_softmax(x: Any, axis: Any = -1) -> Any:
-    x = tensor(x)
+    x = in_float(x)
     if isinstance(axis, int):
         return tf.nn.log_softmax(x, axis)
     x = x - tf.stop_gradient(tf.reduce_max(x, axis, keepdims=True))
