@@ -7,6 +7,7 @@ Keras writes into a copy in the compute dtype (measured on 3.15). All names used
 from __future__ import annotations
 
 import functools
+import types
 from typing import Any
 
 from keras_buildfix._keras.classes import keras_of, layer_base
@@ -29,6 +30,8 @@ def can_keep_states(cls: Any) -> None:
     backend = keras.backend.backend()
     if backend == "tensorflow" and hasattr(cls, "get_initial_state") and not hasattr(cls.get_initial_state, _DONE):
         cls.get_initial_state = _in_variable_dtype(cls.get_initial_state)
+    if backend == "tensorflow" and issubclass(cls, layers.Bidirectional) and not hasattr(cls.build, _DONE):
+        cls.build = _building_inner_states(cls.build)
     if backend == "torch" and "call" in vars(cls):
         cls.call = _writing_into_states(cls.call)
 
@@ -45,6 +48,29 @@ def _in_variable_dtype(inherited: Any) -> Any:
 
     setattr(get_initial_state, _DONE, True)
     return get_initial_state
+
+
+def _building_inner_states(inherited: Any) -> Any:
+    """A ``build`` of a ``Bidirectional`` in which plain layers inside it make their states in the variable dtype."""
+
+    @functools.wraps(inherited)
+    def build(self: Any, *args: Any, **kwargs: Any) -> Any:
+        inner = [layer for layer in (self.forward_layer, self.backward_layer) if not _keeps_states(layer)]
+        for layer in inner:
+            made = _in_variable_dtype(type(layer).get_initial_state)
+            vars(layer)["get_initial_state"] = types.MethodType(made, layer)
+        try:
+            return inherited(self, *args, **kwargs)
+        finally:
+            for layer in inner:
+                del vars(layer)["get_initial_state"]
+
+    setattr(build, _DONE, True)
+    return build
+
+
+def _keeps_states(layer: Any) -> bool:
+    return not hasattr(type(layer), "get_initial_state") or hasattr(type(layer).get_initial_state, _DONE)
 
 
 def _writing_into_states(following: Any) -> Any:

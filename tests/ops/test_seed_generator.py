@@ -41,6 +41,16 @@ def model_of(always=False):
     return KERAS.Model(inputs, KERAS.layers.Dense(2)(Noisy(always, name="noisy")(inputs)))
 
 
+def plain_models_are_pickled():
+    """Not on 3.0, nor, after `fit`, on 3.2 with torch."""
+    model = KERAS.Sequential([KERAS.Input((8,)), KERAS.layers.Dense(2)])
+    try:
+        pickle.dumps(model)
+    except Exception:
+        return False
+    return True
+
+
 def test_draws_differ_and_go_on():
     first, second, again = random.SeedGenerator(3), random.SeedGenerator(3), random.SeedGenerator(4)
     one, two = (ops.convert_to_numpy(random.uniform((4,), seed=first)) for _ in range(2))
@@ -64,7 +74,7 @@ def test_a_layer_keeps_one_that_is_no_weight(tmp_path):
     loaded = KERAS.models.load_model(tmp_path / "model.keras")
     cloned = KERAS.models.clone_model(model)
     cloned.load_weights(tmp_path / "model.weights.h5")
-    pickled = [] if INFO.version.startswith("3.0") else [pickle.loads(pickle.dumps(model))]  # 3.0 pickles no model
+    pickled = [pickle.loads(pickle.dumps(model))] if plain_models_are_pickled() else []
     for each in (loaded, cloned, *pickled):
         np.testing.assert_allclose(each.predict(X, verbose=0), expected, rtol=1e-6)
         assert len(each.get_layer("noisy").weights) == 1

@@ -61,9 +61,11 @@ PLAIN = {
 
 
 def model_of(name, **kwargs):
-    KERAS.utils.set_random_seed(1)
     inputs = KERAS.Input(batch_shape=(5, None, 3))
-    return KERAS.Model(inputs, {**MADE, **PLAIN}[name](**kwargs)(inputs))
+    model = KERAS.Model(inputs, {**MADE, **PLAIN}[name](**kwargs)(inputs))
+    state = np.random.RandomState(1)
+    model.set_weights([v if v.shape[0] == 5 else state.uniform(-0.6, 0.6, v.shape) for v in model.get_weights()])
+    return model
 
 
 def as_array(tensor):
@@ -146,8 +148,13 @@ def test_they_are_trained_and_saved(name, tmp_path):
         assert all(map(np.any, states(model)))
     if name == "Bidirectional" and INFO.version.startswith(("3.0", "3.1.", "3.2")):
         return  # seen on 3.2: a file has no weights of the layers in a Bidirectional
-    model.save(tmp_path / "model.keras")
-    loaded = KERAS.models.load_model(tmp_path / "model.keras")
+    if hasattr(KERAS, "ops"):
+        model.save(tmp_path / "model.keras")
+        loaded = KERAS.models.load_model(tmp_path / "model.keras")
+    else:  # Keras 2.15 loads no model with a stateful subclass, a bare one neither: an IndexError in its `build`
+        model.save_weights(tmp_path / "model.weights.h5")
+        loaded = model_of(name, dtype="mixed_float16", stateful=True)
+        loaded.load_weights(tmp_path / "model.weights.h5")
     reset(model)
     reset(loaded)
     np.testing.assert_allclose(predicted(loaded, X), predicted(model, X), atol=1e-2)
