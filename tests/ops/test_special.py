@@ -1,0 +1,59 @@
+"""Functions of `ops` whose results can't be recorded: they return functions, or are free in their signs and order."""
+
+import numpy as np
+import ops_cases
+import pytest
+from conftest import INFO
+
+from keras_buildfix import ops
+
+A = ops_cases.f32(3, 3).numpy()
+SYMMETRIC = A + A.T
+
+
+def value(tensor):
+    return np.asarray(ops.convert_to_numpy(tensor))
+
+
+@pytest.mark.skipif(INFO.backend in ("numpy", "torch"), reason="NumPy has no gradients; torch's are tested below")
+@pytest.mark.skipif(INFO.version.startswith("3.0") and INFO.backend != "tensorflow", reason="none there")
+def test_custom_gradient_gives_the_gradient_that_is_written():
+    @ops.custom_gradient
+    def doubled(x):
+        def grad(*args, upstream=None):
+            return 10.0 * (args[0] if upstream is None else upstream)
+
+        return 2.0 * x, grad
+
+    x = ops.convert_to_tensor([1.0, 2.0])
+    np.testing.assert_allclose(value(doubled(x)), [2.0, 4.0])
+    if INFO.backend == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = ops.sum(doubled(x))
+        np.testing.assert_allclose(value(tape.gradient(total, x)), [10.0, 10.0])
+
+
+def test_vectorize_calls_a_function_for_each_row():
+    def shifted(x):
+        return ops.sum(x) + x
+
+    found = ops.vectorize(shifted, signature="(n)->(n)")(ops.convert_to_tensor(A))
+    np.testing.assert_allclose(value(found), A.sum(1, keepdims=True) + A, rtol=1e-5)
+
+
+@pytest.mark.skipif(INFO.backend == "jax", reason="JAX has eig on a CPU only outside of jit; Keras's own there")
+def test_eig_gives_values_and_vectors_of_a_matrix():
+    values, vectors = map(value, ops.eig(ops.convert_to_tensor(A)))
+    np.testing.assert_allclose(A @ vectors, vectors * values[None], atol=1e-4)
+
+
+def test_eigh_qr_and_svd_can_be_put_together_again():
+    values, vectors = map(value, ops.eigh(ops.convert_to_tensor(SYMMETRIC)))
+    np.testing.assert_allclose(vectors @ np.diag(values) @ vectors.T, SYMMETRIC, atol=1e-4)
+    q, r = map(value, ops.qr(ops.convert_to_tensor(A)))
+    np.testing.assert_allclose(q @ r, A, atol=1e-4)
+    u, s, vh = map(value, ops.svd(ops.convert_to_tensor(A)))
+    np.testing.assert_allclose(u @ np.diag(s) @ vh, A, atol=1e-4)
