@@ -73,6 +73,7 @@ def main() -> None:
         if not name.startswith("kerasnightly") and (bands.release(name) >= (3, 0) or name in COLUMNS)
     ]
     columns: dict[str, dict[str, str]] = {}
+    newest = ""
     for name in wanted:
         python = options.tox / name / "bin" / "python"
         if not python.exists():
@@ -92,8 +93,9 @@ def main() -> None:
         wrong = [key for row in rows if row["is"] == "ours" for key in row["kinds"]]
         print(f"{name}: {version}, {len(found)} differences of Keras's own, ours: {wrong or 'none'}", flush=True)
         columns[name] = {row["name"]: cell(row) for row in rows}
+        newest = version if name == [*COLUMNS][-1] else newest
     if columns.keys() >= COLUMNS.keys():
-        PAGE.write_text(page(columns, version), "utf-8")
+        PAGE.write_text(page(columns, newest), "utf-8")
 
 
 def cell(row: dict[str, Any]) -> str:
