@@ -126,14 +126,21 @@ def keras_in_use() -> ModuleType:
     """
     if RUNNING.package is not None:
         return sys.modules[RUNNING.package]
+    loaded = _loaded()
+    if len(loaded) == 1:
+        return loaded[0]
     package = keras_info().package
     return sys.modules.get(package) or importlib.import_module(package)
 
 
 def _loaded() -> list[Any]:
     """Each Keras that is loaded, once: Keras 2 may be known by two names."""
-    modules = (sys.modules.get(package) for package in PACKAGES)
-    return list({id(module): module for module in modules if module is not None}.values())
+    found: list[Any] = []
+    for package in PACKAGES:
+        module = sys.modules.get(package)
+        if module is not None and module not in found:
+            found.append(module)
+    return found
 
 
 def _only_one_is_loaded() -> bool:

@@ -60,6 +60,8 @@ def following(*values: Any) -> tuple[Any, ...]:
     Read at once, it would be a constant in the functional model: the value that it has now.
     """
     tf = sys.modules["tensorflow"]
+    if all(isinstance(x, tf.Tensor) for x in values):
+        return values
     symbolic = next(filter(is_symbolic, values), None)
     if symbolic is None or not any(isinstance(x, tf.Variable) for x in values):
         return values

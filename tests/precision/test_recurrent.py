@@ -9,6 +9,8 @@ from keras_buildfix import MixedPrecisionMixin, PortableLayerMixin
 L = KERAS.layers
 register = (KERAS.saving if hasattr(KERAS, "ops") else KERAS.utils).register_keras_serializable("test_recurrent")
 X = np.random.default_rng(0).normal(size=(5, 6, 3)).astype("float32")
+#: Not on JAX: after `predict` and `fit` the states are zero, of plain float32 layers too (3.15.1, 3.16.0.dev).
+TRAINER_KEEPS_STATES = INFO.backend != "jax"
 #: How far two ways to the same values may be apart.
 NEAR = {"mixed_float16": 8e-3, "mixed_bfloat16": 3e-2}
 
@@ -111,6 +113,10 @@ def stateful_and_not(name, dtype):
     [(name, dtype) for dtype in NEAR for name in (MADE if dtype == "mixed_float16" else [*MADE][:3])],
 )
 def test_two_calls_give_what_one_call_of_a_stateless_layer_gives(name, dtype):
+    if dtype == "mixed_bfloat16" and INFO.version.startswith("2.12.") and name in ("LSTM", "GRU"):
+        with pytest.raises(TypeError, match="bfloat16 not in list of allowed"):  # as plain Keras 2.12
+            model_of("plain LSTM", dtype=dtype)
+        return
     model, stateless = stateful_and_not(name, dtype)
     near = {"rtol": 0, "atol": NEAR[dtype]}
     whole = forward(name, predicted(stateless, X))
@@ -125,7 +131,7 @@ def test_two_calls_give_what_one_call_of_a_stateless_layer_gives(name, dtype):
     reset(model)
     assert not any(map(np.any, states(model)))
     np.testing.assert_allclose(predicted(model, X[:, :3]), first, **near)
-    if dtype == "mixed_float16":
+    if dtype == "mixed_float16" and TRAINER_KEEPS_STATES:
         reset(model)
         model.predict(X[:, :3], batch_size=5, verbose=0)
         second = np.asarray(model.predict(X[:, 3:], batch_size=5, verbose=0), "float32")
@@ -145,7 +151,7 @@ def test_they_are_trained_and_saved(name, tmp_path):
         assert not any(map(np.array_equal, before, after))
         for ours, expected in zip(after, stateless.get_weights()):
             np.testing.assert_allclose(ours, expected, atol=8e-3)
-        assert all(map(np.any, states(model)))
+        assert all(map(np.any, states(model))) is TRAINER_KEEPS_STATES
     if name == "Bidirectional" and INFO.version.startswith(("3.0", "3.1.", "3.2")):
         return  # seen on 3.2: a file has no weights of the layers in a Bidirectional
     if hasattr(KERAS, "ops"):
@@ -182,6 +188,6 @@ def test_plain_keras(name):
     expected = "keeps"
     if INFO.backend == "tensorflow" and (3, 0) <= version <= (3, 7):
         expected = "raises"
-    elif INFO.backend == "torch":
+    elif INFO.backend == "torch" and version < (3, 16):
         expected = "never changes"
     assert seen_of_plain(name) == expected

@@ -8,7 +8,7 @@ from typing import Any
 from keras_buildfix import ops
 from keras_buildfix.ops._finding import keras_in_use
 from keras_buildfix.ops._making import dtype_name
-from keras_buildfix.ops._symbolic import is_symbolic
+from keras_buildfix.ops._symbolic import following, is_symbolic
 
 
 def floatx() -> str:
@@ -25,6 +25,11 @@ def backend() -> str:
 def as_tensor(x: Any) -> Any:
     """A value as a tensor; a symbolic one is left as it is."""
     return x if is_symbolic(x) else ops.convert_to_tensor(x)
+
+
+def followed(*values: Any) -> tuple[Any, ...]:
+    """Values, where each variable that meets a symbolic tensor stays one: on Keras 2, it would become a constant."""
+    return values if hasattr(keras_in_use(), "ops") else following(*values)
 
 
 def is_floating(x: Any) -> bool:

@@ -33,7 +33,7 @@ _BITS = {"bfloat16": 8, "float16": 11, "float32": 24, "float64": 53}
 _LARGEST = {"float16": 65504.0, "bfloat16": 3.3895313892515355e38, "float32": 3.4028234663852886e38}
 
 
-def _range(dtype: str) -> tuple[Any, Any]:
+def least_and_greatest(dtype: str) -> tuple[Any, Any]:
     """The least and the greatest number of a dtype."""
     if "int" in dtype:
         bits = int(dtype.rpartition("int")[2])
@@ -50,7 +50,7 @@ def saturate_cast(x: Any, dtype: Any) -> Any:
     x = as_tensor(x)
     source = ops.dtype(x)
     target = ops.dtype(ops.cast(0, dtype))
-    (low, high), (least, greatest) = _range(source), _range(target)
+    (low, high), (least, greatest) = least_and_greatest(source), least_and_greatest(target)
     if least > low or greatest < high:
         low, high = max(least, low), min(greatest, high)
         bits = _BITS.get(source)
@@ -118,7 +118,10 @@ def associative_scan(f: Any, elems: Any, reverse: Any = False, axis: Any = 0) ->
         raise TypeError(f"ops.associative_scan: f must be a function, not {f!r}.")
     elems = mapped(ops.convert_to_tensor, elems)
     found = leaves(elems)
-    axis %= len(found[0].shape)
+    rank = len(found[0].shape)
+    if not -rank <= axis < rank:
+        raise ValueError(f"ops.associative_scan: axis must be from {-rank} to {rank - 1}, not {axis}.")
+    axis %= rank
     sizes = [x.shape[axis] for x in found]
     if len({*sizes} - {None}) > 1:
         raise ValueError(f"ops.associative_scan: the sizes of axis {axis} must be the same, not {sizes}.")

@@ -75,6 +75,8 @@ def view(x: Any, dtype: Any = None) -> Any:
     if backend() == "tensorflow":
         return _bits_as(x, target)
     if backend() == "torch":
+        if dtype in ("uint16", "uint32"):  # wider ints stand for them, which have other bits
+            raise NotImplementedError(f"view: {dtype} can't be had on PyTorch on this Keras. Take the signed dtype.")
         return x.clone(memory_format=sys.modules["torch"].contiguous_format).view(target)
     return x.copy().view(target)  # a copy lies in memory as its shape says
 

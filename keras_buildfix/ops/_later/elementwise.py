@@ -13,7 +13,8 @@ from typing import Any
 
 from keras_buildfix import ops
 from keras_buildfix.ops._dtypes import result_type
-from keras_buildfix.ops._later._values import as_tensor, backend, floatx, in_single
+from keras_buildfix.ops._later._values import as_tensor, backend, floatx, followed, in_single
+from keras_buildfix.ops._later.control import least_and_greatest
 from keras_buildfix.ops._making import dtype_name
 from keras_buildfix.ops._symbolic import symbolically
 from keras_buildfix.ops._table import Operations
@@ -28,12 +29,15 @@ def _name_of(x: Any) -> str:
 
 def _together(*values: Any, at_least: str | None = None) -> tuple[Any, ...]:
     """The values as tensors in the dtype in which they meet, or in the one in which they meet `at_least`."""
+    values = followed(*values)
     names = [_name_of(x) for x in values]
     dtype = result_type(*names, *([at_least] if at_least else ()), floatx=floatx())
     return tuple(_as(x, dtype) for x in values)
 
 
 def _as(x: Any, dtype: str) -> Any:
+    if type(x) is int and "int" in dtype and not least_and_greatest(dtype)[0] <= x <= least_and_greatest(dtype)[1]:
+        raise OverflowError(f"The number {x} is out of bounds for {dtype}, the dtype of the tensor that it meets.")
     if type(x) is float or (type(x) is int and dtype != "bool"):
         return ops.convert_to_tensor(x, dtype=dtype)  # not by way of float32 or int32, which would cut off digits
     x = as_tensor(x)
@@ -125,8 +129,10 @@ def fmin(x1: Any, x2: Any) -> Any:
 @OPERATIONS.add
 def fmod(x1: Any, x2: Any) -> Any:
     x1, x2 = _together(x1, x2, at_least="int")
-    if _is(x1, "uint"):
-        return ops.mod(x1, x2)
+    if _is(x1, "uint", "int"):  # not by magnitudes: that of the least int does not exist
+        rest = ops.mod(x1, x2)
+        turned = ops.logical_and(ops.not_equal(rest, 0), ops.not_equal(x1 < 0, x2 < 0))
+        return ops.where(turned, rest - x2, rest)
     size = ops.mod(ops.where(x1 < 0, -x1, x1), ops.where(x2 < 0, -x2, x2))
     return ops.where(x1 < 0, -size, size)
 
@@ -161,9 +167,11 @@ def ldexp(x1: Any, x2: Any) -> Any:
     if not _is(x2, "int", "uint"):
         raise TypeError(f"ops.ldexp: the exponent x2 must be of ints, not of {dtype_name(x2)}.")
     (x1,) = _together(x1, at_least="float")
-    half = ops.floor_divide(x2, 2)  # in two steps, as 2**x2 alone may overflow where the result does not
-    for exponent in (half, x2 - half):
-        x1 = ops.multiply(x1, ops.power(_like(2, x1), ops.cast(exponent, dtype_name(x1))))
+    third = ops.floor_divide(x2, 3)  # in steps, as 2**x2 may overflow where the result does not, and 0 * inf is NaN
+    most = {"float16": 14, "float64": 1022}.get(dtype_name(x1), 126)
+    for exponent in (third, third, x2 - 2 * third):
+        exponent = ops.minimum(ops.maximum(ops.cast(exponent, dtype_name(x1)), _like(-most, x1)), _like(most, x1))
+        x1 = ops.multiply(x1, ops.power(_like(2, x1), exponent))
     return x1
 
 

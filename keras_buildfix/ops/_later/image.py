@@ -243,7 +243,7 @@ def elastic_transform(
     batch, back = in_batch(ops.cast(images, "float32"), data_format)
     size = int(6 * float(sigma)) | 1
     # One draw for both directions, so that they do not depend on how a seed is used up.
-    noise = random.normal((*ops.shape(batch)[:3], 2), seed=seed) * sigma
+    noise = random.normal((*ops.shape(batch)[:3], 2), dtype="float32", seed=seed) * sigma
     moved = ops.image.gaussian_blur(noise, (size, size), (sigma, sigma), "channels_last") * alpha
     y, x = grid(batch)
     places = y + moved[..., 0], x + moved[..., 1]
@@ -266,9 +266,17 @@ def extract_patches_3d(
     batch, back = in_batch(volumes, data_format, 5)
     channels = batch.shape[-1]
     count = math.prod(size) * channels
+    strides = size if strides is None else (strides,) * 3 if isinstance(strides, int) else tuple(strides)
+    rates = (dilation_rate,) * 3 if isinstance(dilation_rate, int) else tuple(dilation_rate)
+    have = batch.shape[1:4]
+    if padding == "same" and None not in have:  # which Keras 3.2 on torch does to the axes in reverse order
+        padding = "valid"
+        each = zip(have, strides, size, rates)
+        wanted = [max((-(-n // step) - 1) * step + (of - 1) * rate + 1 - n, 0) for n, step, of, rate in each]
+        batch = ops.pad(batch, [[0, 0], *([missing // 2, missing - missing // 2] for missing in wanted), [0, 0]])
     # A convolution each of whose filters takes one element of a patch.
     kernel = ops.reshape(ops.eye(count, dtype=dtype_name(volumes)), (*size, channels, count))
-    found = ops.conv(batch, kernel, strides or size, padding, "channels_last", dilation_rate)
+    found = ops.conv(batch, kernel, strides, padding, "channels_last", rates)
     return back(found)
 
 
@@ -329,7 +337,9 @@ def _scaled(
     images: Any, output_shape: Any, scale: Any, translation: Any, spatial_dims: Any, method: str, antialias: bool
 ) -> Any:
     """What `scale_and_translate` gives, with the sizes of the other axes as they are."""
-    scale, translation = in_float(scale), in_float(translation)
+    # Half precision does not hold the places of many pixels.
+    wide = "float64" if "float64" in (dtype_name(scale), dtype_name(translation)) else "float32"
+    scale, translation = ops.cast(scale, wide), ops.cast(translation, wide)
     dtype = dtype_name(images)
     found = in_float(images)
     for at, axis in enumerate(spatial_dims):

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from keras_buildfix import ops
-from keras_buildfix.ops._later._values import as_tensor, backend, in_float
+from keras_buildfix.ops._later._values import as_tensor, backend, followed, in_float
 from keras_buildfix.ops._symbolic import symbolically
 from keras_buildfix.ops._table import Operations
 
@@ -18,7 +18,7 @@ _EPSILON = {"float32": 2.0**-23, "float64": 2.0**-52, "float16": 2.0**-10, "bflo
 
 @OPERATIONS.add
 def inner(x1: Any, x2: Any) -> Any:
-    x1, x2 = as_tensor(x1), as_tensor(x2)
+    x1, x2 = map(as_tensor, followed(x1, x2))
     is_scalar = 0 in (len(x1.shape), len(x2.shape))
     return ops.multiply(x1, x2) if is_scalar else ops.tensordot(x1, x2, axes=[[-1], [-1]])
 
@@ -36,7 +36,7 @@ def kron(x1: Any, x2: Any) -> Any:
 
 @OPERATIONS.add
 def cdist(x: Any, y: Any) -> Any:
-    x, y = in_float(x), in_float(y)
+    x, y = map(in_float, followed(x, y))
     if len(x.shape) < 2 or len(y.shape) < 2 or x.shape[-1] != y.shape[-1]:
         raise ValueError(
             "ops.cdist takes rows of one size, in two axes or more; "
@@ -146,7 +146,10 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     epsilon = _EPSILON[ops.dtype(a)]
     if rcond is None:
         rcond = epsilon * max(size or 1 for size in a.shape)
-    return ops.matmul(ops.pinv(a, rcond=epsilon if rcond < 0 else rcond), b)
+    inverse = ops.pinv(a, rcond=epsilon if rcond < 0 else rcond)
+    if len(b.shape) == 2:
+        return ops.matmul(inverse, b)
+    return ops.squeeze(ops.matmul(inverse, ops.expand_dims(b, -1)), -1)  # symbolic vectors: a wrong shape on Keras 3.2
 
 
 # What only the backends have.

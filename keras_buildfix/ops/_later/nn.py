@@ -9,7 +9,7 @@ from typing import Any
 from keras_buildfix import ops
 from keras_buildfix.ops._dtypes import result_type
 from keras_buildfix.ops._finding import keras_in_use
-from keras_buildfix.ops._later._values import as_tensor
+from keras_buildfix.ops._later._values import as_tensor, followed, in_float
 from keras_buildfix.ops._making import dtype_name
 from keras_buildfix.ops._table import Operations
 
@@ -55,7 +55,7 @@ _activation("sparse_sigmoid", lambda x: _where(x <= -1.0, 0.0, _where(x >= 1.0, 
 
 @OPERATIONS.add
 def celu(x: Any, alpha: float = 1.0) -> Any:
-    x = as_tensor(x)
+    x = in_float(x)
     return ops.relu(x) + alpha * ops.expm1(-ops.relu(-x) / alpha)
 
 
@@ -124,7 +124,10 @@ def normalize(x: Any, axis: Any = -1, order: int = 2, epsilon: float | None = No
 
 
 def _axes(x: Any, axis: Any) -> list[int]:
-    return sorted(each % len(x.shape) for each in ((axis,) if isinstance(axis, int) else axis))
+    rank, axes = len(x.shape), (axis,) if isinstance(axis, int) else tuple(axis)
+    if any(not -rank <= each < rank for each in axes):
+        raise ValueError(f"axis must be from {-rank} to {rank - 1} for x of shape {tuple(x.shape)}, not {axis}")
+    return sorted(each % rank for each in axes)
 
 
 def _along(vector: Any, x: Any, axes: list[int]) -> Any:
@@ -141,6 +144,7 @@ def _along(vector: Any, x: Any, axes: list[int]) -> Any:
 def layer_normalization(
     x: Any, gamma: Any = None, beta: Any = None, axis: Any = -1, epsilon: float | None = None, **kwargs: Any
 ) -> Any:
+    x, gamma, beta = followed(x, gamma, beta)
     given, epsilon, by_variance = as_tensor(x), _epsilon(epsilon), kwargs.pop("rms_scaling", False)
     x = _in_float32(given)
     axes = _axes(x, axis)
@@ -154,6 +158,7 @@ def layer_normalization(
 
 @OPERATIONS.add
 def rms_normalization(x: Any, scale: Any = None, axis: Any = -1, epsilon: float | None = None) -> Any:
+    x, scale = followed(x, scale)
     given, epsilon = as_tensor(x), _epsilon(epsilon)
     x = _in_float32(given)
     x = ops.expand_dims(x, 0) if len(x.shape) == 0 else x
@@ -180,6 +185,7 @@ def dot_product_attention(
 ) -> Any:
     if flash_attention or attn_logits_soft_cap is not None:
         raise ValueError("dot_product_attention has no flash_attention and no attn_logits_soft_cap on this Keras")
+    query, key, value, bias = followed(query, key, value, bias)
     query, key, value = as_tensor(query), as_tensor(key), as_tensor(value)
     if not len(query.shape) == len(key.shape) == len(value.shape) == 4:
         raise ValueError(
@@ -208,13 +214,13 @@ def dot_product_attention(
 
 @OPERATIONS.add
 def polar(abs_: Any, angle: Any) -> Any:
-    abs_, angle = as_tensor(abs_), as_tensor(angle)
+    abs_, angle = map(as_tensor, followed(abs_, angle))
     return ops.view_as_complex(ops.stack([ops.multiply(abs_, part(angle)) for part in (ops.cos, ops.sin)], axis=-1))
 
 
 @OPERATIONS.add
 def psnr(x1: Any, x2: Any, max_val: float) -> Any:
-    x1, x2 = as_tensor(x1), as_tensor(x2)
+    x1, x2 = map(as_tensor, followed(x1, x2))
     shapes = tuple(x1.shape), tuple(x2.shape)
     if len(shapes[0]) != len(shapes[1]) or any(a != b for a, b in zip(*shapes) if a is not None and b is not None):
         raise ValueError(f"psnr: the shapes must be the same, not {shapes[0]} and {shapes[1]}")

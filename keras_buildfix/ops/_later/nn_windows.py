@@ -70,7 +70,10 @@ _adaptive("adaptive_max_pool", lambda x, axis: ops.max(x, axis=axis))
 def _counts(sizes: Any, kernel: Any, dilation: Any, padding: Any, stride: Any) -> list[int]:
     """How many windows there are along each axis."""
     each = zip(sizes, kernel, dilation, padding, stride)
-    return [(size + 2 * pad - rate * (width - 1) - 1) // step + 1 for size, width, rate, pad, step in each]
+    found = [(size + 2 * pad - rate * (width - 1) - 1) // step + 1 for size, width, rate, pad, step in each]
+    if min(found) < 1:
+        raise ValueError(f"no window of {list(kernel)} with dilation {list(dilation)} fits in {list(sizes)}")
+    return found
 
 
 @OPERATIONS.add

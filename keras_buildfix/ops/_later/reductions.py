@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_buildfix import ops
 from keras_buildfix.ops._dtypes import result_type
-from keras_buildfix.ops._later._values import as_tensor, backend, floatx, in_float, is_floating
+from keras_buildfix.ops._later._values import as_tensor, backend, floatx, followed, in_float, is_floating
 from keras_buildfix.ops._making import dtype_name
 from keras_buildfix.ops._symbolic import is_symbolic, symbolically
 from keras_buildfix.ops._table import Operations
@@ -103,12 +103,16 @@ def _fractions(name: str, q: Any, exact: str) -> tuple[Any, int]:
     return found, rank
 
 
+def _check_axes(who: str, rank: int, axes: Any) -> None:
+    if any(not -rank <= each < rank for each in axes) or len({each % rank for each in axes if rank}) < len(axes):
+        raise ValueError(f"{who}: axis must be different axes from {-rank} to {rank - 1}, not {list(axes)}.")
+
+
 def _axes_last(name: str, x: Any, axis: Any) -> tuple[Any, list[int]]:
     """A tensor with these axes as its last one, and the axes in order."""
     rank = len(x.shape)
     given = range(rank) if axis is None else axis if isinstance(axis, (list, tuple)) else [axis]
-    if any(not -rank <= each < rank for each in given) or len({each % rank for each in given if rank}) < len(given):
-        raise ValueError(f"ops.{name}: axis must be different axes from {-rank} to {rank - 1}, not {axis}.")
+    _check_axes(f"ops.{name}", rank, given)
     axes = sorted(each % rank for each in given)
     if len(axes) == rank:
         return ops.reshape(x, (-1,)), axes
@@ -176,7 +180,8 @@ def _reduced(reduce: Callable[..., Any], x: Any, axis: Any, keepdims: bool) -> A
         found = reduce(x)
         return ops.reshape(found, [1] * rank) if keepdims else found
     axes = axis if isinstance(axis, (list, tuple)) else [axis]
-    for each in sorted((each + rank if -rank <= each < 0 else each for each in axes), reverse=True):
+    _check_axes("a reduction", rank, axes)
+    for each in sorted((each % rank for each in axes), reverse=True):
         x = reduce(x, axis=each, keepdims=keepdims)
     return x
 
@@ -323,6 +328,7 @@ def argpartition(x: Any, kth: int, axis: Any = -1) -> Any:
 
 @OPERATIONS.add
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+    y, x = followed(y, x)
     y = in_float(y)
     heights = ops.moveaxis(y, axis, -1)
     if x is None:
@@ -369,13 +375,15 @@ def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> Any:
     count = ops.sum(ops.ones_like(sequence, dtype="int32")) if size is None else size
     dtype = result_type(dtype_name(sequence), dtype_name(values), floatx=floatx())
     sequence, values = ops.cast(sequence, dtype), ops.cast(values, dtype)
-    is_nan = ops.isnan(values)  # which comes last, as sorting does
+    is_nan = ops.isnan(values)
     found = nothing
     for power in reversed(range(31 if size is None else size.bit_length())):
         further = found + 2**power if power < 31 else found
         there = ops.take(sequence, ops.minimum(further, count) - 1, axis=0)
         goes_on = ops.less(there, values) if side == "left" else ops.less_equal(there, values)
-        goes_on = ops.logical_and(ops.logical_or(goes_on, is_nan), further <= count)
+        # NaN is behind all but NaN.
+        behind = is_nan if side == "right" else ops.logical_and(is_nan, ops.logical_not(ops.isnan(there)))
+        goes_on = ops.logical_and(ops.logical_or(goes_on, behind), further <= count)
         found = ops.where(goes_on, further, found)
     return found
 
@@ -389,8 +397,10 @@ def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:
         raise ValueError(f"ops.histogram: x must have one axis, not shape {tuple(x.shape)}.")
     dtype = dtype_name(x)
     between = (0.0, 1.0) if range is None and x.shape[0] == 0 else range
-    if between is not None and (not isinstance(between, tuple) or len(between) != 2 or between[1] < between[0]):
-        raise ValueError(f"ops.histogram: range must be a tuple of two, the lesser first, not {range!r}.")
+    if between is not None and (
+        not isinstance(between, tuple) or len(between) != 2 or not -math.inf < between[0] <= between[1] < math.inf
+    ):
+        raise ValueError(f"ops.histogram: range must be a tuple of two finite ones, the lesser first, not {range!r}.")
     low, high = (ops.min(x), ops.max(x)) if between is None else (ops.cast(each, dtype) for each in between)
     half = ops.cast(ops.equal(low, high), dtype) / 2
     low, high = low - half, high + half
@@ -398,8 +408,9 @@ def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:
     edges = ops.concatenate([low + (high - low) * step / bins, ops.reshape(high, (1,))], axis=0)
     is_in = ops.logical_and(x >= low, x <= high)
     # By comparing each with each: the searchsorted of Keras 3.5 can't be compiled by TensorFlow.
-    places = ops.sum(ops.cast(ops.expand_dims(x, -1) >= edges[1:-1], "int32"), axis=-1)
-    return ops.segment_sum(ops.cast(is_in, dtype), ops.cast(places, "int32"), num_segments=bins), edges
+    places = ops.cast(ops.sum(ops.cast(ops.expand_dims(x, -1) >= edges, "int32"), axis=-1), "int32") - 1
+    places = ops.minimum(ops.maximum(places, 0), bins - 1)
+    return ops.segment_sum(ops.cast(is_in, dtype), places, num_segments=bins), edges
 
 
 # unique.

@@ -7,26 +7,27 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_buildfix._keras.classes import package_of
 from keras_buildfix.ops._dtypes import result_type
 from keras_buildfix.ops._finding import keras_in_use
-from keras_buildfix.ops._symbolic import following
+from keras_buildfix.ops._symbolic import following, is_symbolic
 from keras_buildfix.ops._table import Operations
 
+_FLOAT32 = tf.float32  # what is there most often, and so asked first
 #: dtypes in which tensors that all have one of them meet, as it is; by `at_least`.
 _REALS = frozenset({"bfloat16", "float16", "float32", "float64"})
 _FLOATS = _REALS | {"complex64", "complex128"}
-_STAYING = {None: _FLOATS | {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"}, "float": _FLOATS}
+_STAYING = {
+    at_least: {tf.as_dtype(name): name for name in names}
+    for at_least, names in (
+        (None, _FLOATS | {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"}),
+        ("float", _FLOATS),
+    )
+}
 
 
 def floatx() -> str:
     """The name of Keras's default dtype for floats."""
     return str(keras_in_use().backend.floatx())
-
-
-def is_symbolic(x: Any) -> bool:
-    """Whether a value is a symbolic tensor of a functional model of Keras 2."""
-    return type(x).__name__.endswith("KerasTensor") and package_of(type(x).__module__) is not None
 
 
 def is_tensor(x: Any) -> bool:
@@ -62,6 +63,9 @@ def _from_python(x: Any, wanted: str | None = None) -> Any:
     found = tf.nest.flatten(x)
     names = {_weak_name(value) for value in found} or {"float"}
     dtype = None if "" in names else result_type(*names, floatx=floatx())
+    target = tf.as_dtype(wanted or dtype or "float32")
+    if names == {"int"} and target.is_integer and not target.min <= min(found) <= max(found) <= target.max:
+        raise OverflowError(f"{min(found)} to {max(found)} do not fit in {target.name}")
     is_wide = names == {"int"} and wanted in ("uint32", "int64", "uint64")  # a bool, or an int8, takes no 300
     if is_wide or (wanted and names <= {"int", "float"} and tf.as_dtype(wanted).is_floating):
         dtype = wanted  # not by way of int32 or float32, which would cut off 2**40, or the digits of 0.1
@@ -81,29 +85,32 @@ def _weak_name(x: Any) -> str:
     return name_of(tensor(x).dtype) if hasattr(x, "dtype") else ""
 
 
-def _alike(values: tuple[Any, ...], at_least: str | None = None) -> str | None:
+def alike(values: tuple[Any, ...], at_least: str | None = None) -> str | None:
     """The dtype of values that are all tensors and stay as they are when they meet; else None."""
     dtype = None
     for x in values:
-        if not isinstance(x, tf.Tensor) or (dtype is not None and x.dtype is not dtype):
+        if not isinstance(x, tf.Tensor) or x.dtype is not (dtype or x.dtype):
             return None
         dtype = x.dtype
-    name: str | None = None if dtype is None else dtype.name
-    return name if name in _STAYING.get(at_least, ()) else None
+    return "float32" if dtype is _FLOAT32 else _STAYING.get(at_least, {}).get(dtype)
 
 
 def dtype_of(*values: Any) -> str:
     """The dtype in which values meet: tensors by their dtype, Python's numbers as what widens nothing."""
-    alike = _alike(values)
-    if alike:
-        return alike
+    one = alike(values)
+    if one:
+        return one
     return result_type(*(_weak_name(x) or tensor(x).dtype.name for x in values), floatx=floatx())
 
 
 def together(*values: Any, at_least: str | None = None) -> tuple[Any, ...]:
     """The values as tensors, all cast to the dtype in which they meet; with ``at_least="float"``, to a floating one."""
-    if _alike(values, at_least):
+    if alike(values, at_least):
         return values
+    if len(values) == 2 and isinstance(values[0], tf.Tensor) and type(values[1]) in (int, float):
+        x, number = values
+        if _STAYING["float"].get(x.dtype) in _REALS:  # a number widens no float
+            return x, tf.convert_to_tensor(number, x.dtype)
     values = following(*values)
     names = [_weak_name(x) or tensor(x).dtype.name for x in values]
     dtype = result_type(*names, *([at_least] if at_least else ()), floatx=floatx())
@@ -112,7 +119,9 @@ def together(*values: Any, at_least: str | None = None) -> tuple[Any, ...]:
 
 def in_float(x: Any) -> Any:
     """A value as a tensor of floats: ints and bools become ``floatx``."""
-    return x if _alike((x,), "float") else together(x, at_least="float")[0]
+    if isinstance(x, tf.Tensor) and (x.dtype is _FLOAT32 or x.dtype in _STAYING["float"]):
+        return x
+    return together(x, at_least="float")[0]
 
 
 def unary(table: Operations, name: str, function: Callable[..., Any], *, floating: bool = False) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_buildfix.ops._later._values import scan_length
-from keras_buildfix.ops._symbolic import is_symbolic, symbolically
+from keras_buildfix.ops._symbolic import following, is_symbolic, symbolically
 from keras_buildfix.ops._table import Operations
 from keras_buildfix.ops._tensorflow._core import name_of, tensor, together
 
@@ -17,6 +17,8 @@ OPERATIONS = Operations()
 
 @OPERATIONS.add
 def cast(x: Any, dtype: Any) -> Any:
+    if isinstance(x, tf.Tensor) and type(dtype) is str:
+        return tf.cast(x, dtype)
     return tensor(x, name_of(dtype))
 
 
@@ -78,6 +80,7 @@ def slice_(inputs: Any, start_indices: Any, shape: Any) -> Any:
 
 @OPERATIONS.add
 def slice_update(inputs: Any, start_indices: Any, updates: Any) -> Any:
+    inputs, updates = following(inputs, updates)
     inputs = tensor(inputs)
     updates = tensor(updates, None if hasattr(updates, "dtype") else inputs.dtype.name)
     room = [a - b for a, b in zip(sizes(inputs), sizes(updates))]
@@ -106,6 +109,7 @@ def _as_indices(indices: Any) -> Any:
 
 @OPERATIONS.add
 def scatter_update(inputs: Any, indices: Any, updates: Any, reduction: Any = None) -> Any:
+    inputs, indices, updates = following(inputs, indices, updates)
     inputs, indices = tensor(inputs), _as_indices(indices)
     updates = tensor(updates, None if hasattr(updates, "dtype") else inputs.dtype.name)
     updating = {
@@ -123,9 +127,9 @@ def scatter_update(inputs: Any, indices: Any, updates: Any, reduction: Any = Non
 def _scatter_product(inputs: Any, indices: Any, updates: Any) -> Any:
     depth = indices.shape[-1]
     outer, inner = sizes(inputs)[:depth], sizes(inputs)[depth:]
-    strides = tf.math.cumprod(tf.cast([*outer[1:], 1], indices.dtype), reverse=True)
-    at = tf.reshape(tf.reduce_sum(indices * strides, -1), [-1])
     count = tf.reduce_prod(tf.cast(outer, tf.int32))
+    # Read from a table, which refuses indices that are not there; by 1 less, for it gives 0 instead on a GPU.
+    at = tf.reshape(tf.gather_nd(tf.reshape(tf.range(1, count + 1), outer), indices), [-1]) - 1
     products = tf.math.unsorted_segment_prod(tf.reshape(updates, [-1, *inner]), at, count)
     return inputs * tf.reshape(products, [*outer, *inner])
 

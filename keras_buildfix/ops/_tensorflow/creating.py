@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_buildfix.ops._symbolic import following
 from keras_buildfix.ops._table import Operations
 from keras_buildfix.ops._tensorflow._core import dtype_of, floatx, is_tensor, name_of, tensor
 from keras_buildfix.ops._tensorflow.shaping import as_list, moveaxis, sizes
@@ -97,6 +98,7 @@ def ones_like(x: Any, dtype: Any = None) -> Any:
 
 @OPERATIONS.add
 def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Any:
+    x, fill_value = following(x, fill_value)
     x = tensor(x)
     return full(sizes(x), fill_value, x.dtype if dtype is None else dtype)
 

@@ -176,9 +176,10 @@ _logical("logical_xor", tf.math.logical_xor)
 @OPERATIONS.add
 def clip(x: Any, x_min: Any, x_max: Any) -> Any:
     x, x_min, x_max = following(x, x_min, x_max)
-    dtype = dtype_of(x, x_min, x_max)
+    given, dtype = dtype_of(x), dtype_of(x, x_min, x_max)
     dtype = "int32" if dtype == "bool" else dtype
-    return tf.minimum(tf.maximum(tensor(x, dtype), tensor(x_min, dtype)), tensor(x_max, dtype))
+    found = tf.minimum(tf.maximum(tensor(x, dtype), tensor(x_min, dtype)), tensor(x_max, dtype))
+    return tensor(found, "int32" if given == "bool" else given)
 
 
 @OPERATIONS.add

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_buildfix.ops._symbolic import following, symbolically
 from keras_buildfix.ops._table import Operations
-from keras_buildfix.ops._tensorflow._core import dtype_of, in_float, tensor, together
+from keras_buildfix.ops._tensorflow._core import alike, dtype_of, in_float, tensor, together
 from keras_buildfix.ops._tensorflow.control import sizes
 
 OPERATIONS = Operations()
@@ -22,12 +22,10 @@ _COMPUTED_IN = {"uint32": "int64", **dict.fromkeys(("bool", "int8", "int16", "ui
 
 def _product(function: Callable[..., Any], *values: Any, int8_in: str = "int8") -> Any:
     """What a function gives for the values in one dtype, in that dtype; that of int8 alone is `int8_in`."""
-    if not all(isinstance(each, tf.Tensor) for each in values):
-        values = following(*values)
-    found = tuple(map(tensor, values))
+    if alike(values) == "float32":  # nothing to do, which must be quick
+        return function(*values)
+    found = tuple(map(tensor, following(*values)))
     dtype = dtype_of(*found)
-    if dtype == "float32" and all(each.dtype is tf.float32 for each in found):
-        return function(*found)
     if dtype == "int8":
         dtype = int8_in
     compute = _COMPUTED_IN.get(dtype, dtype)
@@ -207,6 +205,7 @@ def _pivots(order: Any) -> Any:
 
 
 def _solved(function: Callable[..., Any], a: Any, b: Any) -> Any:
+    a, b = following(a, b)
     a, b = together(_matrix(a), b)
     if a.shape.rank == b.shape.rank + 1:  # vectors
         return tf.squeeze(function(a, b[..., tf.newaxis]), -1)

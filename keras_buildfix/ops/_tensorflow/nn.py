@@ -78,6 +78,8 @@ def multi_hot(
     vectors = one_hot(inputs, num_classes, axis, dtype)
     reduce = tf.reduce_any if vectors.dtype == tf.bool else tf.reduce_max
     found = reduce(vectors, axis=int(len(inputs.shape) > 1))
+    if isinstance(inputs, tf.RaggedTensor) and found.dtype != tf.bool:
+        found = tf.maximum(found, tf.zeros((), found.dtype))  # the maximum of an empty row is very negative
     return tf.sparse.from_dense(found) if sparse else found
 
 

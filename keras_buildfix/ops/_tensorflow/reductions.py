@@ -70,8 +70,8 @@ def _in_wide_float(reduce: Callable[..., Any], x: Any, axis: Any, keepdims: bool
     x = tensor(x)
     if x.dtype in (tf.float32, tf.float64):
         return reduce(x, axis, keepdims)
-    wide = result_type(x.dtype.name, "float32")
-    return tensor(reduce(tensor(x, wide), axis, keepdims), result_type(x.dtype.name, ints_become, floatx=floatx()))
+    dtype = result_type(x.dtype.name, ints_become, floatx=floatx())
+    return tensor(reduce(tensor(x, result_type(dtype, "float32")), axis, keepdims), dtype)
 
 
 @OPERATIONS.add
@@ -128,6 +128,11 @@ def _extreme(x: Any, axis: Any, keepdims: bool, initial: Any, name: str) -> Any:
     }[name]
     if initial is None and any(x.shape[each] == 0 for each in _axes(x, axis)):
         raise ValueError(f"ops.{name}: no elements, in shape {tuple(x.shape)} along axis={axis}. Give `initial`.")
+    unknown = [each for each in _axes(x, axis) if x.shape[each] is None]
+    if initial is None and unknown and isinstance(x, tf.Tensor):
+        some = tf.reduce_all(tf.gather(tf.shape(x), unknown) > 0)
+        with tf.control_dependencies([tf.debugging.Assert(some, [f"ops.{name}: no elements along axis={axis}."])]):
+            x = tf.identity(x)
     is_bool = x.dtype == tf.bool
     found = (of_bools if is_bool else reduce)(x, axis, keepdims)
     if initial is None:
@@ -295,8 +300,14 @@ def digitize(x: Any, bins: Any) -> Any:
     if bins.shape.rank != 1:
         raise ValueError(f"ops.digitize: bins must have one axis, not shape {tuple(bins.shape)}.")
     bins = _plain(bins)
+    rises, falls = tf.reduce_all(bins[1:] >= bins[:-1]), tf.reduce_all(bins[1:] <= bins[:-1])
+    if not is_symbolic(bins):
+        with tf.control_dependencies(
+            [tf.debugging.Assert(rises | falls, ["ops.digitize: bins must rise or fall", bins])]
+        ):
+            bins = tf.identity(bins)
     falling = tf.size(bins) - _searched(tf.reverse(bins, [0]), x, "left")
-    return tf.where(tf.reduce_all(bins[1:] >= bins[:-1]), _searched(bins, x, "right"), falling)
+    return tf.where(rises, _searched(bins, x, "right"), falling)
 
 
 @OPERATIONS.add

@@ -49,7 +49,9 @@ def between(x: Any, axis: int, start: Any, stop: Any) -> Any:
 
 @OPERATIONS.add
 def reshape(x: Any, newshape: Any) -> Any:
-    if not is_tensor(newshape):
+    if not isinstance(newshape, tuple) or None in newshape:
+        if is_tensor(newshape):
+            return tf.reshape(tensor(x), newshape)
         newshape = [-1 if size is None else size for size in as_list(newshape)]
     return tf.reshape(tensor(x), newshape)
 
@@ -170,7 +172,7 @@ def concatenate(xs: Any, axis: Any = 0) -> Any:
     xs = _several(xs, "concatenate")
     if axis is None:
         return tf.concat([tf.reshape(x, [-1]) for x in xs], 0)
-    return tf.concat(xs, axis_of(axis, len(xs[0].shape)))
+    return tf.concat(xs, axis)
 
 
 @OPERATIONS.add
@@ -286,7 +288,7 @@ def take(x: Any, indices: Any, axis: Any = None) -> Any:
 
 @OPERATIONS.add
 def take_along_axis(x: Any, indices: Any, axis: Any = None) -> Any:
-    x, indices = tensor(x), tensor(indices)
+    x, indices = map(tensor, following(x, indices))
     if axis is None:
         x, axis = tf.reshape(x, [-1]), 0
     rank = len(x.shape)

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_buildfix.ops._symbolic import symbolically
+from keras_buildfix.ops._symbolic import following, symbolically
 from keras_buildfix.ops._table import Operations
 from keras_buildfix.ops._tensorflow._core import floatx, in_float, tensor, together, unary
 
@@ -54,7 +54,7 @@ def _segments(name: str, reduce: Any) -> None:
     """Enters a reduction of segments; not TensorFlow's own for sorted ids, which gives 0 for empty ones."""
 
     def operation(data: Any, segment_ids: Any, num_segments: Any = None, sorted: bool = False) -> Any:
-        data, ids = tensor(data), tensor(segment_ids)
+        data, ids = map(tensor, following(data, segment_ids))
         if ids.shape.rank != 1 or not data.shape[:1].is_compatible_with(ids.shape):
             raise ValueError(
                 f"{name}: segment_ids are of one axis, as long as the first one of data; got the shapes {ids.shape} of "
