@@ -49,15 +49,16 @@ def least_and_greatest(dtype: str) -> tuple[Any, Any]:
 def saturate_cast(x: Any, dtype: Any) -> Any:
     x = as_tensor(x)
     source = ops.dtype(x)
-    target = ops.dtype(ops.cast(0, dtype))
+    # By its name, if it has one: PyTorch takes a wider dtype for uint16 and uint32.
+    target = dtype if isinstance(dtype, str) and dtype[-1].isdigit() else ops.dtype(ops.cast(0, dtype))
     (low, high), (least, greatest) = least_and_greatest(source), least_and_greatest(target)
-    if least > low or greatest < high:
+    if least > low or greatest < high or "float" in source:  # of floats, infinities as well
         low, high = max(least, low), min(greatest, high)
         bits = _BITS.get(source)
         if bits is not None and "int" in target and high == greatest:
             # Rounded to a float, the greatest int may be one too large.
             high -= high % 2 ** max(high.bit_length() - bits, 0)
-        x = ops.clip(x, low, high)
+        x = ops.clip(x, float(low), float(high)) if bits is not None else ops.clip(x, low, high)
     return ops.cast(x, dtype)
 
 

@@ -200,7 +200,8 @@ def perspective_transform(
     dtype = dtype_name(images)
     batch, back = in_batch(ops.cast(images, "float32"), data_format)
     places = _homography(*(ops.reshape(ops.cast(each, "float32"), (-1, 4, 2)) for each in (start, end)))
-    return ops.cast(back(warped(batch, *projected(batch, places), interpolation, "constant", fill_value)), dtype)
+    found = back(warped(batch, *projected(batch, places), interpolation, "constant", fill_value))
+    return ops.cast(found if is_floating(images) else ops.round(found), dtype)
 
 
 def _solve(a: Any, b: Any) -> Any:
@@ -247,7 +248,8 @@ def elastic_transform(
     moved = ops.image.gaussian_blur(noise, (size, size), (sigma, sigma), "channels_last") * alpha
     y, x = grid(batch)
     places = y + moved[..., 0], x + moved[..., 1]
-    return ops.cast(back(warped(batch, *places, interpolation, fill_mode, fill_value)), dtype)
+    found = back(warped(batch, *places, interpolation, fill_mode, fill_value))
+    return ops.cast(found if is_floating(images) else ops.round(found), dtype)
 
 
 @OPERATIONS.add

@@ -20,6 +20,8 @@ _EPSILON = {"float32": 2.0**-23, "float64": 2.0**-52, "float16": 2.0**-10, "bflo
 def inner(x1: Any, x2: Any) -> Any:
     x1, x2 = map(as_tensor, followed(x1, x2))
     is_scalar = 0 in (len(x1.shape), len(x2.shape))
+    if not is_scalar and len({x1.shape[-1], x2.shape[-1]} - {None}) > 1:  # PyTorch would repeat an axis of size 1
+        raise ValueError(f"ops.inner: the last axes of {tuple(x1.shape)} and {tuple(x2.shape)} must be of one size.")
     return ops.multiply(x1, x2) if is_scalar else ops.tensordot(x1, x2, axes=[[-1], [-1]])
 
 
@@ -229,6 +231,8 @@ def matrix_rank(x: Any, tol: Any = None) -> Any:
     s = _singular_values(x)
     if tol is None:
         tol = ops.max(s, axis=-1, keepdims=True) * max(x.shape[-2:]) * _EPSILON[ops.dtype(x)]
+    else:
+        tol = ops.expand_dims(ops.cast(tol, ops.dtype(s)), -1)  # one for each matrix
     return ops.cast(ops.sum(ops.cast(ops.greater(s, tol), "int32"), axis=-1), "int32")
 
 

@@ -357,7 +357,7 @@ def corrcoef(x: Any) -> Any:
     found = products / ops.expand_dims(sizes, 0) / ops.expand_dims(sizes, 1)
     found = ops.where(ops.abs(found) > 1, ops.sign(found), found)  # not by `clip`, where XLA loses NaN
     found = ops.cast(found, dtype)
-    return found if rank == 2 else found[0, 0]
+    return found if rank == 2 and x.shape[0] != 1 else found[0, 0]
 
 
 @OPERATIONS.add
