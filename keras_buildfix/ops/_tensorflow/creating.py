@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_buildfix.ops._symbolic import following
 from keras_buildfix.ops._table import Operations
-from keras_buildfix.ops._tensorflow._core import dtype_of, floatx, is_tensor, name_of, tensor
+from keras_buildfix.ops._tensorflow._core import dtype_of, floatx, is_symbolic, is_tensor, name_of, tensor
 from keras_buildfix.ops._tensorflow.shaping import as_list, moveaxis, sizes
 
 OPERATIONS = Operations()
@@ -100,7 +100,13 @@ def ones_like(x: Any, dtype: Any = None) -> Any:
 def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Any:
     x, fill_value = following(x, fill_value)
     x = tensor(x)
-    return full(sizes(x), fill_value, x.dtype if dtype is None else dtype)
+    name = name_of(x.dtype if dtype is None else dtype)
+    if is_symbolic(x) and isinstance(fill_value, (int, float)):
+        # Not the constant alone: a model that is loaded has it in float32 or int32.
+        zeros = tf.zeros_like(x, name)
+        add = tf.logical_or if name == "bool" else tf.add
+        return add(zeros, convert_to_tensor(fill_value, name))
+    return full(sizes(x), fill_value, name)
 
 
 # Ranges

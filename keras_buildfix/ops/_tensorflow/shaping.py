@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_buildfix.ops._symbolic import following
 from keras_buildfix.ops._table import Operations
-from keras_buildfix.ops._tensorflow._core import is_tensor, tensor, together
+from keras_buildfix.ops._tensorflow._core import is_symbolic, is_tensor, tensor, together
 
 OPERATIONS = Operations()
 
@@ -273,7 +273,16 @@ def _whole(indices: Any, name: str, size: Any) -> Any:
         raise TypeError(f"{name}: indices must be of an integer dtype, not {indices.dtype.name}")
     if indices.dtype not in (tf.int32, tf.int64):
         indices = tf.cast(indices, tf.int64 if indices.dtype in (tf.uint32, tf.uint64) else tf.int32)
-    return tf.where(indices < 0, indices + tf.cast(size, indices.dtype), indices)
+    # By `tf.add`: a model can't be loaded whose operator has a constant first.
+    return tf.where(indices < 0, tf.add(indices, tf.cast(size, indices.dtype)), indices)
+
+
+def _in_dtype(found: Any, *values: Any) -> Any:
+    """What is picked from constants, in their dtype: a model that is loaded has them in float32 or int32."""
+    dtype = values[0].dtype
+    if dtype in (tf.float32, tf.int32, tf.bool) or not is_symbolic(found) or any(map(is_symbolic, values)):
+        return found
+    return tf.cast(found, dtype)
 
 
 @OPERATIONS.add
@@ -283,7 +292,7 @@ def take(x: Any, indices: Any, axis: Any = None) -> Any:
     if axis is None:
         x, axis = tf.reshape(x, [-1]), 0
     axis = axis_of(axis, len(x.shape))
-    return tf.gather(x, _whole(indices, "take", sizes(x)[axis]), axis=axis)
+    return _in_dtype(tf.gather(x, _whole(indices, "take", sizes(x)[axis]), axis=axis), x)
 
 
 @OPERATIONS.add
@@ -321,4 +330,5 @@ def where(condition: Any, x1: Any = None, x2: Any = None) -> Any:
         return tuple(tf.unstack(tf.cast(tf.where(condition), "int32"), axis=1))
     if x1 is None or x2 is None:
         raise ValueError("where: either both x1 and x2 must be given, or none of them")
-    return tf.where(condition, *together(x1, x2))
+    x1, x2 = together(x1, x2)
+    return _in_dtype(tf.where(condition, x1, x2), x1, x2)
