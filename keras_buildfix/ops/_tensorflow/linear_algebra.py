@@ -231,4 +231,7 @@ def pinv(x: Any, rcond: Any = None) -> Any:
 
 @OPERATIONS.add
 def matrix_rank(x: Any, tol: Any = None) -> Any:
-    return tf.linalg.matrix_rank(_matrix(x, square=False), tol=tol)
+    x = _matrix(x, square=False)
+    if tol is not None:
+        tol = tf.expand_dims(tf.cast(tol, x.dtype.real_dtype), -1)  # one for each matrix
+    return tf.linalg.matrix_rank(x, tol=tol)
