@@ -133,9 +133,9 @@ def keras_in_use() -> ModuleType:
     return sys.modules.get(package) or importlib.import_module(package)
 
 
-def _loaded() -> list[Any]:
+def _loaded() -> list[ModuleType]:
     """Each Keras that is loaded, once: Keras 2 may be known by two names."""
-    found: list[Any] = []
+    found: list[ModuleType] = []
     for package in PACKAGES:
         module = sys.modules.get(package)
         if module is not None and module not in found:

@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from keras_buildfix._keras.classes import describe
 from keras_buildfix.ops._finding import keras_in_use
+from keras_buildfix.ops._symbolic import is_symbolic
 from keras_buildfix.ops._table import Operations
-from keras_buildfix.ops._tensorflow._core import is_symbolic, name_of, tensor
+from keras_buildfix.ops._tensorflow._core import name_of, tensor
 
 OPERATIONS = Operations()
 #: Seeds are below it: TensorFlow's functions take int32.
