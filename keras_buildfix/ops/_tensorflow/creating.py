@@ -8,9 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_buildfix.ops._symbolic import following
+from keras_buildfix.ops._symbolic import following, is_symbolic
 from keras_buildfix.ops._table import Operations
-from keras_buildfix.ops._tensorflow._core import dtype_of, floatx, is_symbolic, is_tensor, name_of, tensor
+from keras_buildfix.ops._tensorflow._core import dtype_of, floatx, is_tensor, name_of, tensor
 from keras_buildfix.ops._tensorflow.shaping import as_list, moveaxis, sizes
 
 OPERATIONS = Operations()

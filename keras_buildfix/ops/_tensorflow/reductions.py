@@ -9,12 +9,12 @@ import tensorflow as tf
 
 from keras_buildfix.ops._dtypes import result_type
 from keras_buildfix.ops._later.reductions import SUMS_OF, quantile_of
+from keras_buildfix.ops._symbolic import is_symbolic
 from keras_buildfix.ops._table import Operations
 from keras_buildfix.ops._tensorflow._core import (
     dtype_of,
     floatx,
     in_float,
-    is_symbolic,
     is_tensor,
     name_of,
     tensor,

@@ -6,9 +6,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_buildfix.ops._symbolic import following
+from keras_buildfix.ops._symbolic import following, is_symbolic
 from keras_buildfix.ops._table import Operations
-from keras_buildfix.ops._tensorflow._core import is_symbolic, is_tensor, tensor, together
+from keras_buildfix.ops._tensorflow._core import is_tensor, tensor, together
 
 OPERATIONS = Operations()
 
