@@ -101,8 +101,10 @@ def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Any:
     x, fill_value = following(x, fill_value)
     x = tensor(x)
     name = name_of(x.dtype if dtype is None else dtype)
-    if is_symbolic(x) and isinstance(fill_value, (int, float)):
-        # Not the constant alone: a model that is loaded has it in float32 or int32.
+    # Not the constant alone: a model that is loaded has it in float32 or int32. (Keras 2 takes an integer below 0 in a
+    # sum for the size of an axis.)
+    is_number = isinstance(fill_value, (int, float))
+    if is_symbolic(x) and is_number and name not in ("float32", "int32") and not (name[0] == "i" and fill_value < 0):
         zeros = tf.zeros_like(x, name)
         add = tf.logical_or if name == "bool" else tf.add
         return add(zeros, convert_to_tensor(fill_value, name))
