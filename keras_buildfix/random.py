@@ -6,17 +6,9 @@ Those that draw floats give them in the compute dtype, in the ``call`` of a port
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras_buildfix.ops._finding import Space
 
 _SPACE = Space("random", globals())
 __all__ = _SPACE.public()  # for `import *`
-
-
-def __getattr__(name: str) -> Any:
-    return _SPACE.find(name)
-
-
-def __dir__() -> list[str]:
-    return _SPACE.names()
+__getattr__ = _SPACE.find
+__dir__ = _SPACE.names

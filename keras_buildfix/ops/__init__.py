@@ -21,8 +21,6 @@ the Keras whose portable layer runs now, else that of ``keras_info()``.
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras_buildfix.ops._finding import Space
 
 #: What other parts of the package may use: file -> names.
@@ -30,11 +28,5 @@ SHARED = {"_finding": ("Space",)}
 
 _SPACE = Space("", globals())
 __all__ = _SPACE.public()  # for `import *`
-
-
-def __getattr__(name: str) -> Any:
-    return _SPACE.find(name)
-
-
-def __dir__() -> list[str]:
-    return _SPACE.names()
+__getattr__ = _SPACE.find
+__dir__ = _SPACE.names

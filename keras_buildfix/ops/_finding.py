@@ -143,6 +143,11 @@ def _loaded() -> list[ModuleType]:
     return found
 
 
+def floatx() -> str:
+    """The name of the default dtype for floats, of the Keras that is in use."""
+    return str(keras_in_use().backend.floatx())
+
+
 def _only_one_is_loaded() -> bool:
     return len(_loaded()) == 1
 
@@ -190,14 +195,14 @@ def _ours(keras: Any, space: str, name: str) -> Callable[..., Any] | None:
     """The function that this package writes for a Keras without it: over TensorFlow on Keras 2, else with ``ops``."""
     name = f"random.{name}" if space == "random" else name
     folders = ("_later",) if hasattr(keras, "ops") else ("_tensorflow", "_later")
-    return next(filter(None, (_all_of(folder).get(name) for folder in folders)), None)
+    return next(filter(None, (all_of(folder).get(name) for folder in folders)), None)
 
 
 _tables: dict[str, dict[str, Callable[..., Any]]] = {}
 
 
-def _all_of(folder: str) -> dict[str, Callable[..., Any]]:
-    """The functions in all files of a folder, by name."""
+def all_of(folder: str) -> dict[str, Callable[..., Any]]:
+    """The functions in all files of a folder, by name: of ``"_tensorflow"`` or ``"_later"``."""
     if folder not in _tables:
         package = importlib.import_module(f"keras_buildfix.ops.{folder}")
         table: dict[str, Callable[..., Any]] = {}

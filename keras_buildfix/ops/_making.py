@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from keras_buildfix._keras.variables import dtype_of
 from keras_buildfix._running_call import RUNNING
 
 _MAKERS = (
@@ -45,9 +46,7 @@ def in_compute_dtype(function: Callable[..., Any], cast: Callable[[Any, str], An
 
 def dtype_name(tensor: Any) -> str:
     """The name of the dtype of a tensor of any backend, such as ``"float32"``; empty for what has no dtype."""
-    dtype = getattr(tensor, "dtype", "")
-    name = dtype if isinstance(dtype, str) else getattr(dtype, "name", None) or str(dtype)
-    return name.rpartition(".")[2]  # torch.float32
+    return dtype_of(tensor) if hasattr(tensor, "dtype") else ""
 
 
 def _has_floating_tensor(value: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from keras_buildfix._keras.classes import package_of
 from keras_buildfix._keras.graphs import not_for_autograph
+from keras_buildfix._structures import map_structure
 from keras_buildfix.ops._finding import keras_in_use
 
 
@@ -74,10 +75,9 @@ def following(*values: Any) -> tuple[Any, ...]:
 
 def leaves(structure: Any) -> list[Any]:
     """The leaves of dicts, lists and tuples, in order."""
-    if not isinstance(structure, (dict, list, tuple)):
-        return [structure]
-    items = structure.values() if isinstance(structure, dict) else structure
-    return [leaf for item in items for leaf in leaves(item)]
+    found: list[Any] = []
+    map_structure(found.append, structure)
+    return found
 
 
 def mapped(function: Callable[..., Any], structure: Any, *others: Any) -> Any:

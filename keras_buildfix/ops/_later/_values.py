@@ -6,20 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_buildfix import ops
-from keras_buildfix.ops._finding import keras_in_use
+from keras_buildfix.ops._finding import all_of, floatx, keras_in_use
 from keras_buildfix.ops._making import dtype_name
 from keras_buildfix.ops._symbolic import following, is_symbolic
-
-
-def floatx() -> str:
-    """The name of Keras's default dtype for floats."""
-    return str(keras_in_use().backend.floatx())
 
 
 def backend() -> str:
     """The backend of the Keras that is in use."""
     keras = keras_in_use()
     return str(keras.backend.backend()) if hasattr(keras, "ops") else "tensorflow"
+
+
+def over_tensorflow(name: str) -> Callable[..., Any]:
+    """The function that Keras 2 gets for a name, which a Keras 3 on TensorFlow may use as well."""
+    return all_of("_tensorflow")[name]
 
 
 def as_tensor(x: Any) -> Any:

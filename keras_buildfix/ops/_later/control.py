@@ -5,23 +5,15 @@ from __future__ import annotations
 import functools
 import re
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from keras_buildfix import ops
 from keras_buildfix.ops._finding import keras_in_use
-from keras_buildfix.ops._later._values import as_tensor, backend, scan_length
+from keras_buildfix.ops._later._values import as_tensor, backend, over_tensorflow, scan_length
 from keras_buildfix.ops._symbolic import leaves, mapped, symbolically
 from keras_buildfix.ops._table import Operations
 
 OPERATIONS = Operations()
-
-
-def _tensorflow() -> dict[str, Callable[..., Any]]:
-    """The functions over TensorFlow, which a Keras 3 on TensorFlow may use as well."""
-    from keras_buildfix.ops._tensorflow.control import OPERATIONS
-
-    return OPERATIONS
 
 
 @OPERATIONS.add
@@ -69,7 +61,7 @@ def saturate_cast(x: Any, dtype: Any) -> Any:
 @symbolically
 def switch(index: Any, branches: Any, *operands: Any) -> Any:
     if backend() == "tensorflow":
-        return _tensorflow()["switch"](index, branches, *operands)
+        return over_tensorflow("switch")(index, branches, *operands)
     operands = mapped(ops.convert_to_tensor, operands)
     index = ops.convert_to_tensor(index)
     if backend() == "jax":
@@ -86,7 +78,7 @@ def map_(f: Any, xs: Any) -> Any:
 @symbolically
 def scan(f: Any, init: Any, xs: Any = None, length: Any = None, reverse: Any = False, unroll: Any = 1) -> Any:
     if backend() == "tensorflow":
-        return _tensorflow()["scan"](f, init, xs, length, reverse, unroll)
+        return over_tensorflow("scan")(f, init, xs, length, reverse, unroll)
     init, xs = mapped(ops.convert_to_tensor, (init, xs))
     n = scan_length(f, [x for x in leaves(xs) if x is not None], length, unroll)
     if backend() == "jax":
@@ -169,7 +161,7 @@ def _doubling(f: Any, x: Any, axis: int) -> Any:
 
         return distance * 2, mapped(chosen, f(before, x), x)
 
-    return _tensorflow()["while_loop"](lambda distance, x: distance < n, body, (1, x))[1]
+    return over_tensorflow("while_loop")(lambda distance, x: distance < n, body, (1, x))[1]
 
 
 # Functions of functions.
@@ -180,7 +172,7 @@ def _doubling(f: Any, x: Any, axis: int) -> Any:
 def jvp(fun: Any, primals: Any, tangents: Any, has_aux: Any = False) -> Any:
     name = backend()
     if name == "tensorflow":
-        return _tensorflow()["jvp"](fun, primals, tangents, has_aux)
+        return over_tensorflow("jvp")(fun, primals, tangents, has_aux)
     if name not in ("jax", "torch"):
         raise NotImplementedError("ops.jvp: NumPy has no derivatives; use the backend jax, torch or tensorflow.")
     primals = mapped(ops.convert_to_tensor, tuple(primals))
@@ -196,7 +188,7 @@ def jvp(fun: Any, primals: Any, tangents: Any, has_aux: Any = False) -> Any:
 def custom_gradient(f: Any) -> Any:
     name = backend()
     if name == "tensorflow":
-        return _tensorflow()["custom_gradient"](f)
+        return over_tensorflow("custom_gradient")(f)
     if name == "jax":
         return symbolically(sys.modules["jax"].custom_gradient(f))
     if name != "torch":  # NumPy has no gradients

@@ -13,7 +13,8 @@ from typing import Any
 
 from keras_buildfix import ops
 from keras_buildfix.ops._dtypes import result_type
-from keras_buildfix.ops._later._values import as_tensor, backend, floatx, followed, in_single
+from keras_buildfix.ops._finding import floatx
+from keras_buildfix.ops._later._values import as_tensor, backend, followed, in_single, over_tensorflow
 from keras_buildfix.ops._later.control import least_and_greatest
 from keras_buildfix.ops._making import dtype_name
 from keras_buildfix.ops._symbolic import symbolically
@@ -205,9 +206,7 @@ _MODULES = {"jax": "jax.numpy", "torch": "torch", "numpy": "numpy"}
 def _own(name: str, *others: str) -> Callable[..., Any]:
     """The function of the backend by the first of these names that it has; on TensorFlow, the one of Keras 2."""
     if backend() == "tensorflow":
-        from keras_buildfix.ops._tensorflow.elementwise import OPERATIONS as OURS
-
-        return symbolically(OURS[name])
+        return symbolically(over_tensorflow(name))
     module = importlib.import_module(_MODULES[backend()])
     return symbolically(next(filter(None, (getattr(module, each, None) for each in (name, *others)))))
 

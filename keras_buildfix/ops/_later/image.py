@@ -8,7 +8,7 @@ from typing import Any
 
 from keras_buildfix import ops, random
 from keras_buildfix.ops._later._images import INTERPOLATIONS, grid, images_of, in_batch, one_of, projected, warped
-from keras_buildfix.ops._later._values import as_tensor, backend, in_float, is_floating
+from keras_buildfix.ops._later._values import as_tensor, backend, in_float, is_floating, over_tensorflow
 from keras_buildfix.ops._making import dtype_name
 from keras_buildfix.ops._symbolic import symbolically
 from keras_buildfix.ops._table import Operations
@@ -206,9 +206,7 @@ def perspective_transform(
 
 def _solve(a: Any, b: Any) -> Any:
     if backend() == "tensorflow":  # that of Keras 3.6 takes no tensors with a batch of unknown size there
-        from keras_buildfix.ops._tensorflow.linear_algebra import OPERATIONS as OVER_TENSORFLOW
-
-        return OVER_TENSORFLOW["solve"](a, b)
+        return over_tensorflow("solve")(a, b)
     return ops.solve(a, b)
 
 

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from keras_buildfix import ops
-from keras_buildfix.ops._later._values import as_tensor, backend, followed, in_float
+from keras_buildfix.ops._later._values import as_tensor, backend, followed, in_float, over_tensorflow
 from keras_buildfix.ops._symbolic import symbolically
 from keras_buildfix.ops._table import Operations
 
@@ -163,18 +163,12 @@ def _linalg() -> Any:
     return importlib.import_module({"jax": "jax.numpy.linalg", "torch": "torch.linalg", "numpy": "numpy.linalg"}[name])
 
 
-def _tensorflow() -> Any:
-    from keras_buildfix.ops._tensorflow.linear_algebra import OPERATIONS
-
-    return OPERATIONS
-
-
 def _of_backend(name: str) -> None:
     """Enters a function of one matrix that all backends have by the same name."""
 
     def operation(x: Any) -> Any:
         if backend() == "tensorflow":
-            return _tensorflow()[name](x)
+            return over_tensorflow(name)(x)
         found = getattr(_linalg(), name)(in_float(x))
         return tuple(found) if isinstance(found, tuple) else found
 
@@ -190,7 +184,7 @@ for _name in ("det", "inv", "eig", "eigh", "slogdet"):
 @symbolically
 def cholesky(x: Any, upper: Any = False) -> Any:
     if backend() == "tensorflow":
-        return _tensorflow()["cholesky"](x, upper)
+        return over_tensorflow("cholesky")(x, upper)
     found = _linalg().cholesky(in_float(x))
     return ops.conj(ops.swapaxes(found, -1, -2)) if upper else found
 
@@ -199,7 +193,7 @@ def cholesky(x: Any, upper: Any = False) -> Any:
 @symbolically
 def svd(x: Any, full_matrices: Any = True, compute_uv: Any = True) -> Any:
     if backend() == "tensorflow":
-        return _tensorflow()["svd"](x, full_matrices, compute_uv)
+        return over_tensorflow("svd")(x, full_matrices, compute_uv)
     if backend() == "torch":
         if not compute_uv:
             return _linalg().svdvals(in_float(x))
@@ -212,7 +206,7 @@ def svd(x: Any, full_matrices: Any = True, compute_uv: Any = True) -> Any:
 @symbolically
 def pinv(x: Any, rcond: Any = None) -> Any:
     if backend() == "tensorflow":
-        return _tensorflow()["pinv"](x, rcond)
+        return over_tensorflow("pinv")(x, rcond)
     x = in_float(x)
     if rcond is None:
         rcond = 10 * max(x.shape[-2:]) * _EPSILON[ops.dtype(x)]
@@ -224,7 +218,7 @@ def pinv(x: Any, rcond: Any = None) -> Any:
 @symbolically
 def matrix_rank(x: Any, tol: Any = None) -> Any:
     if backend() == "tensorflow":
-        return _tensorflow()["matrix_rank"](x, tol)
+        return over_tensorflow("matrix_rank")(x, tol)
     x = in_float(x)
     if len(x.shape) < 2:
         raise ValueError(f"ops.matrix_rank: a matrix needs two axes or more; the shape is {tuple(x.shape)}.")
@@ -240,7 +234,7 @@ def matrix_rank(x: Any, tol: Any = None) -> Any:
 @symbolically
 def lu_factor(x: Any) -> Any:
     if backend() == "tensorflow":
-        return _tensorflow()["lu_factor"](x)
+        return over_tensorflow("lu_factor")(x)
     if backend() == "torch":
         lu, pivots = _linalg().lu_factor(in_float(x))
         return lu, pivots - 1
@@ -252,5 +246,5 @@ def lu_factor(x: Any) -> Any:
 @symbolically
 def solve_triangular(a: Any, b: Any, lower: Any = False) -> Any:
     if backend() == "tensorflow":
-        return _tensorflow()["solve_triangular"](a, b, lower)
+        return over_tensorflow("solve_triangular")(a, b, lower)
     return ops.solve((ops.tril if lower else ops.triu)(in_float(a)), b)

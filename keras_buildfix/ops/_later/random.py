@@ -6,6 +6,7 @@ from typing import Any
 
 from keras_buildfix import ops, random
 from keras_buildfix.ops._finding import keras_in_use
+from keras_buildfix.ops._later._values import over_tensorflow
 from keras_buildfix.ops._table import Operations
 
 OPERATIONS = Operations()
@@ -15,9 +16,7 @@ def _on_tensorflow(name: str) -> Any:
     """The function that Keras 2 has from us, on TensorFlow: its values are those of Keras 3.1. None elsewhere."""
     if keras_in_use().backend.backend() != "tensorflow":
         return None
-    from keras_buildfix.ops._tensorflow import random as ours
-
-    return ours.OPERATIONS[name]
+    return over_tensorflow(name)
 
 
 def beta(shape: Any, alpha: Any, beta: Any, dtype: Any = None, seed: Any = None) -> Any:

@@ -9,7 +9,8 @@ from typing import Any
 
 from keras_buildfix import ops
 from keras_buildfix.ops._dtypes import result_type
-from keras_buildfix.ops._later._values import as_tensor, backend, floatx, followed, in_float, is_floating
+from keras_buildfix.ops._finding import floatx
+from keras_buildfix.ops._later._values import as_tensor, backend, followed, in_float, is_floating
 from keras_buildfix.ops._making import dtype_name
 from keras_buildfix.ops._symbolic import is_symbolic, symbolically
 from keras_buildfix.ops._table import Operations

@@ -8,14 +8,14 @@ import sys
 from typing import Any
 
 from keras_buildfix import ops
-from keras_buildfix.ops._finding import keras_in_use
+from keras_buildfix.ops._finding import floatx, keras_in_use
 from keras_buildfix.ops._later._values import (
     as_tensor,
     backend,
-    floatx,
     in_float,
     in_single,
     is_floating,
+    over_tensorflow,
 )
 from keras_buildfix.ops._making import dtype_name
 from keras_buildfix.ops._symbolic import is_symbolic, symbolically
@@ -220,7 +220,7 @@ def _segments_class(keras: Any) -> Any:
 
 def _reduced(name: str, data: Any, ids: Any, size: Any, sorted: bool) -> Any:
     if backend() == "tensorflow":
-        return _on_tensorflow(name)(data, ids, size, sorted)
+        return over_tensorflow(name)(data, ids, size, sorted)
     size = int(ids.max()) + 1 if size is None else size
     if backend() == "jax":
         return getattr(sys.modules["jax"].ops, name)(data, ids, size, indices_are_sorted=sorted)
@@ -254,13 +254,6 @@ _segments("segment_min")
 _segments("segment_prod")
 
 
-def _on_tensorflow(name: str) -> Any:
-    """The function of this package over TensorFlow."""
-    from keras_buildfix.ops._tensorflow.signal import OPERATIONS as ON_TENSORFLOW
-
-    return ON_TENSORFLOW[name]
-
-
 @OPERATIONS.add
 @symbolically
 def view_as_complex(x: Any) -> Any:
@@ -268,7 +261,7 @@ def view_as_complex(x: Any) -> Any:
     if len(x.shape) < 1 or x.shape[-1] != 2:
         raise ValueError(f"view_as_complex: the last axis of x is of size 2 (real, imaginary); got the shape {x.shape}")
     if backend() == "tensorflow":
-        return _on_tensorflow("view_as_complex")(x)
+        return over_tensorflow("view_as_complex")(x)
     x = ops.cast(x, "float32")
     return x[..., 0] + 1j * x[..., 1]
 

@@ -8,14 +8,14 @@ from typing import Any
 import tensorflow as tf
 
 from keras_buildfix.ops._dtypes import result_type
-from keras_buildfix.ops._finding import keras_in_use
+from keras_buildfix.ops._finding import floatx
 from keras_buildfix.ops._symbolic import following, is_symbolic
 from keras_buildfix.ops._table import Operations
 
 _FLOAT32 = tf.float32  # what is there most often, and so asked first
-#: dtypes in which tensors that all have one of them meet, as it is; by `at_least`.
 _REALS = frozenset({"bfloat16", "float16", "float32", "float64"})
 _FLOATS = _REALS | {"complex64", "complex128"}
+#: The dtypes in which tensors that all have one of them meet, as it is: by `at_least`, with their names.
 _STAYING = {
     at_least: {tf.as_dtype(name): name for name in names}
     for at_least, names in (
@@ -23,11 +23,6 @@ _STAYING = {
         ("float", _FLOATS),
     )
 }
-
-
-def floatx() -> str:
-    """The name of Keras's default dtype for floats."""
-    return str(keras_in_use().backend.floatx())
 
 
 def is_tensor(x: Any) -> bool:
@@ -122,6 +117,13 @@ def in_float(x: Any) -> Any:
     if isinstance(x, tf.Tensor) and (x.dtype is _FLOAT32 or x.dtype in _STAYING["float"]):
         return x
     return together(x, at_least="float")[0]
+
+
+def sizes(x: Any) -> list[Any]:
+    """The size of each axis of a tensor: a number where it is known, else a scalar tensor."""
+    if x.shape.rank is None:
+        raise ValueError(f"ops.shape needs a tensor whose number of axes is known, not {x}.")
+    return [tf.shape(x)[axis] if size is None else size for axis, size in enumerate(x.shape.as_list())]
 
 
 def unary(table: Operations, name: str, function: Callable[..., Any], *, floating: bool = False) -> None:

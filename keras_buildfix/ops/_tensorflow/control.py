@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_buildfix.ops._later._values import scan_length
 from keras_buildfix.ops._symbolic import following, is_symbolic, symbolically
 from keras_buildfix.ops._table import Operations
-from keras_buildfix.ops._tensorflow._core import name_of, tensor, together
+from keras_buildfix.ops._tensorflow._core import name_of, sizes, tensor, together
 
 OPERATIONS = Operations()
 
@@ -45,17 +45,9 @@ def convert_to_numpy(x: Any) -> Any:
 
 @OPERATIONS.add
 def shape(x: Any) -> Any:
-    return tuple(x.shape.as_list()) if is_symbolic(x) else tuple(sizes(tensor(x)))
-
-
-def sizes(x: Any) -> list[Any]:
-    """The size of each axis of a tensor: a number where it is known, else a tensor."""
-    if x.shape.rank is None:
-        raise ValueError(f"ops.shape needs a tensor whose number of axes is known, not {x}.")
-    if isinstance(x, tf.RaggedTensor):
-        return [*x.shape.as_list()]
-    known = x.shape.as_list()
-    return [size if size is not None else tf.shape(x)[axis] for axis, size in enumerate(known)]
+    x = tensor(x)
+    is_static = is_symbolic(x) or isinstance(x, tf.RaggedTensor)
+    return tuple(x.shape.as_list() if is_static and x.shape.rank is not None else sizes(x))
 
 
 @OPERATIONS.add

@@ -8,10 +8,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_buildfix.ops._finding import floatx
 from keras_buildfix.ops._symbolic import following, is_symbolic
 from keras_buildfix.ops._table import Operations
-from keras_buildfix.ops._tensorflow._core import dtype_of, floatx, is_tensor, name_of, tensor
-from keras_buildfix.ops._tensorflow.shaping import as_list, moveaxis, sizes
+from keras_buildfix.ops._tensorflow._core import dtype_of, is_tensor, name_of, sizes, tensor
+from keras_buildfix.ops._tensorflow.shaping import as_list, moveaxis
 
 OPERATIONS = Operations()
 

@@ -10,14 +10,9 @@ from keras_buildfix import ops
 from keras_buildfix.ops._later._images import INTERPOLATIONS, images_of, in_batch, one_of, projected, read, warped
 from keras_buildfix.ops._symbolic import symbolically
 from keras_buildfix.ops._table import Operations
-from keras_buildfix.ops._tensorflow._core import tensor
+from keras_buildfix.ops._tensorflow._core import sizes, tensor
 
 OPERATIONS = Operations()
-
-
-def _sizes(images: Any) -> list[Any]:
-    """Height and width of a batch: numbers where they are known."""
-    return [images.shape[at] if images.shape[at] is not None else tf.shape(images)[at] for at in (1, 2)]
 
 
 def _larger(x: Any, y: Any) -> Any:
@@ -30,7 +25,7 @@ def _smaller(x: Any, y: Any) -> Any:
 
 def _cropped(batch: Any, size: tuple[int, int]) -> Any:
     """The middle of the images, in the proportions of `size`."""
-    height, width = _sizes(batch)
+    height, width = sizes(batch)[1:3]
     rows = _larger(_smaller(height, width * size[0] // size[1]), 1)
     columns = _larger(_smaller(width, height * size[1] // size[0]), 1)
     top, left = (height - rows) // 2, (width - columns) // 2
@@ -39,7 +34,7 @@ def _cropped(batch: Any, size: tuple[int, int]) -> Any:
 
 def _padded(batch: Any, size: tuple[int, int], fill_value: Any) -> Any:
     """The images with as much on both sides as gives them the proportions of `size`."""
-    height, width = _sizes(batch)
+    height, width = sizes(batch)[1:3]
     top = _larger(width * size[0] // size[1] - height, 0) // 2
     left = _larger(height * size[1] // size[0] - width, 0) // 2
     return tf.pad(batch, [[0, 0], [top, top], [left, left], [0, 0]], constant_values=tf.cast(fill_value, batch.dtype))
@@ -77,7 +72,7 @@ def resize(
             found = tf.round(found)
         return back(tf.cast(found, images.dtype))
     # TensorFlow's own has its cubic from a coarse table, and none of these in XLA.
-    scale = [tf.cast(new, "float32") / tf.cast(old, "float32") for new, old in zip(size, _sizes(batch))]
+    scale = [tf.cast(new, "float32") / tf.cast(old, "float32") for new, old in zip(size, sizes(batch)[1:3])]
     shape = (None, *size, None)
     return back(
         ops.image.scale_and_translate(batch, shape, tf.stack(scale), [0.0, 0.0], (1, 2), interpolation, antialias)
@@ -154,12 +149,12 @@ def extract_patches(
     images, data_format = images_of("extract_patches", images, data_format)
     one_of("padding", padding, ("valid", "same"))
     batch, back = in_batch(images, data_format)
-    sizes, steps, rates = (
+    patches, steps, rates = (
         [1, *([each] * 2 if isinstance(each, int) else each), 1] for each in (size, strides or size, dilation_rate)
     )
-    found = tf.image.extract_patches(batch, sizes, steps, rates, padding.upper())
+    found = tf.image.extract_patches(batch, patches, steps, rates, padding.upper())
     # Its static shape knows no size, if one is unknown.
-    known = [_count(*each, padding) for each in zip(batch.shape[1:3], sizes[1:], steps[1:], rates[1:])]
+    known = [_count(*each, padding) for each in zip(batch.shape[1:3], patches[1:], steps[1:], rates[1:])]
     return back(tf.ensure_shape(found, [batch.shape[0], *known, found.shape[-1]]))
 
 

@@ -9,8 +9,7 @@ import tensorflow as tf
 
 from keras_buildfix.ops._symbolic import following, symbolically
 from keras_buildfix.ops._table import Operations
-from keras_buildfix.ops._tensorflow._core import alike, dtype_of, in_float, tensor, together
-from keras_buildfix.ops._tensorflow.control import sizes
+from keras_buildfix.ops._tensorflow._core import alike, dtype_of, in_float, sizes, tensor, together
 
 OPERATIONS = Operations()
 

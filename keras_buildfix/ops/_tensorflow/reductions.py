@@ -8,12 +8,12 @@ from typing import Any
 import tensorflow as tf
 
 from keras_buildfix.ops._dtypes import result_type
+from keras_buildfix.ops._finding import floatx
 from keras_buildfix.ops._later.reductions import SUMS_OF, quantile_of
 from keras_buildfix.ops._symbolic import is_symbolic
 from keras_buildfix.ops._table import Operations
 from keras_buildfix.ops._tensorflow._core import (
     dtype_of,
-    floatx,
     in_float,
     is_tensor,
     name_of,

@@ -8,15 +8,9 @@ import tensorflow as tf
 
 from keras_buildfix.ops._symbolic import following, is_symbolic
 from keras_buildfix.ops._table import Operations
-from keras_buildfix.ops._tensorflow._core import is_tensor, tensor, together
+from keras_buildfix.ops._tensorflow._core import is_tensor, sizes, tensor, together
 
 OPERATIONS = Operations()
-
-
-def sizes(x: Any) -> list[Any]:
-    """The sizes of a tensor: a number where it is known now, else a scalar tensor."""
-    static = list(x.shape)
-    return [tf.shape(x)[axis] if size is None else size for axis, size in enumerate(static)]
 
 
 def as_list(value: Any) -> list[Any]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_buildfix.ops._finding import floatx
 from keras_buildfix.ops._symbolic import following, symbolically
 from keras_buildfix.ops._table import Operations
-from keras_buildfix.ops._tensorflow._core import floatx, in_float, tensor, together, unary
+from keras_buildfix.ops._tensorflow._core import in_float, tensor, together, unary
 
 OPERATIONS = Operations()
 
