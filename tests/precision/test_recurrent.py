@@ -86,13 +86,20 @@ def recurrent(model):
     return [layer.forward_layer, layer.backward_layer] if hasattr(layer, "forward_layer") else [layer]
 
 
-def states(model):
+def states_of(model):
     found = [layer.states for layer in recurrent(model)]
-    flat = [state for each in found for state in (each if isinstance(each, (list, tuple)) else [each])]
-    return [as_array(state) for state in flat]
+    return [state for each in found for state in (each if isinstance(each, (list, tuple)) else [each])]
+
+
+def states(model):
+    return [as_array(state) for state in states_of(model)]
 
 
 def reset(model):
+    if INFO.backend == "jax":  # Keras's own fails up to 3.10: JAX's `zeros_like` takes no variable
+        for state in states_of(model):
+            state.assign(np.zeros(state.shape))
+        return
     layer = model.layers[-1]
     (layer.reset_state if hasattr(layer, "reset_state") else layer.reset_states)()
 
