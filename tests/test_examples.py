@@ -8,8 +8,6 @@ import forms_table
 import pytest
 from conftest import INFO, KERAS
 
-#: Forms that take seconds: each environment runs a part of them.
-DEAR = {"fine_tuning.head_then_last_stage", "exporting.tflite_with_quantization"}
 FORMS = [f"{name}.{form}" for name in forms_table.FILES for form in forms_table.forms_of(name)]
 #: What forms need that an environment may not have.
 NEEDS = ("needs TensorFlow", "needs pydot and graphviz")
@@ -21,10 +19,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*unexpected keyword argument '___pyct_anno':DeprecationWarning"),
 ]
 MODULES = {}
-
-
-def marked(form):
-    return pytest.param(form, marks=pytest.mark.in_turns) if form in DEAR else form
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +43,7 @@ def module(request):
         yield load
 
 
-@pytest.mark.parametrize("name", [marked(form) for form in FORMS])
+@pytest.mark.parametrize("name", FORMS)
 def test_the_form_works(name, module):
     file, form = name.split(".")
     example = module(file)

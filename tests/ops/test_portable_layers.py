@@ -102,6 +102,7 @@ def test_a_layer_gives_the_same_values_gradients_and_trained_weights_everywhere(
         np.testing.assert_allclose(found[key], array, rtol=2e-4, atol=2e-5, err_msg=key)
 
 
+@pytest.mark.in_turns
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_layer_runs_in_mixed_precision(keras, name, policy):
