@@ -148,6 +148,20 @@ def floatx() -> str:
     return str(keras_in_use().backend.floatx())
 
 
+def data_format_of(given: Any) -> str:
+    """``"channels_last"`` or ``"channels_first"``; None means the default of the Keras that is in use.
+
+    Raises:
+        ValueError: For any other word.
+    """
+    keras = keras_in_use()
+    default = (keras.config if hasattr(keras, "ops") else keras.backend).image_data_format
+    found = str(default() if given is None else given).lower()
+    if found not in ("channels_last", "channels_first"):
+        raise ValueError(f"data_format is 'channels_last', 'channels_first' or None; got {given!r}")
+    return found
+
+
 def _only_one_is_loaded() -> bool:
     return len(_loaded()) == 1
 
@@ -208,6 +222,8 @@ def all_of(folder: str) -> dict[str, Callable[..., Any]]:
         table: dict[str, Callable[..., Any]] = {}
         for file in pkgutil.iter_modules(package.__path__):
             module = importlib.import_module(f"{package.__name__}.{file.name}")
-            table.update(getattr(module, "OPERATIONS", {}))
+            for name, function in getattr(module, "OPERATIONS", {}).items():
+                if table.setdefault(name, function) is not function:
+                    raise ValueError(f"two files of {folder} have {name}")
         _tables[folder] = table
     return _tables[folder]

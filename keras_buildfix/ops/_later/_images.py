@@ -8,21 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from keras_buildfix import ops
-from keras_buildfix.ops._finding import keras_in_use
+from keras_buildfix.ops._finding import data_format_of
 from keras_buildfix.ops._later._values import as_tensor, is_floating
 from keras_buildfix.ops._making import dtype_name
 
 INTERPOLATIONS = ("nearest", "bilinear")
-
-
-def format_of(data_format: str | None) -> str:
-    """``"channels_last"`` or ``"channels_first"``; None means Keras's default."""
-    if data_format is None:
-        keras = keras_in_use()
-        return str((keras.config if hasattr(keras, "ops") else keras.backend).image_data_format())
-    if data_format not in ("channels_last", "channels_first"):
-        raise ValueError(f"data_format is 'channels_last', 'channels_first' or None; got {data_format!r}")
-    return data_format
 
 
 def one_of(name: str, given: Any, allowed: Sequence[Any]) -> None:
@@ -37,7 +27,7 @@ def images_of(name: str, images: Any, data_format: str | None, ranks: tuple[int,
     if len(images.shape) not in ranks:
         allowed = " or ".join(map(str, ranks))
         raise ValueError(f"{name}: an image has {allowed} axes, the last number with the batch; got {images.shape}")
-    return images, format_of(data_format)
+    return images, data_format_of(data_format)
 
 
 def in_batch(images: Any, data_format: str, axes: int = 4) -> tuple[Any, Callable[[Any], Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_buildfix import ops
+from keras_buildfix.ops._axes import axes_of
 from keras_buildfix.ops._dtypes import result_type
 from keras_buildfix.ops._finding import keras_in_use
 from keras_buildfix.ops._later._values import as_tensor, followed, in_float
@@ -123,13 +124,6 @@ def normalize(x: Any, axis: Any = -1, order: int = 2, epsilon: float | None = No
     return x / ops.maximum(ops.norm(x, ord=order, axis=axis, keepdims=True), epsilon)
 
 
-def _axes(x: Any, axis: Any) -> list[int]:
-    rank, axes = len(x.shape), (axis,) if isinstance(axis, int) else tuple(axis)
-    if any(not -rank <= each < rank for each in axes):
-        raise ValueError(f"axis must be from {-rank} to {rank - 1} for x of shape {tuple(x.shape)}, not {axis}")
-    return sorted(each % rank for each in axes)
-
-
 def _along(vector: Any, x: Any, axes: list[int]) -> Any:
     """Weights for some axes of a tensor, shaped so that they meet these axes."""
     if vector is None:
@@ -147,7 +141,7 @@ def layer_normalization(
     x, gamma, beta = followed(x, gamma, beta)
     given, epsilon, by_variance = as_tensor(x), _epsilon(epsilon), kwargs.pop("rms_scaling", False)
     x = _in_float32(given)
-    axes = _axes(x, axis)
+    axes = sorted(axes_of(axis, len(x.shape), "layer_normalization"))
     gamma, beta = _along(gamma, x, axes), None if by_variance else _along(beta, x, axes)
     centred = x - ops.mean(x, axis=axes, keepdims=True)
     scale = ops.rsqrt(ops.mean(centred * centred, axis=axes, keepdims=True) + epsilon)
@@ -162,7 +156,7 @@ def rms_normalization(x: Any, scale: Any = None, axis: Any = -1, epsilon: float 
     given, epsilon = as_tensor(x), _epsilon(epsilon)
     x = _in_float32(given)
     x = ops.expand_dims(x, 0) if len(x.shape) == 0 else x
-    axes = _axes(x, axis)
+    axes = sorted(axes_of(axis, len(x.shape), "rms_normalization"))
     found = x * ops.rsqrt(ops.mean(x * x, axis=axes, keepdims=True) + epsilon)
     found = found if scale is None else ops.multiply(found, _in_float32(as_tensor(scale)))
     return ops.cast(found, dtype_name(given))

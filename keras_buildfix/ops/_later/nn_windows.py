@@ -9,7 +9,7 @@ from typing import Any
 from keras_buildfix import ops
 from keras_buildfix._keras.info import keras_info
 from keras_buildfix.ops._dtypes import result_type
-from keras_buildfix.ops._finding import keras_in_use
+from keras_buildfix.ops._finding import data_format_of, keras_in_use
 from keras_buildfix.ops._later._values import as_tensor, backend
 from keras_buildfix.ops._making import dtype_name
 from keras_buildfix.ops._symbolic import symbolically
@@ -26,13 +26,6 @@ def _each(name: str, value: Any, count: int = 2) -> tuple[int, ...]:
     return values
 
 
-def _format(data_format: Any) -> str:
-    name = str(data_format or keras_in_use().backend.image_data_format()).lower()
-    if name not in ("channels_first", "channels_last"):
-        raise ValueError(f"data_format must be 'channels_first' or 'channels_last', not {data_format!r}")
-    return name
-
-
 def _part(axis: int, start: int | None, stop: int | None, step: int = 1) -> tuple[slice, ...]:
     """The index for a part along an axis."""
     return (*[slice(None)] * axis, slice(start, stop, step))
@@ -47,7 +40,7 @@ def _adaptive(name: str, reduce: Callable[..., Any]) -> None:
     def operation(inputs: Any, output_size: Any, data_format: Any = None) -> Any:
         x = as_tensor(inputs)
         rank = len(x.shape)
-        first = 1 if _format(data_format) == "channels_last" else 2
+        first = 1 if data_format_of(data_format) == "channels_last" else 2
         if rank not in (3, 4, 5) or None in x.shape[first : first + rank - 2]:
             raise ValueError(f"{name} takes inputs of 3 to 5 axes, of known height and width; not {tuple(x.shape)}")
         for axis, size in enumerate(_each("output_size", output_size, rank - 2), first):
@@ -145,7 +138,7 @@ def _spread(x: Any, axis: int, count: int, step: int) -> Any:
 
 def _blocks(name: str, x: Any, block_size: int, data_format: Any) -> tuple[Any, bool, Any, Any, Any]:
     """The tensor, whether its channels are last, and its height, width and channels."""
-    x, last = as_tensor(x), _format(data_format) == "channels_last"
+    x, last = as_tensor(x), data_format_of(data_format) == "channels_last"
     if len(x.shape) != 4 or None in x.shape[1:] or block_size < 2:
         raise ValueError(
             f"{name} takes images of four axes, of a known size, and a block_size of at least 2; "

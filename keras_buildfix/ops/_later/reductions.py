@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_buildfix import ops
+from keras_buildfix.ops._axes import axes_of
 from keras_buildfix.ops._dtypes import result_type
 from keras_buildfix.ops._finding import floatx
 from keras_buildfix.ops._later._values import as_tensor, backend, followed, in_float, is_floating
@@ -104,17 +105,10 @@ def _fractions(name: str, q: Any, exact: str) -> tuple[Any, int]:
     return found, rank
 
 
-def _check_axes(who: str, rank: int, axes: Any) -> None:
-    if any(not -rank <= each < rank for each in axes) or len({each % rank for each in axes if rank}) < len(axes):
-        raise ValueError(f"{who}: axis must be different axes from {-rank} to {rank - 1}, not {list(axes)}.")
-
-
 def _axes_last(name: str, x: Any, axis: Any) -> tuple[Any, list[int]]:
     """A tensor with these axes as its last one, and the axes in order."""
     rank = len(x.shape)
-    given = range(rank) if axis is None else axis if isinstance(axis, (list, tuple)) else [axis]
-    _check_axes(f"ops.{name}", rank, given)
-    axes = sorted(each % rank for each in given)
+    axes = sorted(axes_of(axis, rank, name))
     if len(axes) == rank:
         return ops.reshape(x, (-1,)), axes
     kept = [each for each in range(rank) if each not in axes]
@@ -180,9 +174,7 @@ def _reduced(reduce: Callable[..., Any], x: Any, axis: Any, keepdims: bool) -> A
     if axis is None:
         found = reduce(x)
         return ops.reshape(found, [1] * rank) if keepdims else found
-    axes = axis if isinstance(axis, (list, tuple)) else [axis]
-    _check_axes("a reduction", rank, axes)
-    for each in sorted((each % rank for each in axes), reverse=True):
+    for each in sorted(axes_of(axis, rank), reverse=True):
         x = reduce(x, axis=each, keepdims=keepdims)
     return x
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from keras_buildfix import ops
+from keras_buildfix.ops._axes import axes_of, axis_of
 from keras_buildfix.ops._dtypes import result_type
 from keras_buildfix.ops._finding import floatx
 from keras_buildfix.ops._later._values import as_tensor, backend
@@ -37,9 +38,9 @@ def flipud(x: Any) -> Any:
 def rot90(array: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
     array = at_least(2, array, "rot90")
     rank = len(array.shape)
-    if len(axes) != 2 or not all(-rank <= axis < rank for axis in axes) or axes[0] % rank == axes[1] % rank:
-        raise ValueError(f"rot90: axes must be two different ones of the {rank} axes, not {axes}")
-    first, second = axes
+    if len(axes) != 2:
+        raise ValueError(f"ops.rot90: axes must be two, not {axes}")
+    first, second = axes_of(tuple(axes), rank, "rot90")
     if k % 4 == 1:
         return ops.swapaxes(ops.flip(array, axis=second), first, second)
     if k % 4 == 3:
@@ -65,15 +66,14 @@ def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
         raise ValueError(f"array_split: indices_or_sections must be positive, not {indices_or_sections}")
     x = as_tensor(x)
     rank = len(x.shape)
-    if not -rank <= axis < rank:
-        raise ValueError(f"array_split: axis {axis} is out of bounds for a tensor of rank {rank}")
+    axis = axis_of(axis, rank, "array_split")
     size = ops.shape(x)[axis]
     fewer = min if isinstance(size, int) else ops.minimum  # TensorFlow may not know the size yet
     cuts = [
         number * (size // indices_or_sections) + fewer(number, size % indices_or_sections)
         for number in range(indices_or_sections + 1)
     ]
-    return _parts(x, cuts, axis % rank)
+    return _parts(x, cuts, axis)
 
 
 def _parts(x: Any, cuts: list[Any], axis: int) -> list[Any]:

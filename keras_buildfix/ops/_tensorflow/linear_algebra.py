@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_buildfix.ops._axes import axes_of, axis_of
 from keras_buildfix.ops._symbolic import following, symbolically
 from keras_buildfix.ops._table import Operations
 from keras_buildfix.ops._tensorflow._core import alike, dtype_of, in_float, sizes, tensor, together
@@ -96,17 +97,14 @@ def cross(x1: Any, x2: Any, axisa: Any = -1, axisb: Any = -1, axisc: Any = -1, a
         return c[..., 2]
     rank = c.shape.rank
     order = list(range(rank - 1))
-    order.insert(axisc % rank, rank - 1)
+    order.insert(axis_of(axisc, rank, "cross"), rank - 1)
     return tf.transpose(c, order)
 
 
 def _moved(x: Any, axes: list[int]) -> Any:
     """A tensor with some axes moved to the end."""
     rank = x.shape.rank
-    for axis in axes:
-        if not -rank <= axis < rank:
-            raise ValueError(f"There is no axis {axis} in a tensor of shape {x.shape}.")
-    last = [axis % rank for axis in axes]
+    last = axes_of(axes, rank)
     order = [axis for axis in range(rank) if axis not in last] + last
     return x if order == list(range(rank)) else tf.transpose(x, order)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_buildfix.ops._finding import keras_in_use
+from keras_buildfix.ops._finding import data_format_of
 from keras_buildfix.ops._table import Operations
 from keras_buildfix.ops._tensorflow._core import tensor, together
 
@@ -22,14 +22,10 @@ _FORMATS = {3: "NWC", 4: "NHWC", 5: "NDHWC"}
 
 def _with_channels_last(name: str, x: Any, data_format: Any, run: Callable[[Any], Any]) -> Any:
     """The result of `run` for a tensor with the channels at the end, in the format of the tensor given."""
-    data_format = str(data_format or keras_in_use().backend.image_data_format()).lower()
     rank = len(x.shape)
-    if data_format not in ("channels_first", "channels_last") or rank not in (3, 4, 5):
-        raise ValueError(
-            f"{name} takes inputs with 3 to 5 axes, in the data_format 'channels_first' or 'channels_last'; "
-            f"here they have {rank}, in {data_format!r}"
-        )
-    if data_format == "channels_last":
+    if rank not in (3, 4, 5):
+        raise ValueError(f"{name} takes inputs with 3 to 5 axes; here they have {rank}")
+    if data_format_of(data_format) == "channels_last":
         return run(x)
     return tf.transpose(run(tf.transpose(x, [0, *range(2, rank), 1])), [0, rank - 1, *range(1, rank - 1)])
 
@@ -231,10 +227,6 @@ _pool("average_pool", tf.nn.avg_pool)
 # Keras has them as the inner part, on all backends but TensorFlow.
 
 
-def _is_first(data_format: Any) -> bool:
-    return str(data_format or keras_in_use().backend.image_data_format()).lower() == "channels_first"
-
-
 def _check_blocks(name: str, x: Any, block_size: int, sizes: tuple[Any, ...], by: int) -> None:
     if len(x.shape) != 4 or block_size < 2 or any(size is not None and size % by for size in sizes):
         raise ValueError(
@@ -248,7 +240,7 @@ def depth_to_space(x: Any, block_size: int, data_format: str = "channels_last") 
     def run(x: Any) -> Any:
         area = block_size**2
         _check_blocks("depth_to_space", x, block_size, (x.shape[-1],), area)
-        if _is_first(data_format):
+        if data_format_of(data_format) == "channels_first":
             x = tf.gather(x, [at for start in range(area) for at in range(start, x.shape[-1], area)], axis=-1)
         return tf.nn.depth_to_space(x, block_size)
 
@@ -260,7 +252,7 @@ def space_to_depth(x: Any, block_size: int, data_format: str = "channels_last") 
     def run(x: Any) -> Any:
         _check_blocks("space_to_depth", x, block_size, x.shape[1:-1], block_size)
         found = tf.nn.space_to_depth(x, block_size)
-        if _is_first(data_format):
+        if data_format_of(data_format) == "channels_first":
             channels, all_ = x.shape[-1], found.shape[-1]
             found = tf.gather(found, [at for start in range(channels) for at in range(start, all_, channels)], axis=-1)
         return found

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_buildfix.ops._axes import axes_of, axis_of
 from keras_buildfix.ops._dtypes import result_type
 from keras_buildfix.ops._finding import floatx
 from keras_buildfix.ops._later.reductions import SUMS_OF, quantile_of
@@ -113,12 +114,6 @@ def average(x: Any, axis: Any = None, weights: Any = None) -> Any:
     return tensor(found, x.dtype.name)
 
 
-def _axes(x: Any, axis: Any) -> list[int]:
-    rank = x.shape.rank
-    given = range(rank) if axis is None else axis if isinstance(axis, (list, tuple)) else [axis]
-    return [int(each) % rank for each in given if rank]
-
-
 def _extreme(x: Any, axis: Any, keepdims: bool, initial: Any, name: str) -> Any:
     """The greatest or least element. TensorFlow alone would return an infinity for no elements."""
     x = tensor(x)
@@ -126,9 +121,10 @@ def _extreme(x: Any, axis: Any, keepdims: bool, initial: Any, name: str) -> Any:
         "max": (tf.reduce_max, tf.reduce_any, tf.maximum, tf.logical_or),
         "min": (tf.reduce_min, tf.reduce_all, tf.minimum, tf.logical_and),
     }[name]
-    if initial is None and any(x.shape[each] == 0 for each in _axes(x, axis)):
+    axes = axes_of(axis, x.shape.rank, name)
+    if initial is None and any(x.shape[each] == 0 for each in axes):
         raise ValueError(f"ops.{name}: no elements, in shape {tuple(x.shape)} along axis={axis}. Give `initial`.")
-    unknown = [each for each in _axes(x, axis) if x.shape[each] is None]
+    unknown = [each for each in axes if x.shape[each] is None]
     if initial is None and unknown and isinstance(x, tf.Tensor):
         some = tf.reduce_all(tf.gather(tf.shape(x), unknown) > 0)
         with tf.control_dependencies([tf.debugging.Assert(some, [f"ops.{name}: no elements along axis={axis}."])]):
@@ -239,11 +235,9 @@ def cumprod(x: Any, axis: Any = None, dtype: Any = None) -> Any:
 def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
     a = tensor(a)
     rank = a.shape.rank
-    if n < 0 or not -rank <= axis < rank:
-        raise ValueError(
-            f"ops.diff: n must not be negative, and a have that axis: n={n}, axis={axis}, {tuple(a.shape)}."
-        )
-    before = (slice(None),) * (axis % rank)
+    if n < 0:
+        raise ValueError(f"ops.diff: n must not be negative, but is {n}.")
+    before = (slice(None),) * axis_of(axis, rank, "diff")
     subtract = tf.not_equal if a.dtype == tf.bool else tf.subtract
     for _ in range(n):
         a = subtract(a[(*before, slice(1, None))], a[(*before, slice(None, -1))])

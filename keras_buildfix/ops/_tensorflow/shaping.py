@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_buildfix.ops._axes import axes_of, axis_of
 from keras_buildfix.ops._symbolic import following, is_symbolic
 from keras_buildfix.ops._table import Operations
 from keras_buildfix.ops._tensorflow._core import is_tensor, sizes, tensor, together
@@ -16,21 +17,6 @@ OPERATIONS = Operations()
 def as_list(value: Any) -> list[Any]:
     """An axis, size or the like, or several, as a list."""
     return list(value) if isinstance(value, (list, tuple, tf.TensorShape)) or getattr(value, "ndim", None) else [value]
-
-
-def axis_of(axis: Any, rank: int) -> int:
-    """An axis as a number from 0."""
-    if not -rank <= axis < rank:
-        raise ValueError(f"axis {axis} is out of bounds for a tensor of rank {rank}")
-    return int(axis) % rank
-
-
-def axes_of(axis: Any, rank: int) -> list[int]:
-    """One axis or several, as different numbers from 0."""
-    axes = [axis_of(each, rank) for each in as_list(axis)]
-    if len({*axes}) < len(axes):
-        raise ValueError(f"an axis is there twice: {axis}")
-    return axes
 
 
 def between(x: Any, axis: int, start: Any, stop: Any) -> Any:
@@ -134,7 +120,7 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
 def flip(x: Any, axis: Any = None) -> Any:
     x = tensor(x)
     rank = len(x.shape)
-    return tf.reverse(x, list(range(rank)) if axis is None else axes_of(axis, rank))
+    return tf.reverse(x, axes_of(axis, rank))
 
 
 @OPERATIONS.add
