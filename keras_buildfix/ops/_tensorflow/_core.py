@@ -84,9 +84,12 @@ def alike(values: tuple[Any, ...], at_least: str | None = None) -> str | None:
     """The dtype of values that are all tensors and stay as they are when they meet; else None."""
     dtype = None
     for x in values:
-        if not isinstance(x, tf.Tensor) or x.dtype is not (dtype or x.dtype):
+        if not isinstance(x, tf.Tensor):
             return None
-        dtype = x.dtype
+        its = x.dtype
+        if dtype is not None and its is not dtype:
+            return None
+        dtype = its
     return "float32" if dtype is _FLOAT32 else _STAYING.get(at_least, {}).get(dtype)
 
 

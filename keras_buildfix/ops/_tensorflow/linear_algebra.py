@@ -34,6 +34,8 @@ def _product(function: Callable[..., Any], *values: Any, int8_in: str = "int8") 
 
 @OPERATIONS.add
 def matmul(x1: Any, x2: Any) -> Any:
+    if alike((x1, x2)) == "float32" and x1.shape.rank == x2.shape.rank == 2:  # what layers do most must be quick
+        return tf.matmul(x1, x2)
     return _product(_matmul, x1, x2, int8_in="int32")
 
 

@@ -30,7 +30,8 @@ _PLAIN = {"bool": "int32", "int8": "int32", "int16": "int32", "uint8": "int32", 
 
 def _added(x: Any, dtype: Any = None) -> Any:
     x = tensor(x)
-    return tensor(x, SUMS_OF.get(x.dtype.name) if dtype is None else name_of(dtype))
+    wanted = SUMS_OF.get(x.dtype.name) if dtype is None else name_of(dtype)
+    return x if wanted is None else tensor(x, wanted)
 
 
 def _plain(x: Any) -> Any:
