@@ -1,8 +1,8 @@
 """`build()` runs exactly once, before first use, whichever way a layer is built.
 
-Each environment takes every layer every way, by one of the three entries (decorator, mixin, install):
-which one turns with the layer, the way and the environment's place in its band, so that each band of
-releases takes every layer every way by every entry.
+Each band of releases takes every layer every way by each of the three entries (decorator, mixin, install).
+An environment takes half of the layers by one entry, which turns with the layer, the way and its place in
+the band; in a band of few environments, and as the only one with its backend, it takes more.
 """
 
 import functools
@@ -75,7 +75,9 @@ def entries(environment, name, way):
     if way in LONG:  # a part of the layers, each by one entry
         mine = zoo.OF_EACH_KIND.index(name) in turns(environment, way, len(zoo.OF_EACH_KIND))
         return [zoo.ENTRIES[(start + bands.matrix().index(environment)) % len(zoo.ENTRIES)]] if mine else []
-    return [zoo.ENTRIES[(start + turn) % len(zoo.ENTRIES)] for turn in turns(environment, way, len(zoo.ENTRIES))]
+    half = list(zoo.ARGUMENTS).index(name) % 2
+    mine = turns(environment, way, 2 * len(zoo.ENTRIES))
+    return [zoo.ENTRIES[(start + turn) % len(zoo.ENTRIES)] for turn in mine if turn % 2 == half]
 
 
 def pairs(names, info):
@@ -154,7 +156,6 @@ def test_each_band_takes_every_layer_every_way_by_every_entry():
                 able.add((band, name, way))
                 taken |= {(band, name, way) for _ in here}
             else:
-                assert here
                 able |= {(band, name, way, entry) for entry in zoo.ENTRIES}
                 taken |= {(band, name, way, entry) for entry in here}
     assert able == taken
