@@ -148,17 +148,17 @@ def floatx() -> str:
     return str(keras_in_use().backend.floatx())
 
 
-def data_format_of(given: Any) -> str:
+def data_format_of(given: Any, name: str) -> str:
     """``"channels_last"`` or ``"channels_first"``; None means the default of the Keras that is in use.
 
     Raises:
-        ValueError: For any other word.
+        ValueError: For any other word. `name` is the function's, for the message.
     """
     keras = keras_in_use()
     default = (keras.config if hasattr(keras, "ops") else keras.backend).image_data_format
     found = str(default() if given is None else given).lower()
     if found not in ("channels_last", "channels_first"):
-        raise ValueError(f"data_format is 'channels_last', 'channels_first' or None; got {given!r}")
+        raise ValueError(f"ops.{name}: data_format is 'channels_last', 'channels_first' or None; got {given!r}")
     return found
 
 

@@ -5,6 +5,7 @@ An environment takes half of the layers by one entry, which turns with the layer
 the band; in a band of few environments, and as the only one with its backend, it takes more.
 """
 
+import collections
 import functools
 import re
 
@@ -147,7 +148,7 @@ def test_long_ways_are_gone_with_a_layer_of_each_kind_of_constructor():
 
 @pytest.mark.at_length  # asks of the plan, which is the same on every environment
 def test_each_band_takes_every_layer_every_way_by_every_entry():
-    taken, able = set(), set()
+    taken, able, here_and_not = set(), set(), collections.Counter()
     for environment in bands.matrix():
         band, info = bands.band_of(environment), bands.info_of(environment)
         for name, way in pairs(zoo.ARGUMENTS, info):
@@ -156,10 +157,13 @@ def test_each_band_takes_every_layer_every_way_by_every_entry():
                 able.add((band, name, way))
                 taken |= {(band, name, way) for _ in here}
             else:
+                here_and_not[environment, way, bool(here)] += 1
                 able |= {(band, name, way, entry) for entry in zoo.ENTRIES}
                 taken |= {(band, name, way, entry) for entry in here}
     assert able == taken
     assert {name for _, name, *_ in taken} == set(zoo.ARGUMENTS)
+    for environment, way, _ in here_and_not:  # each environment takes about half of the layers, or all
+        assert here_and_not[environment, way, True] >= here_and_not[environment, way, False] - 1
 
 
 def test_a_release_that_changes_what_is_built_starts_a_band():

@@ -27,7 +27,7 @@ def images_of(name: str, images: Any, data_format: str | None, ranks: tuple[int,
     if len(images.shape) not in ranks:
         allowed = " or ".join(map(str, ranks))
         raise ValueError(f"{name}: an image has {allowed} axes, the last number with the batch; got {images.shape}")
-    return images, data_format_of(data_format)
+    return images, data_format_of(data_format, name)
 
 
 def in_batch(images: Any, data_format: str, axes: int = 4) -> tuple[Any, Callable[[Any], Any]]:

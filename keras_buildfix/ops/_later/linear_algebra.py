@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from keras_buildfix import ops
-from keras_buildfix.ops._axes import axes_of
+from keras_buildfix.ops._axes import axes_or_all
 from keras_buildfix.ops._later._values import as_tensor, backend, followed, in_float, over_tensorflow
 from keras_buildfix.ops._symbolic import symbolically
 from keras_buildfix.ops._table import Operations
@@ -78,7 +78,7 @@ def rearrange(tensor: Any, pattern: Any, **axes_lengths: Any) -> Any:
 @OPERATIONS.add
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> Any:
     x = in_float(x)
-    axes = axes_of(axis, len(x.shape), "norm")
+    axes = axes_or_all(axis, len(x.shape), "norm")
     if ord is None and (axis is None or len(axes) <= 2):
         return ops.sqrt(ops.sum(ops.square(ops.abs(x)), axis=tuple(axes), keepdims=keepdims))
     if len(axes) == 1:

@@ -40,7 +40,7 @@ def _adaptive(name: str, reduce: Callable[..., Any]) -> None:
     def operation(inputs: Any, output_size: Any, data_format: Any = None) -> Any:
         x = as_tensor(inputs)
         rank = len(x.shape)
-        first = 1 if data_format_of(data_format) == "channels_last" else 2
+        first = 1 if data_format_of(data_format, name) == "channels_last" else 2
         if rank not in (3, 4, 5) or None in x.shape[first : first + rank - 2]:
             raise ValueError(f"{name} takes inputs of 3 to 5 axes, of known height and width; not {tuple(x.shape)}")
         for axis, size in enumerate(_each("output_size", output_size, rank - 2), first):
@@ -138,7 +138,7 @@ def _spread(x: Any, axis: int, count: int, step: int) -> Any:
 
 def _blocks(name: str, x: Any, block_size: int, data_format: Any) -> tuple[Any, bool, Any, Any, Any]:
     """The tensor, whether its channels are last, and its height, width and channels."""
-    x, last = as_tensor(x), data_format_of(data_format) == "channels_last"
+    x, last = as_tensor(x), data_format_of(data_format, name) == "channels_last"
     if len(x.shape) != 4 or None in x.shape[1:] or block_size < 2:
         raise ValueError(
             f"{name} takes images of four axes, of a known size, and a block_size of at least 2; "

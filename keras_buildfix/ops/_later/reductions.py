@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_buildfix import ops
-from keras_buildfix.ops._axes import axes_of
+from keras_buildfix.ops._axes import axes_of, axes_or_all
 from keras_buildfix.ops._dtypes import result_type
 from keras_buildfix.ops._finding import floatx
 from keras_buildfix.ops._later._values import as_tensor, backend, followed, in_float, is_floating
@@ -108,7 +108,7 @@ def _fractions(name: str, q: Any, exact: str) -> tuple[Any, int]:
 def _axes_last(name: str, x: Any, axis: Any) -> tuple[Any, list[int]]:
     """A tensor with these axes as its last one, and the axes in order."""
     rank = len(x.shape)
-    axes = sorted(axes_of(axis, rank, name))
+    axes = sorted(axes_or_all(axis, rank, name))
     if len(axes) == rank:
         return ops.reshape(x, (-1,)), axes
     kept = [each for each in range(rank) if each not in axes]
@@ -174,7 +174,7 @@ def _reduced(reduce: Callable[..., Any], x: Any, axis: Any, keepdims: bool) -> A
     if axis is None:
         found = reduce(x)
         return ops.reshape(found, [1] * rank) if keepdims else found
-    for each in sorted(axes_of(axis, rank), reverse=True):
+    for each in sorted(axes_of(axis, rank, reduce.__name__), reverse=True):
         x = reduce(x, axis=each, keepdims=keepdims)
     return x
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_buildfix.ops._axes import as_list
 from keras_buildfix.ops._finding import floatx
 from keras_buildfix.ops._symbolic import following, is_symbolic
 from keras_buildfix.ops._table import Operations
 from keras_buildfix.ops._tensorflow._core import dtype_of, is_tensor, name_of, sizes, tensor
-from keras_buildfix.ops._tensorflow.shaping import as_list, moveaxis
+from keras_buildfix.ops._tensorflow.shaping import moveaxis
 
 OPERATIONS = Operations()
 

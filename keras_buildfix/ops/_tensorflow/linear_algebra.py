@@ -89,7 +89,7 @@ def cross(x1: Any, x2: Any, axisa: Any = -1, axisb: Any = -1, axisc: Any = -1, a
     if axis is not None:
         axisa = axisb = axisc = axis
     x1, x2 = together(x1, x2)
-    found = [_moved(x1, [axisa]), _moved(x2, [axisb])]
+    found = [_moved("cross", x1, [axisa]), _moved("cross", x2, [axisb])]
     flat = [x.shape[-1] == 2 for x in found]
     if any(size not in (2, 3, None) for size in (found[0].shape[-1], found[1].shape[-1])):
         raise ValueError(f"ops.cross takes vectors of 2 or 3; the shapes are {x1.shape} and {x2.shape}.")
@@ -103,10 +103,10 @@ def cross(x1: Any, x2: Any, axisa: Any = -1, axisb: Any = -1, axisc: Any = -1, a
     return tf.transpose(c, order)
 
 
-def _moved(x: Any, axes: list[int]) -> Any:
+def _moved(name: str, x: Any, axes: list[int]) -> Any:
     """A tensor with some axes moved to the end."""
     rank = x.shape.rank
-    last = axes_of(axes, rank)
+    last = axes_of(axes, rank, name)
     order = [axis for axis in range(rank) if axis not in last] + last
     return x if order == list(range(rank)) else tf.transpose(x, order)
 
@@ -116,7 +116,7 @@ def diagonal(x: Any, offset: Any = 0, axis1: Any = 0, axis2: Any = 1) -> Any:
     x = tensor(x)
     if x.shape.rank < 2 or (axis1 - axis2) % x.shape.rank == 0:
         raise ValueError(f"ops.diagonal needs two axes; it got {axis1} and {axis2} of a tensor of shape {x.shape}.")
-    x = _moved(x, [axis1, axis2])
+    x = _moved("diagonal", x, [axis1, axis2])
     rows, columns = sizes(x)[-2:]
     x = x[..., : columns - offset, offset:] if offset >= 0 else x[..., -offset:, : rows + offset]
     return tf.linalg.diag_part(x)

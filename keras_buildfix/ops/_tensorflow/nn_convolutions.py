@@ -25,7 +25,7 @@ def _with_channels_last(name: str, x: Any, data_format: Any, run: Callable[[Any]
     rank = len(x.shape)
     if rank not in (3, 4, 5):
         raise ValueError(f"{name} takes inputs with 3 to 5 axes; here they have {rank}")
-    if data_format_of(data_format) == "channels_last":
+    if data_format_of(data_format, name) == "channels_last":
         return run(x)
     return tf.transpose(run(tf.transpose(x, [0, *range(2, rank), 1])), [0, rank - 1, *range(1, rank - 1)])
 
@@ -240,7 +240,7 @@ def depth_to_space(x: Any, block_size: int, data_format: str = "channels_last") 
     def run(x: Any) -> Any:
         area = block_size**2
         _check_blocks("depth_to_space", x, block_size, (x.shape[-1],), area)
-        if data_format_of(data_format) == "channels_first":
+        if data_format_of(data_format, "depth_to_space") == "channels_first":
             x = tf.gather(x, [at for start in range(area) for at in range(start, x.shape[-1], area)], axis=-1)
         return tf.nn.depth_to_space(x, block_size)
 
@@ -252,7 +252,7 @@ def space_to_depth(x: Any, block_size: int, data_format: str = "channels_last") 
     def run(x: Any) -> Any:
         _check_blocks("space_to_depth", x, block_size, x.shape[1:-1], block_size)
         found = tf.nn.space_to_depth(x, block_size)
-        if data_format_of(data_format) == "channels_first":
+        if data_format_of(data_format, "space_to_depth") == "channels_first":
             channels, all_ = x.shape[-1], found.shape[-1]
             found = tf.gather(found, [at for start in range(channels) for at in range(start, all_, channels)], axis=-1)
         return found

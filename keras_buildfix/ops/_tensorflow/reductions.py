@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_buildfix.ops._axes import axes_of, axis_of
+from keras_buildfix.ops._axes import axes_or_all, axis_of
 from keras_buildfix.ops._dtypes import result_type
 from keras_buildfix.ops._finding import floatx
 from keras_buildfix.ops._later.reductions import SUMS_OF, quantile_of
@@ -30,8 +30,7 @@ _PLAIN = {"bool": "int32", "int8": "int32", "int16": "int32", "uint8": "int32", 
 
 def _added(x: Any, dtype: Any = None) -> Any:
     x = tensor(x)
-    wanted = SUMS_OF.get(x.dtype.name) if dtype is None else name_of(dtype)
-    return x if wanted is None else tensor(x, wanted)
+    return tensor(x, SUMS_OF.get(x.dtype.name) if dtype is None else name_of(dtype))
 
 
 def _plain(x: Any) -> Any:
@@ -122,7 +121,7 @@ def _extreme(x: Any, axis: Any, keepdims: bool, initial: Any, name: str) -> Any:
         "max": (tf.reduce_max, tf.reduce_any, tf.maximum, tf.logical_or),
         "min": (tf.reduce_min, tf.reduce_all, tf.minimum, tf.logical_and),
     }[name]
-    axes = axes_of(axis, x.shape.rank, name)
+    axes = axes_or_all(axis, x.shape.rank, name)
     if initial is None and any(x.shape[each] == 0 for each in axes):
         raise ValueError(f"ops.{name}: no elements, in shape {tuple(x.shape)} along axis={axis}. Give `initial`.")
     unknown = [each for each in axes if x.shape[each] is None]

@@ -6,17 +6,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_buildfix.ops._axes import axes_of, axis_of
+from keras_buildfix.ops._axes import as_list, axes_of, axes_or_all, axis_of
 from keras_buildfix.ops._symbolic import following, is_symbolic
 from keras_buildfix.ops._table import Operations
 from keras_buildfix.ops._tensorflow._core import is_tensor, sizes, tensor, together
 
 OPERATIONS = Operations()
-
-
-def as_list(value: Any) -> list[Any]:
-    """An axis, size or the like, or several, as a list."""
-    return list(value) if isinstance(value, (list, tuple, tf.TensorShape)) or getattr(value, "ndim", None) else [value]
 
 
 def between(x: Any, axis: int, start: Any, stop: Any) -> Any:
@@ -49,7 +44,7 @@ def broadcast_to(x: Any, shape: Any) -> Any:
 @OPERATIONS.add
 def expand_dims(x: Any, axis: Any) -> Any:
     x = tensor(x)
-    for each in sorted(axes_of(axis, len(x.shape) + len(as_list(axis)))):
+    for each in sorted(axes_of(axis, len(x.shape) + len(as_list(axis)), "expand_dims")):
         x = tf.expand_dims(x, each)
     return x
 
@@ -58,7 +53,7 @@ def expand_dims(x: Any, axis: Any) -> Any:
 def squeeze(x: Any, axis: Any = None) -> Any:
     x = tensor(x)
     ones = [each for each, size in enumerate(x.shape) if size == 1]
-    axes = ones if axis is None else axes_of(axis, len(x.shape))
+    axes = ones if axis is None else axes_of(axis, len(x.shape), "squeeze")
     wrong = [each for each in axes if x.shape[each] not in (1, None)]
     if wrong:
         raise ValueError(f"squeeze: axis {wrong[0]} of a tensor of shape {tuple(x.shape)} is not of size 1")
@@ -85,7 +80,7 @@ def transpose(x: Any, axes: Any = None) -> Any:
     x = tensor(x)
     if axes is None:
         return tf.transpose(x)
-    order = axes_of(axes, len(x.shape))
+    order = axes_of(axes, len(x.shape), "transpose")
     if len(order) != len(x.shape):
         raise ValueError(f"transpose: axes={axes} does not name each of the {len(x.shape)} axes")
     return tf.transpose(x, order)
@@ -95,7 +90,7 @@ def transpose(x: Any, axes: Any = None) -> Any:
 def moveaxis(x: Any, source: Any, destination: Any) -> Any:
     x = tensor(x)
     rank = len(x.shape)
-    sources, destinations = axes_of(source, rank), axes_of(destination, rank)
+    sources, destinations = axes_of(source, rank, "moveaxis"), axes_of(destination, rank, "moveaxis")
     if len(sources) != len(destinations):
         raise ValueError(
             f"moveaxis: {len(sources)} in source={source}, {len(destinations)} in destination={destination}"
@@ -111,7 +106,7 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     x = tensor(x)
     rank = len(x.shape)
     order = list(range(rank))
-    first, second = axis_of(axis1, rank), axis_of(axis2, rank)
+    first, second = axis_of(axis1, rank, "swapaxes"), axis_of(axis2, rank, "swapaxes")
     order[first], order[second] = second, first
     return tf.transpose(x, order)
 
@@ -120,7 +115,7 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
 def flip(x: Any, axis: Any = None) -> Any:
     x = tensor(x)
     rank = len(x.shape)
-    return tf.reverse(x, axes_of(axis, rank))
+    return tf.reverse(x, axes_or_all(axis, rank, "flip"))
 
 
 @OPERATIONS.add
@@ -129,7 +124,7 @@ def roll(x: Any, shift: Any, axis: Any = None) -> Any:
     shifts = as_list(shift)
     if axis is None:
         return tf.reshape(tf.roll(tf.reshape(x, [-1]), sum(shifts), 0), sizes(x))
-    axes = [axis_of(each, len(x.shape)) for each in as_list(axis)]
+    axes = [axis_of(each, len(x.shape), "roll") for each in as_list(axis)]
     count = max(len(shifts), len(axes))
     if not {len(shifts), len(axes)} <= {1, count}:
         raise ValueError(f"roll: shift={shift} and axis={axis} are not of one length")
@@ -180,7 +175,7 @@ def hstack(xs: Any) -> Any:
 @OPERATIONS.add
 def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     x = tensor(x)
-    axis = axis_of(axis, len(x.shape))
+    axis = axis_of(axis, len(x.shape), "split")
     if not isinstance(indices_or_sections, (list, tuple)) and not getattr(indices_or_sections, "ndim", None):
         return tf.split(x, int(indices_or_sections), axis)
     cuts = [0, *map(int, indices_or_sections)]
@@ -207,7 +202,7 @@ def repeat(x: Any, repeats: Any, axis: Any = None) -> Any:
     x = tensor(x)
     if axis is None:
         x, axis = tf.reshape(x, [-1]), 0
-    axis = axis_of(axis, len(x.shape))
+    axis = axis_of(axis, len(x.shape), "repeat")
     counts = as_list(repeats)
     if len(counts) != 1:
         return tf.repeat(x, repeats, axis)
@@ -271,7 +266,7 @@ def take(x: Any, indices: Any, axis: Any = None) -> Any:
     x = tensor(x)
     if axis is None:
         x, axis = tf.reshape(x, [-1]), 0
-    axis = axis_of(axis, len(x.shape))
+    axis = axis_of(axis, len(x.shape), "take")
     return _in_dtype(tf.gather(x, _whole(indices, "take", sizes(x)[axis]), axis=axis), x)
 
 
@@ -283,7 +278,7 @@ def take_along_axis(x: Any, indices: Any, axis: Any = None) -> Any:
     rank = len(x.shape)
     if len(indices.shape) != rank:
         raise ValueError(f"take_along_axis: indices are of rank {len(indices.shape)}, not {rank}")
-    axis = axis_of(axis, rank)
+    axis = axis_of(axis, rank, "take_along_axis")
     indices = _whole(indices, "take_along_axis", sizes(x)[axis])
     x, indices = moveaxis(x, axis, -1), moveaxis(indices, axis, -1)
     if x.shape[:-1].as_list() != indices.shape[:-1].as_list():
