@@ -24,7 +24,7 @@ from keras_buildfix import matrix  # noqa: E402
 #: The Python of environments whose names do not say which.
 USUAL = matrix.USUAL_PYTHON
 #: The Pythons of environments that have no Keras in their name. The published libraries need the usual one.
-OTHERS = {"lint": matrix.PYTHONS, "types": matrix.PYTHONS[2:], "bench": matrix.PYTHONS[2:]}
+OTHERS = {"lint": matrix.PYTHONS, "types": matrix.PYTHONS[2:], "docs": matrix.PYTHONS[1:], "bench": matrix.PYTHONS[2:]}
 #: How many environments run at once. Three keep two cores busy: each waits at times, for files or packages.
 AT_ONCE = 3
 #: The seconds of each environment in `run_tests.py all`, on 2 cores, three at once, already installed.
@@ -84,7 +84,7 @@ def chosen(words: list[str]) -> list[str]:
 
 def listing() -> str:
     """All environments by label, with a few words about each label."""
-    texts = {"lint": "lint and types", "matrix": "one Keras and backend each", "downstream": "published libraries"}
+    texts = {"lint": "lint, types and the site", "matrix": "one Keras and backend each", "downstream": "published libraries"}
     lines = []
     for label, names in {**labels(), "bench": ["bench"]}.items():
         lines.append(f"  {texts.get(label, 'benchmarks')}:")
