@@ -41,7 +41,7 @@ TOOLS = ["tox>=4.29", "tox-uv>=1.20"]
 #: Reads what all environments wrote, after all of them have ended.
 SECOND_PASS = "tests/weights/test_weight_files.py::test_it_is_read_whoever_wrote_it"
 #: The environments that use the source in this folder, not the wheel.
-ON_SOURCE = ("lint", "types")
+ON_SOURCE = ("lint", "types", "docs")
 #: With ``full``, Keras's own tests run in these environments too; each with the one whose Keras has the tests.
 OWN_TESTS = {"keras3.9-jax": "keras3.12-jax", "keraslatest-jax": "keraslatest-jax"}
 #: Seconds between two lines of progress. A run of all environments into a log prints fewer lines.
