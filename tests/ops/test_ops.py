@@ -18,7 +18,9 @@ from keras_buildfix import ops
 
 ALL = ops_cases.all_cases()
 HERE = f"{INFO.version}-{INFO.backend}"
-NEWEST = ("keraslatest-tensorflow", "keraslatest-jax", "keraslatest-torch", "keraslatest-numpy")
+#: Run all functions, though all are Keras's own there. JAX compiles each case anew, which takes five minutes: it takes
+#: its share, as the older ones do, and all of them in `run_tests.py full`.
+NEWEST = ("keraslatest-tensorflow", "keraslatest-torch", "keraslatest-numpy")
 #: What Keras's own functions do otherwise than the newest one on numpy: on which Keras, by case and way and kind.
 RECORDED = json.loads((ops_cases.DATA / "differences.json").read_text("utf-8"))
 #: Where tools/ops_differences.py wants to know what differs: nothing is judged then.
@@ -31,7 +33,7 @@ def runs_all():
 
 
 def runs_here(name):
-    """Whether an environment runs the cases of a function: those of a band share them, the newest run all.
+    """Whether an environment runs the cases of a function: those of a band share them, most of the newest run all.
 
     On the nightly all functions are Keras's own, and change every day: test_finding.py tests that they are.
     """
