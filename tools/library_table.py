@@ -290,13 +290,14 @@ def page(results: dict[str, dict[str, dict[str, dict[str, str]]]]) -> str:
         "published. With the mixin means `class DenseKAN(PortableLayerMixin, tfkan.layers.DenseKAN): pass` for each of",
         "their layers, and no other edit. All are written for TensorFlow.",
         "",
+        "<!-- --8<-- [start:table] -->",  # the home page shows it, too
         f"| Keras | {' | '.join(f'{name}, plain | {name}, with the mixin' for name in names)} |",
         f"|---{'|---|---' * len(names)}|",
     ]
     for environment, libraries in results.items():
         cells = [passed(libraries[library.requirement][way]) for library in LIBRARIES for way in ("plain", "mixin")]
         lines.append(f"| {label(environment)} | {' | '.join(cells)} |")
-    lines += ["", "The tests of a layer, in a functional model:", ""]
+    lines += ["<!-- --8<-- [end:table] -->", "", "The tests of a layer, in a functional model:", ""]
     lines += [f"- {test.__name__.replace('_', ' ')}: {lower(test.__doc__)}" for test in TESTS]
     for library, name in zip(LIBRARIES, names):
         lines += ["", f"## {name}", "", library.about]
