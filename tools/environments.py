@@ -58,7 +58,7 @@ def _key(environment: str) -> tuple[int, int, list[int], int, str]:
 
 
 def ranges(labels: Iterable[str], known: Sequence[str]) -> str:
-    """Labels in words, such as ``2.12-2.15, tf_keras 2.16 and 2.21``: a range where they follow each other in `known`."""
+    """Labels in words, such as ``2.12-2.15, 3.0 and 3.1``: a range where they follow each other in `known`."""
     wanted, runs = {*labels}, [[""]]
     for name in known:
         before = runs[-1][-1]
