@@ -90,8 +90,8 @@ def probe(keras: Any, backend: str, *bases: type) -> type:
 
         def call(self, x: Any, other: Any = None, key: Any = None, mask: Any = None) -> Any:
             of_call = {
-                "a weight": lambda: self.w + 0,
-                "a `tf.V": lambda: self.raw + 0,
+                "a weight": lambda: self.w + self.w,
+                "a `tf.V": lambda: self.raw + self.raw,
                 "what `ke": make["ones"],
                 "what our": lambda: ops.ones((2,)),
             }
@@ -241,10 +241,11 @@ def _versions(found: dict[str, dict[str, Any]]) -> list[str]:
 
 def _bands(found: dict[str, dict[str, Any]], way: str) -> dict[str, dict[str, dict[str, list[str]]]]:
     """Releases that follow each other and do the same: their name -> backend -> case -> dtypes."""
-    known = list(dict.fromkeys(environments.label(name) for name in environments.in_order(found)))
+    labels_of = {name: environments.label(name, found[name]["version"]) for name in environments.in_order(found)}
+    known = list(dict.fromkeys(labels_of.values()))
     bands: list[tuple[list[str], dict[str, Any]]] = []
     for label in known:
-        here = {name.rpartition("-")[2]: found[name][way] for name in found if environments.label(name) == label}
+        here = {name.rpartition("-")[2]: found[name][way] for name in found if labels_of[name] == label}
         labels, before = bands[-1] if bands else ([], {})
         if not labels or any(before.get(backend, rows) != rows for backend, rows in here.items()):
             bands.append(([label], here))

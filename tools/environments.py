@@ -36,10 +36,15 @@ def generation(environment: str) -> int:
     return 2 if "keras2" in environment else 3
 
 
-def label(environment: str) -> str:
-    """The name of an environment's Keras on a page, such as ``3.9``, ``tf_keras 2.16`` or ``newest``."""
+def label(environment: str, version: str = "") -> str:
+    """The name of an environment's Keras on a page, such as ``3.9``, ``tf_keras 2.16``, ``nightly`` or ``newest``.
+
+    With the version of its Keras, the newest is called by its release.
+    """
     name = re.search(r"(tf)?keras([\d.]+|latest|nightly)", environment)
     assert name, environment
+    if version and name[2] == "latest":
+        return ".".join(version.split(".")[:2])
     return f"{'tf_keras ' if name[1] else ''}{name[2].replace('latest', 'newest')}"
 
 

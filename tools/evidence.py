@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -27,6 +28,21 @@ import environments  # noqa: E402
 import pages  # noqa: E402
 import public_uses  # noqa: E402
 import reporting  # noqa: E402
+
+PICTURES = ("plot_affected_layers", "plot_calls", "plot_gradients", "plot_weights")
+GRADIENTS = ("GradientReport", "ModelWatch", "WeightGradient", "check_gradients")
+FILES = ("ExportReport", "ExportedTensor", "export_saved_model", "export_tflite")
+#: Names that do their work in some environments only: a pattern of these, and why. Tests pass in others, too, where they
+#: see an error.
+ONLY = {
+    PICTURES: (
+        "^(keras2.15-tensorflow|keraslatest-torch|keraslatest-numpy)$",
+        "only `keras2.15-tensorflow`, `keraslatest-torch` and `keraslatest-numpy` have matplotlib",
+    ),
+    GRADIENTS: ("-(tensorflow|jax|torch)$", "numpy has no gradients, and the error says so"),
+    FILES: ("-tensorflow$", "only TensorFlow writes these files, and the error says so"),
+    ("TFFunctionMixin",): ("-tensorflow$", "`tf.function` needs TensorFlow, and the error says so"),
+}
 
 
 def tested_on(name: str) -> str:
@@ -59,11 +75,12 @@ def collected(reports: Path, commit: str) -> dict[str, Any]:
     others = sorted(name for name in ran if name not in matrix)
     cases: dict[str, dict[str, set[str]]] = {name: {} for name in sorted(public_uses.public_names())}
     for environment in matrix:
+        idle = {name for names, (where, _) in ONLY.items() for name in names if not re.search(where, environment)}
         for case in ran[environment].iter("testcase"):
             if case.find("skipped") is not None or case.find("failure") is not None or case.find("error") is not None:
                 continue
             where, test = case.get("classname", ""), case.get("name", "")
-            for name in public_uses.used_by_test(where, test):
+            for name in public_uses.used_by_test(where, test) - idle:
                 cases[name].setdefault(environment, set()).add(f"{where}::{test}")
     suites = [next(tree.iter("testsuite")) for tree in ran.values()]
     return {
@@ -106,29 +123,34 @@ INTRODUCTION = """# Environments and their evidence
 This page shows what was tested where: each environment of `tox.ini` with its versions and the tests that passed there,
 and [for each public name](#each-public-name) the Kerases and backends on which tests of it passed.
 
-`tools/evidence.py` wrote it from the reports of a whole run: {date}, commit `{commit}`, {count} environments,
-**{passed:,} tests passed**, {failed} failed, {skipped:,} were skipped, and {xfailed:,} failed as expected. To repeat it,
-in a clone of this repository:
+`tools/evidence.py` wrote it from the reports of a whole run of {date}, at commit `{commit}`. In {count} environments
+**{passed:,} tests passed**, {failed} failed, {skipped:,} were skipped, and {xfailed:,} failed as expected. This repeats
+it in a clone of this repository:
 
 ```sh
 python run_tests.py all
 python tools/evidence.py --reports .tox/reports
 ```
 
-A skipped test needs what the environment lacks, such as TensorFlow, or training, which numpy cannot do; its report says
-what. A test that fails as expected shows a bug of Keras itself, and would fail if that were fixed. Environments differ in
-their number of tests, because slow tests that give the same result are divided among similar environments.
+A skipped test needs what the environment lacks, such as TensorFlow, or training, which numpy can't do. A test that
+fails as expected shows a bug of Keras itself; it would be an error if it passed. The environments differ in their
+number of tests, because slow tests whose results are the same on several environments are divided among these.
 
 ## The matrix
 
-The name says which Keras and backend are meant; `latest` is the newest release, and `py39-` another Python than 3.11.
+The name says which Keras and backend are meant. `latest` is the newest release. The Python is 3.11 unless the name says
+another.
 """
 NAMES = """## Each public name
 
-A test counts for each name of this package that its code mentions, directly, or in a function, fixture or table of cases
-that it uses; for a result, such as `FreezeReport`, the tests of the functions that return it count. The number is that of
-different tests; most ran in several environments. Releases are those of the environments above: a range such as 3.0-3.15
-means those of them in between, and a release that is not among them is assumed to be like its neighbours.
+A test counts for each name of this package that its code mentions, itself or through functions, fixtures and tables of
+cases in the tests; and for what a public function that it mentions returns, raises or calls, such as `FreezeReport`.
+The numbers count different tests; most of them ran in several environments.
+
+The releases are those of the matrix above: a range such as 3.0-3.15 has all of them from the first to the last. A
+release that is not in the matrix is assumed to be like its neighbours.
+
+Some names count only where they do their work, though tests passed elsewhere, too:
 """
 COUNTS = ("passed", "skipped", "xfailed", "failed")
 
@@ -149,7 +171,8 @@ def page(data: dict[str, Any]) -> str:
     ]
     lines += [*pages.table(head, [_environment(name, ran[name]) for name in others]), ""]
     rows = [(f"`{name}`", *row(data, name)) for name in data["names"]]
-    lines += [NAMES, *pages.table(["name", "tests", "Keras", "backends"], [(a, f"{b:,}", c, d) for a, b, c, d in rows])]
+    lines += [NAMES, *(f"- {', '.join(f'`{name}`' for name in names)}: {why}." for names, (_, why) in ONLY.items()), ""]
+    lines += [*pages.table(["name", "tests", "Keras", "backends"], [(a, f"{b:,}", c, d) for a, b, c, d in rows])]
     return "\n".join(lines) + "\n"
 
 
@@ -165,16 +188,11 @@ def row(data: dict[str, Any], name: str) -> tuple[int, str, str]:
     matrix = [each for each in data["environments"] if each in bands.matrix()]
     tests, *counts = data["names"][name]
     passed = [each for each, count in zip(matrix, counts) if count]
-    known = list(dict.fromkeys(release(data, each) for each in matrix))
+    labels = {each: environments.label(each, data["environments"][each]["keras"]) for each in matrix}
     found = {each.rpartition("-")[2] for each in passed}
     backends = [word for backend, word in environments.BACKENDS.items() if backend in found]
-    return tests, environments.ranges({release(data, each) for each in passed}, known), ", ".join(backends)
-
-
-def release(data: dict[str, Any], environment: str) -> str:
-    """The release of Keras in an environment, such as ``3.15``, ``tf_keras 2.16`` or ``nightly``."""
-    label = environments.label(environment)
-    return ".".join(data["environments"][environment]["keras"].split(".")[:2]) if label == "newest" else label
+    kerases = environments.ranges({labels[each] for each in passed}, list(dict.fromkeys(labels.values())))
+    return tests, kerases, ", ".join(backends)
 
 
 def main() -> None:

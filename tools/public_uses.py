@@ -1,8 +1,8 @@
 """Reads from the tests' source which public names of the package each test uses.
 
 A test uses a name if its function mentions it, or a function, fixture, class or value that the function mentions in the
-same file or in a helper module of the tests, and so on. A result such as `FreezeReport` is used by whoever uses a
-function that returns it.
+same file or in a helper module of the tests, and so on; and what a public function that it uses returns, raises or
+calls, such as `FreezeReport`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def used_by_test(classname: str, name: str) -> frozenset[str]:
     if not parts:
         return frozenset()
     if function == "test_examples_in_docstrings_run":
-        return _with_results({public for public, home in public_names().items() if home == argument})
+        return _with_implied({public for public, home in public_names().items() if home == argument})
     if function == "test_the_form_works":
         example, _, form = argument.partition(".")
         return used_by(EXAMPLES / f"{example}.py", form)
@@ -60,7 +60,7 @@ def used_by(file: Path, name: str) -> frozenset[str]:
                     found.add(used)
                 else:
                     todo.append((where, used))
-    return _with_results(found)
+    return _with_implied(found)
 
 
 def _mentioned(node: ast.AST, file: Path) -> Iterator[tuple[str, Path | None]]:
@@ -89,28 +89,31 @@ def _of_module(module: str, name: str) -> Iterator[tuple[str, Path | None]]:
         yield name, _helpers()[module]
 
 
-def _with_results(names: set[str]) -> frozenset[str]:
-    """Public names, with those of what they return."""
+def _with_implied(names: set[str]) -> frozenset[str]:
+    """Public names, with those that they imply."""
     found, todo = set(), [*names]
     while todo:
         name = todo.pop()
         if name not in found:
             found.add(name)
-            todo += _results(name)
+            todo += _implied(name)
     return frozenset(found)
 
 
 @functools.cache
-def _results(name: str) -> frozenset[str]:
-    """The public classes in what a public function returns, and in the fields and properties of a public class."""
+def _implied(name: str) -> frozenset[str]:
+    """The public names that a public function returns, raises or calls, and those in the fields of a public class."""
     file = ROOT.joinpath(*public_names()[name].split(".")).with_suffix(".py")
-    returned: list[ast.expr | None] = []
-    for node in _definitions(file).get(name, ()) if file.exists() else ():
-        inside = [node, *(node.body if isinstance(node, ast.ClassDef) else ())]
-        returned += [each.returns for each in inside if isinstance(each, ast.FunctionDef)]
-        returned += [each.annotation for each in inside if isinstance(each, ast.AnnAssign)]
-    mentioned = {each.id for part in returned if part for each in ast.walk(part) if isinstance(each, ast.Name)}
-    return frozenset(mentioned & {*public_names()})
+    parts: list[ast.AST | None] = []
+    if not file.exists():
+        return frozenset()  # `ops` is a folder
+    for node in _definitions(file).get(name, ()):
+        inside = node.body if isinstance(node, ast.ClassDef) else ()
+        parts += [each.annotation for each in inside if isinstance(each, ast.AnnAssign)]
+        parts += [each.returns for each in inside if isinstance(each, ast.FunctionDef)]
+        parts += [node] if isinstance(node, ast.FunctionDef) else []
+    mentioned = {each.id for part in parts if part for each in ast.walk(part) if isinstance(each, ast.Name)}
+    return frozenset(mentioned & {*public_names()} & {*_definitions(file), *_imports(file)})
 
 
 @functools.cache
