@@ -18,15 +18,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import environments
 import numpy as np
+import pages
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "tests" / "data" / "casting_rules.json"
 PAGE = ROOT / "docs" / "casting_rules.md"
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-import environments  # noqa: E402
-import pages  # noqa: E402
 
 POLICIES = ("mixed_float16", "mixed_bfloat16", "float64")
 #: What a layer gets or makes -> the dtype that it has before. Each is measured in a call of its own.
@@ -86,7 +85,7 @@ def probe(keras: Any, backend: str, *bases: type) -> type:
         def build(self, *_: Any) -> None:
             self.w = self.add_weight(name="w", shape=(2,), initializer="ones")
             self.raw = make["variable"]()
-            self.built = True
+            self.built = self.supports_masking = True  # else Keras warns of the mask
 
         def call(self, x: Any, other: Any = None, key: Any = None, mask: Any = None) -> Any:
             of_call = {
@@ -259,7 +258,7 @@ def _cell(case: str, band: dict[str, dict[str, list[str]]]) -> str:
     """What happens in a case: a word, or one for each backend."""
     words: dict[str, list[str]] = {}
     for backend, rows in band.items():
-        said = _word(case, rows[case])
+        said = word(case, rows[case])
         if said:
             words.setdefault(said, []).append(environments.BACKENDS[backend])
     if len(words) == 1:
@@ -267,7 +266,7 @@ def _cell(case: str, band: dict[str, dict[str, list[str]]]) -> str:
     return "; ".join(f"{said} ({', '.join(names)})" for said, names in words.items())
 
 
-def _word(case: str, seen: list[str]) -> str:
+def word(case: str, seen: list[str]) -> str:
     """Cast or not, if it is the same under all policies; else what is seen under each."""
     computes = ("float16", "bfloat16", "float64")
     words = {

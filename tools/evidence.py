@@ -18,22 +18,23 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
+import environments
+import pages
+import public_uses
+import reporting
+
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "tests" / "data" / "evidence.json"
 PAGE = ROOT / "docs" / "environments.md"
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT / "tests"))
 
 import bands  # noqa: E402
-import environments  # noqa: E402
-import pages  # noqa: E402
-import public_uses  # noqa: E402
-import reporting  # noqa: E402
 
 PICTURES = ("plot_affected_layers", "plot_calls", "plot_gradients", "plot_weights")
 GRADIENTS = ("GradientReport", "ModelWatch", "WeightGradient", "check_gradients")
 FILES = ("ExportReport", "ExportedTensor", "export_saved_model", "export_tflite")
-#: Names that do their work in some environments only: a pattern of these, and why. Tests pass in others, too, where they
-#: see an error.
+#: Names that do their work in some environments only: a pattern of these, and why. Tests pass in others, too, where
+#: they see an error.
 ONLY = {
     PICTURES: (
         "^(keras2.15-tensorflow|keraslatest-torch|keraslatest-numpy)$",
@@ -75,7 +76,7 @@ def collected(reports: Path, commit: str) -> dict[str, Any]:
     others = sorted(name for name in ran if name not in matrix)
     cases: dict[str, dict[str, set[str]]] = {name: {} for name in sorted(public_uses.public_names())}
     for environment in matrix:
-        idle = {name for names, (where, _) in ONLY.items() for name in names if not re.search(where, environment)}
+        idle = {name for name in cases if not works_on(name, environment)}
         for case in ran[environment].iter("testcase"):
             if case.find("skipped") is not None or case.find("failure") is not None or case.find("error") is not None:
                 continue
@@ -92,6 +93,11 @@ def collected(reports: Path, commit: str) -> dict[str, Any]:
             for name, on in cases.items()
         },
     }
+
+
+def works_on(name: str, environment: str) -> bool:
+    """Whether a public name does its work in an environment, and not only raises an error that says why it doesn't."""
+    return all(re.search(where, environment) for names, (where, _) in ONLY.items() if name in names)
 
 
 def _commit_of(folder: Path) -> str:
