@@ -85,3 +85,14 @@ def test_a_test_uses_what_it_mentions_through_helpers_and_fixtures():
     example = public_uses.used_by_test("tests.test_examples", "test_the_form_works[fine_tuning.head_then_last_stage]")
     assert {"freeze", "unfreeze"} <= example
     assert public_uses.used_by_test("tests.no_such_file", "test_x") == frozenset()
+
+
+def test_examples_of_pages_and_docstrings_use_what_they_show():
+    used = public_uses.used_by_test
+    home = "keras_buildfix.building.affected"
+    assert used(home, f"{home}.affected_layers") == {"affected_layers", "keras_info", "KerasInfo"}
+    assert used(home, home) == frozenset()
+    readme = (public_uses.ROOT / "README.md").read_text("utf-8")
+    line = readme[: readme.index("```python\nfrom keras_buildfix import deferred_build")].count("\n") + 1
+    assert used("README.md", f"line {line}") == {"deferred_build"}
+    assert used("docs.by_error_message.md", "an entry-broken") == frozenset()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,8 +30,16 @@ def public_names() -> dict[str, str]:
 
 
 def used_by_test(classname: str, name: str) -> frozenset[str]:
-    """The public names that a test uses, by what a JUnit report calls it."""
+    """The public names that a test uses, by what a JUnit report calls it.
+
+    The tests of pages and docstrings are Sybil's: ``docs.freezing.md`` and ``line 12``, or what a docstring documents.
+    """
     parts, function = classname.split("."), name.partition("[")[0]
+    if name.startswith("keras_buildfix."):  # the examples of a docstring
+        homes = public_names().items()
+        return _with_implied({public for public, home in homes if f"{name}.".startswith(f"{home}.{public}.")})
+    if parts[-1] == "md":
+        return _used_by_block(ROOT.joinpath(*parts[:-1]).with_suffix(".md"), name)
     while parts and not (file := ROOT.joinpath(*parts).with_suffix(".py")).exists():
         parts.pop()  # the class that a test is in
     argument = name.partition("[")[2].rstrip("]")
@@ -42,6 +51,20 @@ def used_by_test(classname: str, name: str) -> frozenset[str]:
         example, _, form = argument.partition(".")
         return used_by(EXAMPLES / f"{example}.py", form)
     return used_by(file, function)
+
+
+def _used_by_block(page: Path, name: str) -> frozenset[str]:
+    """The public names in a block of a page, by the name of its test, such as ``line 12``."""
+    text = page.read_text("utf-8") if page.exists() else ""
+    blocks = {text.count("\n", 0, each.start()) + 1: each[1] for each in _BLOCK.finditer(text)}
+    trees = {line: ast.parse(block) for line, block in blocks.items()}
+    imported = {name for tree in trees.values() for name, (module, _) in _imported(tree).items() if _is_ours(module)}
+    tree = trees.get(int(name.removeprefix("line ")) if name.removeprefix("line ").isdigit() else 0, ast.Module([], []))
+    mentioned = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)}
+    return _with_implied(mentioned & imported & {*public_names()})
+
+
+_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 @functools.cache
@@ -82,7 +105,7 @@ def _mentioned(node: ast.AST, file: Path) -> Iterator[tuple[str, Path | None]]:
 
 def _of_module(module: str, name: str) -> Iterator[tuple[str, Path | None]]:
     """What an import of a name from a module is."""
-    if module.partition(".")[0] == "keras_buildfix":
+    if _is_ours(module):
         part = module.split(".")[1:2]
         yield from ((each, None) for each in {name, *({"ops", "random"} & {*part})} if each in public_names())
     elif module in _helpers() and name:
@@ -146,14 +169,22 @@ def _is_set(name: ast.Name) -> bool:
 
 @functools.cache
 def _imports(file: Path) -> dict[str, tuple[str, str | None]]:
-    """Name in a file -> the module that it is from, and its name there; None for a module itself."""
+    return _imported(_tree(file))
+
+
+def _imported(tree: ast.Module) -> dict[str, tuple[str, str | None]]:
+    """Name in a module -> the module that it is from, and its name there; None for a module itself."""
     found: dict[str, tuple[str, str | None]] = {}
-    for node in ast.walk(_tree(file)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {each.asname or each.name.partition(".")[0]: (each.name, None) for each in node.names}
         elif isinstance(node, ast.ImportFrom):
             found |= {each.asname or each.name: (node.module or "", each.name) for each in node.names}
     return found
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == "keras_buildfix"
 
 
 @functools.cache
