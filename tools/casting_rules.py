@@ -89,7 +89,7 @@ def probe(keras: Any, backend: str, *bases: type) -> type:
 
         def call(self, x: Any, other: Any = None, key: Any = None, mask: Any = None) -> Any:
             of_call = {
-                "a weight": lambda: self.w + self.w,
+                "a weight": lambda: make["read"](self.w),
                 "a `tf.V": lambda: self.raw + self.raw,
                 "what `ke": make["ones"],
                 "what our": lambda: ops.ones((2,)),
@@ -125,13 +125,14 @@ def probe(keras: Any, backend: str, *bases: type) -> type:
 
 
 def _makers(keras: Any, backend: str) -> dict[str, Callable[..., Any]]:
-    """Functions that make a tensor, ones as a user's `call` does, and a variable of the backend."""
+    """Functions that make a tensor, ones as a user's `call` does, and a variable of the backend; one that reads."""
     if backend == "tensorflow":
         import tensorflow as tf
 
         ones = tf.ones if not hasattr(keras, "ops") else keras.ops.ones
         return {
             "tensor": lambda dtype: tf.ones((2,), dtype),
+            "read": tf.convert_to_tensor,
             "ones": lambda: ones((2,)),
             "variable": lambda: tf.Variable([1.0, 1.0]),
         }
@@ -142,6 +143,7 @@ def _makers(keras: Any, backend: str) -> dict[str, Callable[..., Any]]:
         variable = lambda: torch.nn.Parameter(torch.ones(2))  # noqa: E731
     return {
         "tensor": lambda dtype: keras.ops.ones((2,), dtype),
+        "read": keras.ops.convert_to_tensor,
         "ones": lambda: keras.ops.ones((2,)),
         "variable": variable,
     }
@@ -267,16 +269,14 @@ def _cell(case: str, band: dict[str, dict[str, list[str]]]) -> str:
 
 
 def word(case: str, seen: list[str]) -> str:
-    """Cast or not, if it is the same under all policies; else what is seen under each."""
-    computes = ("float16", "bfloat16", "float64")
+    """Cast or kept, with the policies under which it is otherwise; empty if nothing was measured."""
     words = {
-        "cast" if dtype == compute else "kept" if dtype == CASES[case] else f"{dtype} under {policy}"
-        for policy, compute, dtype in zip(POLICIES, computes, seen)
+        policy: "cast" if dtype == compute else "kept" if dtype == CASES[case] else dtype
+        for policy, compute, dtype in zip(POLICIES, ("float16", "bfloat16", "float64"), seen)
         if dtype
     }
-    if len(words) < 2:
-        return "".join(words)
-    return ", ".join(f"{dtype} under `{policy}`" for policy, dtype in zip(POLICIES, seen) if dtype)
+    usual = next(iter(words.values()), "")
+    return ", ".join([usual, *(f"{said} under `{policy}`" for policy, said in words.items() if said != usual)])
 
 
 def main() -> None:

@@ -47,13 +47,17 @@ ONLY = {
 
 
 def tested_on(name: str) -> str:
-    """The Kerases and backends on which tests of a public name passed, in a line; empty if no test mentions it.
+    """The Kerases and backends on which tests of a public name passed, in a line; empty if it is newer than the run.
 
     Raises:
         KeyError: If there is no such public name.
     """
+    if name not in public_uses.public_names():
+        raise KeyError(name)
+    if name not in evidence()["names"]:
+        return ""
     tests, kerases, backends = row(evidence(), name)
-    return f"Keras {kerases}; {backends}; {tests:,} tests" if tests else ""
+    return f"Keras {kerases}; {backends}; {tests:,} tests"
 
 
 @functools.cache
@@ -70,9 +74,6 @@ def collected(reports: Path, commit: str) -> dict[str, Any]:
     """The data from the reports of a run: the environments, and for each public name how many tests passed on each."""
     ran = {file.stem: ElementTree.parse(file) for file in reports.glob("*.xml")}
     matrix = environments.in_order(name for name in bands.matrix() if name in ran)
-    missing = sorted({*bands.matrix()} - {*matrix})
-    if missing:
-        print(f"no report of {', '.join(missing)}", file=sys.stderr)
     others = sorted(name for name in ran if name not in matrix)
     cases: dict[str, dict[str, set[str]]] = {name: {} for name in sorted(public_uses.public_names())}
     for environment in matrix:
@@ -87,7 +88,8 @@ def collected(reports: Path, commit: str) -> dict[str, Any]:
     return {
         "commit": commit,
         "date": min(suite.get("timestamp", "") for suite in suites)[:10],
-        "environments": {name: _of_environment(ran[name], name, reports) for name in [*matrix, *others]},
+        "matrix": {name: _of_environment(ran[name], name, reports) for name in matrix},
+        "others": {name: _of_environment(ran[name], name, reports) for name in others},
         "names": {
             name: [len(set().union(*on.values())), *(len(on.get(each, ())) for each in matrix)]
             for name, on in cases.items()
@@ -116,7 +118,7 @@ def text_of(data: dict[str, Any]) -> str:
     """The data as JSON, with a line for each environment and name."""
     blocks = {
         key: ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in data[key].items())
-        for key in ("environments", "names")
+        for key in ("matrix", "others", "names")
     }
     head = f' "commit": {json.dumps(data["commit"])},\n "date": {json.dumps(data["date"])},\n'
     return f"{{\n{head}" + ",\n".join(f' "{key}": {{\n{rows}\n }}' for key, rows in blocks.items()) + "\n}\n"
@@ -163,19 +165,21 @@ COUNTS = ("passed", "skipped", "xfailed", "failed")
 
 def page(data: dict[str, Any]) -> str:
     """The text of the page."""
-    ran = data["environments"]
+    ran = {**data["matrix"], **data["others"]}
     totals = {kind: sum(each[kind] for each in ran.values()) for kind in COUNTS}
     lines = [INTRODUCTION.format(date=data["date"], commit=data["commit"], count=len(ran), **totals)]
     head = ["environment", "versions", "passed", "skipped", "failed as expected", "failed"]
-    of_matrix = [name for name in ran if name in bands.matrix()]
-    others = [name for name in ran if name not in bands.matrix()]
-    lines += [*pages.table(head, [_environment(name, ran[name]) for name in of_matrix]), ""]
+    lines += [*pages.table(head, [_environment(*each) for each in data["matrix"].items()]), ""]
+    newer = [
+        f"`{name}`" for name in (*bands.matrix(), *public_uses.public_names()) if name not in {**ran, **data["names"]}
+    ]
+    lines += [f"Newer than this run: {', '.join(newer)}.", ""] if newer else []
     lines += ["## Other libraries, and types", ""]
     lines += [
         "Published libraries, not changed, with this package; `types` runs mypy and pyright on what users see.",
         "",
     ]
-    lines += [*pages.table(head, [_environment(name, ran[name]) for name in others]), ""]
+    lines += [*pages.table(head, [_environment(*each) for each in data["others"].items()]), ""]
     rows = [(f"`{name}`", *row(data, name)) for name in data["names"]]
     lines += [NAMES, *(f"- {', '.join(f'`{name}`' for name in names)}: {why}." for names, (_, why) in ONLY.items()), ""]
     lines += [*pages.table(["name", "tests", "Keras", "backends"], [(a, f"{b:,}", c, d) for a, b, c, d in rows])]
@@ -191,10 +195,9 @@ def _environment(name: str, found: dict[str, Any]) -> list[str]:
 
 def row(data: dict[str, Any], name: str) -> tuple[int, str, str]:
     """For a public name: how many tests passed, on which releases of Keras, on which backends."""
-    matrix = [each for each in data["environments"] if each in bands.matrix()]
     tests, *counts = data["names"][name]
-    passed = [each for each, count in zip(matrix, counts) if count]
-    labels = {each: environments.label(each, data["environments"][each]["keras"]) for each in matrix}
+    passed = [each for each, count in zip(data["matrix"], counts) if count]
+    labels = {each: environments.label(each, versions["keras"]) for each, versions in data["matrix"].items()}
     found = {each.rpartition("-")[2] for each in passed}
     backends = [word for backend, word in environments.BACKENDS.items() if backend in found]
     kerases = environments.ranges({labels[each] for each in passed}, list(dict.fromkeys(labels.values())))
@@ -211,7 +214,7 @@ def main() -> None:
         commit = options.commit or _commit_of(options.reports)
         DATA.write_text(text_of(collected(options.reports.resolve(), commit)), "utf-8")
     PAGE.write_text(page(evidence()), "utf-8")
-    print(f"{PAGE}: {len(evidence()['environments'])} environments, {len(evidence()['names'])} names")
+    print(f"{PAGE}: {len(evidence()['matrix'])} environments of the matrix, {len(evidence()['names'])} names")
 
 
 if __name__ == "__main__":

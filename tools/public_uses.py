@@ -86,6 +86,11 @@ def used_by(file: Path, name: str) -> frozenset[str]:
     return _with_implied(found)
 
 
+def tests_in(file: Path) -> list[str]:
+    """The names of the tests in a file."""
+    return [name for name in _definitions(file) if name.startswith("test_")]
+
+
 def _mentioned(node: ast.AST, file: Path) -> Iterator[tuple[str, Path | None]]:
     """What a piece of code mentions: public names, with None, and names at the top of files of the tests."""
     imports, own = _imports(file), _definitions(file)

@@ -7,7 +7,8 @@ from conftest import ENVIRONMENT, KERAS
 
 @pytest.mark.skipif(not ENVIRONMENT, reason="the record has the environments of the matrix")
 def test_this_keras_casts_what_the_record_says():
-    recorded = casting_rules.measured()[ENVIRONMENT]
+    recorded = casting_rules.measured().get(ENVIRONMENT)
+    assert recorded, f"run python tools/casting_rules.py --tox .tox {ENVIRONMENT}"
     assert casting_rules.here(KERAS) == {way: recorded[way] for way in ("plain", "mixin")}
 
 
@@ -18,9 +19,8 @@ def test_the_page_is_made_from_the_record():
 
 
 @pytest.mark.at_length
-def test_with_the_mixin_all_environments_do_the_same():
-    """Words, not dtypes: JAX has no float64, and only TensorFlow and torch have variables of their own."""
+def test_with_the_mixin_all_environments_do_the_same_in_mixed_precision():
     found = casting_rules.measured()
     for case in casting_rules.CASES:
-        words = {casting_rules.word(case, each["mixin"][case]) for each in found.values()}
-        assert len(words - {""}) == 1, case
+        seen = {tuple(each["mixin"][case][:2]) for each in found.values()} - {("", "")}
+        assert len(seen) == 1, case
