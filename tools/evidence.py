@@ -160,6 +160,8 @@ release that is not in the matrix is assumed to be like its neighbours.
 
 Some names count only where they do their work, though tests passed elsewhere, too:
 """
+#: What the environments do that test no Keras.
+OTHERS = {"docs": "`docs`: this site in a browser", "types": "`types`: mypy and pyright on what users see"}
 COUNTS = ("passed", "skipped", "xfailed", "failed")
 
 
@@ -174,11 +176,8 @@ def page(data: dict[str, Any]) -> str:
         f"`{name}`" for name in (*bands.matrix(), *public_uses.public_names()) if name not in {**ran, **data["names"]}
     ]
     lines += [f"Newer than this run: {', '.join(newer)}.", ""] if newer else []
-    lines += ["## Other libraries, and types", ""]
-    lines += [
-        "Published libraries, not changed, with this package; `types` runs mypy and pyright on what users see.",
-        "",
-    ]
+    about = "; ".join(text for name, text in OTHERS.items() if name in data["others"])
+    lines += ["## Other libraries, and types", "", f"`downstream-`: published libraries, not changed; {about}.", ""]
     lines += [*pages.table(head, [_environment(*each) for each in data["others"].items()]), ""]
     rows = [(f"`{name}`", *row(data, name)) for name in data["names"]]
     lines += [NAMES, *(f"- {', '.join(f'`{name}`' for name in names)}: {why}." for names, (_, why) in ONLY.items()), ""]
@@ -190,7 +189,8 @@ def _environment(name: str, found: dict[str, Any]) -> list[str]:
     package = "tf_keras" if "tfkeras" in name else "Keras"
     backend = environments.BACKENDS.get(name.rpartition("-")[2], "")
     versions = [f"{package} {found['keras']}", f"{backend} {found['backend']}"] if "keras" in found else []
-    return [f"`{name}`", ", ".join([*versions, f"Python {found['python']}"]), *(f"{found[kind]:,}" for kind in COUNTS)]
+    versions += [f"Python {found['python']}"] if "python" in found else []
+    return [f"`{name}`", ", ".join(versions), *(f"{found[kind]:,}" for kind in COUNTS)]
 
 
 def row(data: dict[str, Any], name: str) -> tuple[int, str, str]:
