@@ -140,9 +140,10 @@ python run_tests.py all
 python tools/evidence.py --reports .tox/reports
 ```
 
-A skipped test needs what the environment lacks, such as TensorFlow, or training, which numpy can't do. A test that
-fails as expected shows a bug of Keras itself; it would be an error if it passed. The environments differ in their
-number of tests, because slow tests whose results are the same on several environments are divided among these.
+A skipped test is about what this environment does not have: another backend, a library such as matplotlib, or what only
+other releases do. A test that fails as expected shows a bug of Keras itself; it would be an error if it passed. The
+environments differ in their number of tests, because slow tests whose results are the same on several environments are
+divided among these.
 
 ## The matrix
 
