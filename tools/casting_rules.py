@@ -201,14 +201,14 @@ def _rows(cases: dict[str, list[str]]) -> str:
 
 INTRODUCTION = """# Casting rules: which tensors `call` gets in the compute dtype
 
-Under a dtype policy such as `mixed_float16`, Keras casts a part of what a layer gets. These tables say which part, on
-each Keras, without this package and with [`MixedPrecisionMixin`](mixed_precision.md).
+Under a dtype policy such as `mixed_float16`, Keras casts a part of what a layer gets. The table says which part, on
+each Keras, in a plain layer and in one with [`MixedPrecisionMixin`](mixed_precision.md).
 
 `tools/casting_rules.py` wrote this page. It ran one small layer in {count} environments under the policies
 {policies}: each case in a call of its own, with float32 data unless the row says
 otherwise. `tests/data/casting_rules.json` has each dtype that it saw, and [each environment](environments.md) measures
-again in its tests. On JAX it left out float64, which JAX does not have unless its user turns it on. Releases between
-two measured ones are assumed to be like these.
+again in its tests. On JAX it left out float64, which JAX does not have unless its user turns it on. Releases with the
+same results are one column. A release inside a range that was not measured is assumed to be like its neighbours.
 
 - **cast**: it has the compute dtype of the policy.
 - **kept**: it keeps its dtype. A float32 tensor then clashes with float16 ones, or makes the result float32.
@@ -219,11 +219,12 @@ def page(found: dict[str, dict[str, Any]]) -> str:
     """The text of the page."""
     policies = ", ".join(f"`{policy}`" for policy in POLICIES)
     lines = [INTRODUCTION.format(count=len(found), policies=policies)]
-    for way, title in (("plain", "Plain Keras"), ("mixin", "With `MixedPrecisionMixin`")):
+    columns: dict[str, dict[str, dict[str, list[str]]]] = {}
+    for way, title in (("plain", "plain"), ("mixin", "with the mixin")):
         bands = _bands(found, way)
-        lines += [f"## {title}", ""]
-        rows = [[case, *(_cell(case, band) for band in bands.values())] for case in CASES]
-        lines += [*pages.table(["what `call` gets or makes", *bands], rows), ""]
+        columns |= {title if len(bands) == 1 else f"{title}, {name}": band for name, band in bands.items()}
+    rows = [[case, *(_cell(case, band) for band in columns.values())] for case in CASES]
+    lines += ["## The rules", "", *pages.table(["what `call` gets or makes", *columns], rows), ""]
     lines += ["## Measured on", ""]
     lines += [f"{', '.join(_versions(found))}.", ""]
     return "\n".join(lines)
@@ -259,8 +260,8 @@ def _bands(found: dict[str, dict[str, Any]], way: str) -> dict[str, dict[str, di
 def _cell(case: str, band: dict[str, dict[str, list[str]]]) -> str:
     """What happens in a case: a word, or one for each backend."""
     words: dict[str, list[str]] = {}
-    for backend, rows in band.items():
-        said = word(case, rows[case])
+    for backend in (each for each in environments.BACKENDS if each in band):
+        said = word(case, band[backend][case])
         if said:
             words.setdefault(said, []).append(environments.BACKENDS[backend])
     if len(words) == 1:
