@@ -18,7 +18,6 @@ import importlib
 import json
 import os
 import re
-import subprocess
 import sys
 import time
 import traceback
@@ -27,6 +26,9 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import environments
+import pages
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
@@ -258,17 +260,8 @@ def described(error: Exception) -> str:
 
 def results(environment: str, tox: Path, way: str, found: dict[str, str]) -> dict[str, str]:
     """Adds to `found`: form -> "yes", "no: ..." or why it can't run there. A form that ends the process is a "no"."""
-    python = tox / environment / "bin" / "python"
-    if not python.exists():
-        raise SystemExit(f"{python} does not exist: make it with `tox run -e {environment} --notest`")
-    setting = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT), "KERAS_BUILDFIX_ENV": environment}
-    setting |= {"CUDA_VISIBLE_DEVICES": "-1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
-    setting |= {"TF_USE_LEGACY_KERAS": "1"} if "tfkeras" in environment else {}
-    setting |= {"KERAS_BACKEND": environment.rpartition("-")[2]} if environment.startswith("keras3") else {}
-    setting |= {"KERAS_BACKEND": environment.rpartition("-")[2]} if environment[:6] in ("kerasl", "kerasn") else {}
     while {f"{name}.{form}" for name in FILES for form in forms_of(name)} - {*found}:
-        command = [str(python), str(Path(__file__).resolve()), "--here", way, "--skip", *found]
-        done = subprocess.run(command, env={**os.environ, **setting}, capture_output=True)
+        done = environments.run(environment, tox, str(Path(__file__).resolve()), "--here", way, "--skip", *found)
         lines = [line for line in done.stdout.decode().splitlines() if line.startswith('["')]
         begun = ""
         for line in map(json.loads, lines):
@@ -324,7 +317,7 @@ def page(found: dict[str, dict[str, dict[str, str]]]) -> str:
     """The text of the page."""
     groups: dict[str, list[str]] = {}
     for environment in found:
-        groups.setdefault(label(environment), []).append(environment)
+        groups.setdefault(environments.label(environment), []).append(environment)
     lines = [
         "# Forms of models",
         "",
@@ -340,10 +333,12 @@ def page(found: dict[str, dict[str, dict[str, str]]]) -> str:
     ]
     names = [f"{name}.{form}" for name in FILES for form in forms_of(name)]
     for name in FILES:
-        lines += [f"## `examples/{name}.py`", "", f"| form | {' | '.join(groups)} |", f"|---{'|---' * len(groups)}|"]
-        for form in forms_of(name):
-            row = [cell(f"{name}.{form}", {each: found[each] for each in group}) for group in groups.values()]
-            lines.append(f"| {form.replace('_', ' ')} | {' | '.join(row)} |")
+        rows = [
+            [form.replace("_", " ")]
+            + [cell(f"{name}.{form}", {each: found[each] for each in group}) for group in groups.values()]
+            for form in forms_of(name)
+        ]
+        lines += [f"## `examples/{name}.py`", "", *pages.table(["form", *groups], rows)]
         failed = [text for form in forms_of(name) for text in failures(f"{name}.{form}", found)]
         lines += ["", *([*failed, ""] if failed else [])]
     assert names
@@ -380,9 +375,9 @@ def failures(form: str, found: dict[str, dict[str, dict[str, str]]]) -> Iterator
         for name in possible:
             said = found[name][way].get(form, "no: it was not run")
             if said.startswith("no: "):
-                where.setdefault(short(said[4:]), []).append(f"{label(name)} {name.rpartition('-')[2]}")
-        for said, environments in where.items():
-            at = "everywhere" if len(environments) == len(possible) else ", ".join(environments)
+                where.setdefault(short(said[4:]), []).append(f"{environments.label(name)} {name.rpartition('-')[2]}")
+        for said, places in where.items():
+            at = "everywhere" if len(places) == len(possible) else ", ".join(places)
             yield f"- {form.rpartition('.')[2].replace('_', ' ')}, {title}, {at}: ``{said}``"
 
 
@@ -390,12 +385,6 @@ def short(error: str) -> str:
     """The first sentence of an error, without what differs by chance."""
     text = re.sub(r"(sequential|conv\w+)_\d+\b(?=')", r"\1", error).split(". ")[0].split(", shape=")[0]
     return text if len(text) < 115 else text[:110].rsplit(" ", 1)[0] + " ..."
-
-
-def label(environment: str) -> str:
-    """The name of an environment's Keras version on the page."""
-    name = environment.rpartition("-")[0]
-    return re.sub("^tfkeras", "tf_keras ", re.sub("^keras", "", name)).replace("latest", "newest")
 
 
 if __name__ == "__main__":

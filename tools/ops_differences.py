@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+import environments
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "tests" / "data" / "ops" / "differences.json"
@@ -75,15 +75,14 @@ def main() -> None:
     columns: dict[str, dict[str, str]] = {}
     newest = ""
     for name in wanted:
-        python = options.tox / name / "bin" / "python"
-        if not python.exists():
+        if not (options.tox / name).exists():
             print(f"{name}: not there")
             continue
         kept = options.record / f"{name}.json" if options.record else None
         if kept is not None and kept.exists():
             version, rows = json.loads(kept.read_text("utf-8"))
         else:
-            version, rows = measured(name, python)
+            version, rows = measured(name, options.tox)
             if kept is not None:
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 kept.write_text(json.dumps([version, rows]), "utf-8")
@@ -128,32 +127,19 @@ def unrecorded(environment: str, since: str) -> str:
     return "K" if bands.release(environment) >= tuple(map(int, since.split("."))) else "+"
 
 
-def measured(name: str, python: Path) -> tuple[str, list[dict[str, Any]]]:
+def measured(name: str, tox: Path) -> tuple[str, list[dict[str, Any]]]:
     """The version of Keras in an environment, and what each function is there."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report")
-        settings = {
-            "KERAS_BUILDFIX_ENV": name,
-            "KERAS_BUILDFIX_OPS_REPORT": str(report),
-            "PYTHONPATH": str(ROOT),
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            "TF_ENABLE_ONEDNN_OPTS": "0",  # as in tox.ini: with them TensorFlow aborts in some case
-        }
-        import bands
-
-        if bands.release(name) >= (3, 0):
-            settings["KERAS_BACKEND"] = bands.backend_of(name)
-        if name.startswith("tfkeras"):
-            settings["TF_USE_LEGACY_KERAS"] = "1"
-        environment = {**os.environ, **settings}
-        test = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/ops/test_ops.py"]
-        done = subprocess.run(test, env=environment, cwd=ROOT, capture_output=True, text=True)
+        test = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/ops/test_ops.py"]
+        done = environments.run(name, tox, *test, KERAS_BUILDFIX_OPS_REPORT=str(report))
         if done.returncode != 0:
-            raise SystemExit(f"{name}:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
+            raise SystemExit(f"{name}:\n{done.stdout.decode()[-3000:]}{done.stderr.decode()[-1000:]}")
         rows = [json.loads(line) for line in report.read_text("utf-8").splitlines()]
-        ask = [str(python), "-c", "from keras_buildfix import keras_info; print(keras_info().version)"]
-        version = subprocess.run(ask, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
-        return version.stdout.strip(), rows
+        ask = "from keras_buildfix import keras_info; print(keras_info().version)"
+        version = environments.run(name, tox, "-c", ask)
+        version.check_returncode()
+        return version.stdout.decode().strip(), rows
 
 
 def write(name: str, found: dict[str, list[str]]) -> None:
