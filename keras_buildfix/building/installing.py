@@ -32,7 +32,7 @@ def install() -> None:
     Raises:
         RuntimeError: If it is called from inside the import of Keras, when its layers are not complete.
 
-    Example:
+    Examples:
         >>> import keras_buildfix
         >>> keras_buildfix.install()
         >>> import keras
@@ -73,7 +73,7 @@ def installed() -> Iterator[None]:
 
     Use it with ``with``: without it, nothing is fixed. ``install()`` fixes built-ins for good.
 
-    Example:
+    Examples:
         >>> import keras, keras_buildfix
         >>> with keras_buildfix.installed():
         ...     pass

@@ -138,7 +138,7 @@ def trace_calls(model: Any, *inputs: Any, **kwargs: Any) -> CallTrace:
         ValueError: If no inputs are given, and the model does not say which it takes.
         Exception: What the model raises on these inputs.
 
-    Example:
+    Examples:
         >>> import keras
         >>> import numpy as np
         >>> from keras_buildfix import trace_calls

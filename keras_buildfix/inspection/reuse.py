@@ -134,7 +134,7 @@ def check_reuse(model: Any, *inputs: Any, **kwargs: Any) -> ReuseReport:
         ValueError: If no inputs are given, and the model does not say which it takes.
         Exception: What the model raises for another reason.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import check_reuse
         >>> def make():

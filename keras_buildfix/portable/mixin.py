@@ -60,7 +60,7 @@ class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMi
     Raises:
         TypeError: At class definition, if a Keras class is listed before it.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import PortableLayerMixin
         >>> class Scale(PortableLayerMixin, keras.layers.Layer):

@@ -40,7 +40,7 @@ def convert_weights(
             Only a model can turn places into names (call ``load_weights``, then ``save_weights``), or names into
             places.
 
-    Example:
+    Examples:
         >>> import numpy, tempfile, os
         >>> from keras_buildfix import convert_weights
         >>> path = os.path.join(tempfile.mkdtemp(), "w.npz")

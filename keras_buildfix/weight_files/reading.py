@@ -120,7 +120,7 @@ def read_weights(path: str | os.PathLike[str]) -> WeightFile:
             nothing outside it is read, and an array takes at most 200 times the bytes that the file stores for
             it (or 64 MiB).
 
-    Example:
+    Examples:
         >>> import numpy, tempfile, os
         >>> from keras_buildfix import read_weights
         >>> path = os.path.join(tempfile.mkdtemp(), "w.npz")

@@ -38,7 +38,7 @@ def reset_built(layer: Any, *, fresh: bool = False) -> ResetReport:
     Raises:
         TypeError: If `layer` is not a Keras layer.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import reset_built
         >>> layer = keras.layers.Dense(4)
