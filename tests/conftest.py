@@ -1,6 +1,7 @@
 """Fixtures for all tests (the environment's Keras, with two devices), and the choice of tests for an environment."""
 
 import os
+import platform
 import sys
 import warnings
 from pathlib import Path
@@ -107,6 +108,15 @@ def _import_keras():
 
 
 KERAS, INFO = _import_keras()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def versions(record_testsuite_property):
+    """Says in the JUnit report what ran, for tools/evidence.py."""
+    record_testsuite_property("python", platform.python_version())
+    if INFO:
+        record_testsuite_property("keras", INFO.version)
+        record_testsuite_property("backend", sys.modules[INFO.backend].__version__)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,158 @@
+"""Reads from the tests' source which public names of the package each test uses.
+
+A test uses a name if its function mentions it, or a function, fixture, class or value that the function mentions in the
+same file or in a helper module of the tests, and so on. A result such as `FreezeReport` is used by whoever uses a
+function that returns it.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE, TESTS, EXAMPLES = ROOT / "keras_buildfix", ROOT / "tests", ROOT / "examples"
+
+
+@functools.cache
+def public_names() -> dict[str, str]:
+    """Each public name of the package and of `keras_buildfix.testing`, with the module that has it."""
+    (homes,) = (
+        ast.literal_eval(node.value)
+        for node in _tree(PACKAGE / "__init__.py").body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_HOME"
+    )
+    of_testing = {name: home for name, (home, _) in _imports(PACKAGE / "testing" / "__init__.py").items()}
+    return {**{name: f"keras_buildfix.{home}" for name, home in homes.items()}, **of_testing}
+
+
+def used_by_test(classname: str, name: str) -> frozenset[str]:
+    """The public names that a test uses, by what a JUnit report calls it."""
+    parts, function = classname.split("."), name.partition("[")[0]
+    while parts and not (file := ROOT.joinpath(*parts).with_suffix(".py")).exists():
+        parts.pop()  # the class that a test is in
+    argument = name.partition("[")[2].rstrip("]")
+    if not parts:
+        return frozenset()
+    if function == "test_examples_in_docstrings_run":
+        return _with_results({public for public, home in public_names().items() if home == argument})
+    if function == "test_the_form_works":
+        example, _, form = argument.partition(".")
+        return used_by(EXAMPLES / f"{example}.py", form)
+    return used_by(file, function)
+
+
+@functools.cache
+def used_by(file: Path, name: str) -> frozenset[str]:
+    """The public names that something at the top of a file uses."""
+    found: set[str] = set()
+    seen, todo = set(), [(file, name)]
+    while todo:
+        at = todo.pop()
+        if at in seen or at[1] in ("KERAS", "INFO"):  # nearly every test has these; that is no test of `keras_info`
+            continue
+        seen.add(at)
+        for node in _definitions(at[0]).get(at[1], ()):
+            for used, where in _mentioned(node, at[0]):
+                if where is None:
+                    found.add(used)
+                else:
+                    todo.append((where, used))
+    return _with_results(found)
+
+
+def _mentioned(node: ast.AST, file: Path) -> Iterator[tuple[str, Path | None]]:
+    """What a piece of code mentions: public names, with None, and names at the top of files of the tests."""
+    imports, own = _imports(file), _definitions(file)
+    for each in ast.walk(node):
+        if isinstance(each, ast.Attribute) and isinstance(each.value, ast.Name):
+            module, name = imports.get(each.value.id, ("", None))
+            yield from _of_module(f"{module}.{name}" if name else module, each.attr)
+        used = each.id if isinstance(each, ast.Name) else each.arg if isinstance(each, ast.arg) else ""
+        if used in imports:
+            module, name = imports[used]
+            yield from _of_module(module, name or "")
+        elif used in own:
+            yield used, file
+        elif isinstance(each, ast.arg) and used in _definitions(TESTS / "conftest.py"):
+            yield used, TESTS / "conftest.py"
+
+
+def _of_module(module: str, name: str) -> Iterator[tuple[str, Path | None]]:
+    """What an import of a name from a module is."""
+    if module.partition(".")[0] == "keras_buildfix":
+        part = module.split(".")[1:2]
+        yield from ((each, None) for each in {name, *({"ops", "random"} & {*part})} if each in public_names())
+    elif module in _helpers() and name:
+        yield name, _helpers()[module]
+
+
+def _with_results(names: set[str]) -> frozenset[str]:
+    """Public names, with those of what they return."""
+    found, todo = set(), [*names]
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo += _results(name)
+    return frozenset(found)
+
+
+@functools.cache
+def _results(name: str) -> frozenset[str]:
+    """The public classes in what a public function returns, and in the fields and properties of a public class."""
+    file = ROOT.joinpath(*public_names()[name].split(".")).with_suffix(".py")
+    returned: list[ast.expr | None] = []
+    for node in _definitions(file).get(name, ()) if file.exists() else ():
+        inside = [node, *(node.body if isinstance(node, ast.ClassDef) else ())]
+        returned += [each.returns for each in inside if isinstance(each, ast.FunctionDef)]
+        returned += [each.annotation for each in inside if isinstance(each, ast.AnnAssign)]
+    mentioned = {each.id for part in returned if part for each in ast.walk(part) if isinstance(each, ast.Name)}
+    return frozenset(mentioned & {*public_names()})
+
+
+@functools.cache
+def _helpers() -> dict[str, Path]:
+    """The modules in the tests that other tests import."""
+    return {file.stem: file for file in TESTS.rglob("*.py") if not file.name.startswith("test_")}
+
+
+@functools.cache
+def _definitions(file: Path) -> dict[str, list[ast.stmt]]:
+    """What is at the top of a file, and the methods of its classes of tests, by name."""
+    found: dict[str, list[ast.stmt]] = {}
+    body = [*_tree(file).body]
+    body += [each for node in body if isinstance(node, ast.ClassDef) for each in node.body if node.name[:4] == "Test"]
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names = [node.name]
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = []
+        else:
+            names = [each.id for each in ast.walk(node) if isinstance(each, ast.Name) and _is_set(each)]
+        for name in names:
+            found.setdefault(name, []).append(node)
+    return found
+
+
+def _is_set(name: ast.Name) -> bool:
+    return isinstance(name.ctx, ast.Store)
+
+
+@functools.cache
+def _imports(file: Path) -> dict[str, tuple[str, str | None]]:
+    """Name in a file -> the module that it is from, and its name there; None for a module itself."""
+    found: dict[str, tuple[str, str | None]] = {}
+    for node in ast.walk(_tree(file)):
+        if isinstance(node, ast.Import):
+            found |= {each.asname or each.name.partition(".")[0]: (each.name, None) for each in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {each.asname or each.name: (node.module or "", each.name) for each in node.names}
+    return found
+
+
+@functools.cache
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text("utf-8"))
