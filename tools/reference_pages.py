@@ -23,14 +23,7 @@ import keras_buildfix.testing  # noqa: E402
 from keras_buildfix.cli.commands import Parser  # noqa: E402
 from keras_buildfix.cli.main import _parser  # noqa: E402
 
-try:
-    from evidence import tested_on  # type: ignore[import-not-found]
-except ModuleNotFoundError:
-
-    def tested_on(name: str) -> str:
-        """Stands for the program that counts the tests of a name, until it is there."""
-        return "Keras 2.12-2.15, tf_keras 2.16 and 2.21, Keras 3.0-3.15 and nightly, with TensorFlow; 0 tests"
-
+from evidence import tested_on  # noqa: E402
 
 WRITTEN = "Written by `tools/reference_pages.py` from the docstrings; run it after a change of names or tests.\n"
 
@@ -185,15 +178,8 @@ def _entry(name: str, module: str = "keras_buildfix") -> str:
     lines = [f"::: {module}.{name}"]
     if name in MODULES:
         lines += ["    options:", "      members: false", "", MODULES[name]]
-    elif name[0].isupper() and _is_result(name, module):
-        lines += ["    options:", "      show_signature: false"]  # nobody makes one by hand
     where = tested_on(name)
-    return "\n".join([*lines, "", *([f"[Tested](../environments.md) on {where}: `{name}`.", ""] if where else [])])
-
-
-def _is_result(name: str, module: str) -> bool:
-    """Whether a class is only returned."""
-    return module.endswith("testing") or any(name in _leads_to(other) for other in keras_buildfix.__all__)
+    return "\n".join([*lines, "", *([f"`{name}` is [tested](../environments.md) on {where}.", ""] if where else [])])
 
 
 def _testing() -> str:
@@ -216,11 +202,12 @@ def _pytest_plugin() -> Iterator[str]:
     for each in ast.walk(tree):
         if isinstance(each, ast.Call) and getattr(each.func, "attr", "") == "addoption":
             told = {word.arg: word.value for word in each.keywords}
-            yield f"- Option `{ast.literal_eval(each.args[0])}`: {ast.literal_eval(told['help'])}"
+            yield f"- Option `{ast.literal_eval(each.args[0])}`: {_markdown(ast.literal_eval(told['help']))}"
     for each in tree.body:
         if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == "_MARKER":
             form, _, about = ast.literal_eval(each.value).partition(": ")
-            yield f"- Marker `{form}`: {about}"
+            example = re.search(r"@pytest\S+ backend=\"\w+\"\)", about)
+            yield f"- Marker `{form}`: {about.partition(',')[0]}, such as `{example[0] if example else form}`."
     for each in fixtures:
         yield f"- Fixture `{each.name}`: {(ast.get_docstring(each) or '').splitlines()[0].replace('``', '`')}"
     yield ""
@@ -299,7 +286,7 @@ def _command_line() -> str:
         "|---|---|",
     ]
     every = [(name, each, about) for name, each, about in _commands(parser, "") if each._actions]
-    lines += [f"| [`{name}`](#{_anchor(name)}) | {about} |" for name, _, about in every]
+    lines += [f"| [`{name}`](#{_anchor(name)}) | {_markdown(about)} |" for name, _, about in every]
     for name, each, _ in every:
         lines += ["", *_command(name, each)]
     lines += ["", "## Options without a command", "", *_arguments(parser), ""]
@@ -316,18 +303,27 @@ def _commands(parser: Parser, path: str) -> Iterator[tuple[str, Parser, str]]:
                 yield from _commands(parser.commands[choice.dest], name)
 
 
+def _markdown(text: str) -> str:
+    """Plain text of a help as Markdown: options, calls and names with underscores become code, but not in quotes."""
+    parts = re.split(r"""(`[^`]*`|"[^"]*"|'[^' ]*')""", " ".join(text.split()))
+    for place in range(0, len(parts), 2):
+        plain = re.sub(r"(?<![\w`])((?:--\w[\w-]*|@?[\w.]*\w\(\)|@?\w*_[\w.]*\w))", r"`\1`", parts[place])
+        parts[place] = re.sub(r"[<*\[\]]", r"\\\g<0>", plain)
+    return "".join(parts)
+
+
 def _command(name: str, parser: Parser) -> Iterator[str]:
     examples, codes = _epilog(parser)
     yield f"## {name}"
     yield ""
-    yield " ".join((parser.description or "").split())
+    yield _markdown(parser.description or "")
     if examples:
         yield from ("", "```sh", *examples, "```")
     arguments = [*_arguments(parser)]
     if arguments:
         yield from ("", *arguments)
     if codes:
-        yield from ("", f"Exit codes: {codes}.")
+        yield from ("", f"Exit codes: {_markdown(codes)}.")
 
 
 def _epilog(parser: Parser) -> tuple[list[str], str]:
@@ -344,13 +340,15 @@ def _arguments(parser: Parser) -> Iterator[str]:
         shown = ", ".join(f"`{name}{_value(action)}`" for name in action.option_strings or [""])
         needed = " (required)" if action.option_strings and action.required else ""
         about = (action.help or "") % {**vars(action), "prog": parser.prog}
-        yield f"- {shown.replace('` ', '`')}{needed}: {about}"
+        yield f"- {shown.replace('` ', '`')}{needed}: {_markdown(about)}"
 
 
 def _value(action: argparse.Action) -> str:
     """The value of an argument or option, as its help shows it."""
     if action.nargs == 0:
         return ""
+    if isinstance(action.metavar, tuple):
+        return " " + " ".join(action.metavar)
     word = action.metavar or (f"{{{','.join(map(str, action.choices))}}}" if action.choices else action.dest)
     if action.option_strings and not action.metavar and not action.choices:
         word = action.dest.upper()
