@@ -12,8 +12,8 @@ import griffe
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import keras_buildfix  # noqa: E402  (the source beside this tool)
-import keras_buildfix.testing  # noqa: E402
+import keras_buildfix
+import keras_buildfix.testing
 
 #: Each public name -> where its entry is.
 PLACES = {name: f"keras_buildfix.{name}" for name in keras_buildfix.__all__}
@@ -21,6 +21,7 @@ PLACES.update({name: f"keras_buildfix.testing.{name}" for name in keras_buildfix
 
 #: A name in a docstring, perhaps with arguments; not where it says "plain", which means Keras's own of that name.
 _NAME = re.compile(r"(?<!plain )``(?P<text>@?(?P<name>\w+)(?:\([^`]*\))?)``")
+_SEEN = re.compile(rf"(?<=\bsee ){_NAME.pattern}")
 
 
 class Reference(griffe.Extension):
@@ -41,14 +42,14 @@ class Reference(griffe.Extension):
 
 
 def linked(text: str, own: str) -> str:
-    """A docstring with links; what follows "Source:" is about Keras, whose names are often the same."""
+    """A docstring with links. What follows "Source:" is about Keras, unless it says "see"."""
     about, source, rest = text.partition("\nSource:")
 
     def link(found: re.Match[str]) -> str:
         name = found["name"]
         return f"[`{found['text']}`][{PLACES[name]}]" if name in PLACES and name != own else found[0]
 
-    return _NAME.sub(link, about) + source + rest
+    return _NAME.sub(link, about) + source + _SEEN.sub(link, rest)
 
 
 def _hide_constructor(cls: griffe.Object) -> None:

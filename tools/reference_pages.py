@@ -16,14 +16,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "reference"
-sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(ROOT))
 
-import keras_buildfix  # noqa: E402  (the source beside this tool)
-import keras_buildfix.testing  # noqa: E402
-from keras_buildfix.cli.commands import Parser  # noqa: E402
-from keras_buildfix.cli.main import _parser  # noqa: E402
+from evidence import tested_on
 
-from evidence import tested_on  # noqa: E402
+import keras_buildfix
+import keras_buildfix.testing
+from keras_buildfix.cli.commands import Parser
+from keras_buildfix.cli.main import _parser
 
 WRITTEN = "Written by `tools/reference_pages.py` from the docstrings; run it after a change of names or tests.\n"
 

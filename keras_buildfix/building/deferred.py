@@ -106,6 +106,8 @@ class DeferredBuildMixin(ListedFirst):
         ...         self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
         >>> Scaled((4,)).built
         False
+
+    Source: see ``deferred_build``.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -118,6 +118,8 @@ class MixedPrecisionMixin(ListedFirst):
         >>> sum = Add(dtype="mixed_bfloat16")(np.ones((2, 3), "float32"), np.ones((2, 3), "float64"))
         >>> "bfloat16" in str(sum.dtype)
         True
+
+    Source: see ``mixed_precision_safe``.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -206,6 +206,8 @@ def layer_checks(
         >>> from keras_buildfix.testing import layer_checks
         >>> [check.name for check in layer_checks(keras.layers.Dense, {"units": 3}, (4,))][:2]
         ['construction', 'call']
+
+    Source: see ``check_layer``.
     """
     _known([input_dtype], "input_dtype", DTYPES)
     session = Session(cls, dict(init_kwargs or {}), input_shape, expected_failures or {}, skip or ())
@@ -241,6 +243,8 @@ def parametrize_with_checks(layers: Iterable[Mapping[str, Any] | tuple[Any, ...]
         >>> @parametrize_with_checks([(keras.layers.Dense, {"units": 3}, (4,))])
         ... def test_layers(check):
         ...     check()
+
+    Source: scikit-learn's function of this name has this form.
     """
     import pytest
 

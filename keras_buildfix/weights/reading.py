@@ -69,6 +69,8 @@ def get_weights(layer: Any, select: Select = "*", *, exclude: Select | None = No
         ['dense/kernel', 'dense/bias']
         >>> get_weights(model, "*/kernel")["head/kernel"].shape
         (2, 1)
+
+    Source: Keras's own ``get_weights`` returns a list without names; on Keras 2 its order depends on what is frozen.
     """
     tree = weight_tree(layer_instance(layer, "get_weights"))
     weights = selected_weights(tree, select, exclude, "get_weights")

@@ -128,6 +128,8 @@ def transfer_weights(
         >>> new = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="head")])
         >>> print(transfer_weights(old, new, rename=[("^fc/", "head/")]))
         2 assigned
+
+    Source: see ``set_weights``.
     """
     layer_instance(target, "transfer_weights")
     options = _options(strict, skip_mismatch, casting, select, exclude)

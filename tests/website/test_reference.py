@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(ROOT))
 
 import griffe_reference
 import reference_pages
@@ -29,7 +30,7 @@ def test_the_pages_are_what_the_program_writes():
 
 
 def test_each_name_has_one_entry():
-    assert sorted(sum(ENTRIES.values(), [])) == sorted(PUBLIC | CHECKS)
+    assert sorted(name for names in ENTRIES.values() for name in names) == sorted(PUBLIC | CHECKS)
 
 
 def test_each_name_stands_in_the_group_of_the_help():
@@ -61,7 +62,7 @@ def test_an_entry_is_built_with_its_text_and_evidence(name):
 
 def test_every_command_and_option_of_the_parser_is_on_its_page():
     page = (FOLDER / "cli.md").read_text("utf-8")
-    sections = {heading: text for heading, text in re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", page, re.M)}
+    sections = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", page, re.M))
     commands = {parser.prog.partition(" ")[2]: parser for parser in _parser().walk()}
     assert set(sections) == {*commands, "Options without a command"} - {""}
     for name, parser in commands.items():
@@ -72,10 +73,12 @@ def test_every_command_and_option_of_the_parser_is_on_its_page():
 
 
 def test_names_in_docstrings_become_links_but_not_those_of_keras():
-    text = "As ``freeze`` and ``install()``; plain ``set_weights`` and ``x``.\n\nSource: ``get_weights`` of Keras."
+    text = (
+        "As ``freeze`` and ``install()``; plain ``set_weights`` and ``x``.\n\nSource: ``get_weights``; see ``freeze``."
+    )
     assert griffe_reference.linked(text, "frozen") == (
         "As [`freeze`][keras_buildfix.freeze] and [`install()`][keras_buildfix.install]; plain ``set_weights`` and "
-        "``x``.\n\nSource: ``get_weights`` of Keras."
+        "``x``.\n\nSource: ``get_weights``; see [`freeze`][keras_buildfix.freeze]."
     )
     assert griffe_reference.linked("``freeze``", "freeze") == "``freeze``"
 
