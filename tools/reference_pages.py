@@ -19,12 +19,12 @@ TARGET = ROOT / "docs" / "reference"
 sys.path.insert(0, str(ROOT / "tools"))
 sys.path.insert(0, str(ROOT))
 
-from evidence import tested_on
+from evidence import tested_on  # noqa: E402
 
-import keras_buildfix
-import keras_buildfix.testing
-from keras_buildfix.cli.commands import Parser
-from keras_buildfix.cli.main import _parser
+import keras_buildfix  # noqa: E402
+import keras_buildfix.testing  # noqa: E402
+from keras_buildfix.cli.commands import Parser  # noqa: E402
+from keras_buildfix.cli.main import _parser  # noqa: E402
 
 WRITTEN = "Written by `tools/reference_pages.py` from the docstrings; run it after a change of names or tests.\n"
 
@@ -240,17 +240,17 @@ def _index() -> str:
         "are in `keras_buildfix.testing`; the [commands](cli.md) have a page of their own.",
         "",
         WRITTEN,
-        f"The tests of a name ran on {usual}, if its row says nothing else. [Environments and "
-        "evidence](../environments.md) says which tests.",
+        f"The tests of a name ran on {usual}. Where its row says *on some*, they ran on a part of these, and its entry "
+        "says which. [Environments and evidence](../environments.md) says how we count.",
     ]
     for title, (file, names) in listed.items():
         module = "keras_buildfix" + (".testing" if title == TESTING_TITLE else "")
         shown = re.sub(r"(\w+\(\))", r"`\1`", title)
-        lines += ["", f"## [{shown}]({file})", "", "| name | what it does | tested |", "|---|---|---|"]
+        lines += ["", f"## [{shown}]({file})", "", "| name | what it does | tests |", "|---|---|---|"]
         for name, about in names.items():
             where, _, count = tested_on(name).rpartition("; ")
-            told = count if where in ("", usual) else f"{count}; {where}"
-            lines.append(f"| [`{name}`]({file}#{module}.{name}) | {about} | {told} |")
+            told = count.partition(" ")[0] + ("" if where in ("", usual) else ", on some")
+            lines.append(f"| [{name}]({file}#{module}.{name}) | {about} | {told} |")
     return "\n".join([*lines, ""])
 
 

@@ -10,12 +10,12 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 sys.path.insert(0, str(ROOT))
 
-import griffe_reference
-import reference_pages
+import griffe_reference  # noqa: E402
+import reference_pages  # noqa: E402
 
-import keras_buildfix
-import keras_buildfix.testing
-from keras_buildfix.cli.main import _parser
+import keras_buildfix  # noqa: E402
+import keras_buildfix.testing  # noqa: E402
+from keras_buildfix.cli.main import _parser  # noqa: E402
 
 FOLDER = ROOT / "docs" / "reference"
 SITE = ROOT / ".tox" / "site" / "reference"
@@ -73,11 +73,9 @@ def test_every_command_and_option_of_the_parser_is_on_its_page():
 
 
 def test_names_in_docstrings_become_links_but_not_those_of_keras():
-    text = (
-        "As ``freeze`` and ``install()``; plain ``set_weights`` and ``x``.\n\nSource: ``get_weights``; see ``freeze``."
-    )
+    text = "As ``freeze`` and ``install()``; plain ``set_weights``, ``x``.\n\nSource: ``get_weights``; see ``freeze``."
     assert griffe_reference.linked(text, "frozen") == (
-        "As [`freeze`][keras_buildfix.freeze] and [`install()`][keras_buildfix.install]; plain ``set_weights`` and "
+        "As [`freeze`][keras_buildfix.freeze] and [`install()`][keras_buildfix.install]; plain ``set_weights``, "
         "``x``.\n\nSource: ``get_weights``; see [`freeze`][keras_buildfix.freeze]."
     )
     assert griffe_reference.linked("``freeze``", "freeze") == "``freeze``"
