@@ -66,7 +66,7 @@ def _all_of(holder: griffe.Object) -> Iterator[griffe.Object]:
 
 
 #: Short names of types that stay: a parameter of these types is explained in words.
-_EXPLAINED = ("Rename", "Select")
+_EXPLAINED = ("Names", "Rename", "Select")
 
 
 def _written_out(annotation: Any) -> Any:
@@ -76,7 +76,7 @@ def _written_out(annotation: Any) -> Any:
     elif isinstance(annotation, griffe.ExprName) and annotation.name not in _EXPLAINED:
         value = _value(annotation)
         if isinstance(value, griffe.ExprSubscript) and str(value.left) in ("Literal", "Optional", "Union"):
-            return value
+            return value.modernize()
     return annotation
 
 
