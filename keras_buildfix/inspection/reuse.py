@@ -146,7 +146,7 @@ def check_reuse(model: Any, *inputs: Any, **kwargs: Any) -> ReuseReport:
         >>> [(each.layer, each.shapes) for each in report.errors]
         [('norm', (((None, 6),), ((None, 16),)))]
 
-    Source: ``tests/inspection/test_reuse.py`` runs it on every Keras from 2.12 to the nightly.
+    Source: ``tests/inspection/test_reuse.py``, which the environments of the matrix run in turns.
     """
     checker = _Checker()
     if layer_base(type(model)) is None and callable(model) and not isinstance(model, type):
