@@ -14,7 +14,7 @@ def map_structure(change: Callable[[Any], Any], value: Any, is_one: Callable[[An
         value: The structure, or a single thing.
         is_one: Whether a list, tuple or dict counts as one thing, such as a shape.
 
-    Example:
+    Examples:
         >>> from keras_buildfix._structures import map_structure
         >>> map_structure(str, {"a": [1, 2], "b": (3, [4])})
         {'a': ['1', '2'], 'b': ('3', ['4'])}

@@ -219,7 +219,7 @@ def row(keras: str) -> Row:
     Raises:
         ValueError: If the table has no such Keras, with the nearest ones.
 
-    Example:
+    Examples:
         >>> from keras_buildfix.matrix import row
         >>> row("3.9").requirement
         'keras~=3.9.2'
@@ -248,7 +248,7 @@ def impossible(keras: str, backend: str, python: str | None = None) -> str:
     Raises:
         ValueError: If the Keras or the backend is unknown.
 
-    Example:
+    Examples:
         >>> from keras_buildfix.matrix import impossible
         >>> impossible("2.15", "jax")
         'Keras 2.15 runs on TensorFlow only'
@@ -275,7 +275,7 @@ def pythons(keras: str, backend: str) -> tuple[str, ...]:
     Returns:
         The Pythons, the oldest first; none if this Keras does not have that backend.
 
-    Example:
+    Examples:
         >>> from keras_buildfix.matrix import pythons
         >>> pythons("2.15", "tensorflow")
         ('3.9', '3.10', '3.11')
@@ -302,7 +302,7 @@ def environment(keras: str, backend: str, python: str = USUAL_PYTHON) -> Environ
     Raises:
         ValueError: If the Keras or backend is unknown, or can't run so.
 
-    Example:
+    Examples:
         >>> from keras_buildfix.matrix import environment
         >>> environment("3.9", "jax").requirements
         ('keras~=3.9.2', 'jax>=0.4.30,<0.6.1')
@@ -344,7 +344,7 @@ def requirements(keras: str, backend: str, python: str = USUAL_PYTHON) -> tuple[
     Raises:
         ValueError: If the Keras or backend is unknown, or can't run so.
 
-    Example:
+    Examples:
         >>> from keras_buildfix.matrix import requirements
         >>> requirements("3.12", "torch")
         ('keras~=3.12.4', 'torch==2.13.0')
@@ -368,7 +368,7 @@ def constraints(keras: str) -> tuple[str, ...]:
     Raises:
         ValueError: If the table has no such Keras.
 
-    Example:
+    Examples:
         >>> from keras_buildfix.matrix import constraints
         >>> constraints("3.9")
         ('tensorflow~=2.19.0', 'tensorflow-cpu~=2.19.0', 'jax>=0.4.30,<0.6.1')
@@ -395,7 +395,7 @@ def environments(keras: str = "", backends: Iterable[str] = (), pythons: Iterabl
     Raises:
         ValueError: If something that was asked for is unknown, or no possible environment has it.
 
-    Example:
+    Examples:
         >>> from keras_buildfix.matrix import environments
         >>> [each.name for each in environments(">=3.9,<3.11", ["jax"])]
         ['py311-keras3.9-jax', 'py311-keras3.10-jax']
@@ -436,7 +436,7 @@ def parse(name: str) -> Factors | None:
         ValueError: If it names a Keras or a backend that the matrix does not have, two of them, a version that tox
             would read as a Python, or a Keras 3 without a backend.
 
-    Example:
+    Examples:
         >>> from keras_buildfix.matrix import parse
         >>> parse("py312-keras3.6-jax")
         Factors(keras='keras3.6', backend='jax', python='3.12')
@@ -478,7 +478,7 @@ def family(distribution: str) -> frozenset[str]:
     Returns:
         All of them, with normalized names.
 
-    Example:
+    Examples:
         >>> from keras_buildfix.matrix import family
         >>> "tensorflow" in family("tensorflow_cpu")
         True
@@ -497,7 +497,7 @@ def is_the_one(keras: str, version: str) -> bool:
     Returns:
         Whether it is.
 
-    Example:
+    Examples:
         >>> from keras_buildfix.matrix import is_the_one
         >>> is_the_one("3.9", "3.15.1"), is_the_one("nightly", "3.16.0.dev2026102704")
         (False, True)

@@ -56,7 +56,7 @@ def keras_info(obj: object = None) -> KerasInfo:
         TypeError: If `obj` does not belong to a Keras.
         ModuleNotFoundError: Without `obj`, if no Keras is installed.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import keras_info
         >>> keras_info(keras.layers.Dense).generation in (2, 3)

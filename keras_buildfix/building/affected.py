@@ -39,7 +39,7 @@ def affected_layers(version: str | None = None, *, symptom: Symptom = "skipped_b
         ValueError: If `version` is not a version, or is older than 2.12, the oldest that was measured; or if
             `symptom` is none of these.
 
-    Example:
+    Examples:
         >>> from keras_buildfix import affected_layers
         >>> affected_layers("3.4.1")
         ('Softmax',)

@@ -61,7 +61,7 @@ def deferred_build(cls: Any = NOT_GIVEN) -> Any:
     Raises:
         TypeError: If `cls` is not a Keras layer class, or is one of Keras's own.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import deferred_build
         >>> @deferred_build
@@ -98,7 +98,7 @@ class DeferredBuildMixin(ListedFirst):
     Raises:
         TypeError: At class definition, if a Keras class is listed before it.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import DeferredBuildMixin
         >>> class Scaled(DeferredBuildMixin, keras.layers.Reshape):
@@ -106,6 +106,8 @@ class DeferredBuildMixin(ListedFirst):
         ...         self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
         >>> Scaled((4,)).built
         False
+
+    Source: see ``deferred_build``.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

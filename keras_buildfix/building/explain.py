@@ -111,7 +111,7 @@ def explain_layer(target: object) -> LayerExplanation:
         ModuleNotFoundError: If there is no such module.
         ImportError: If it can't be imported.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import explain_layer
         >>> class Scaled(keras.layers.MaxPooling2D):

@@ -32,7 +32,7 @@ def install() -> None:
     Raises:
         RuntimeError: If it is called from inside the import of Keras, when its layers are not complete.
 
-    Example:
+    Examples:
         >>> import keras_buildfix
         >>> keras_buildfix.install()
         >>> import keras
@@ -42,6 +42,8 @@ def install() -> None:
         >>> Scaled((4,)).built
         False
         >>> keras_buildfix.uninstall()
+
+    Source: see ``deferred_build``.
     """
     with _lock:
         if _hook not in sys.meta_path:
@@ -53,7 +55,15 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Takes back all that ``install()`` did; does nothing if ``install()`` is not on."""
+    """Takes back all that ``install()`` did; does nothing if ``install()`` is not on.
+
+    Examples:
+        >>> import keras_buildfix
+        >>> keras_buildfix.install()
+        >>> keras_buildfix.uninstall()
+
+    Source: see ``deferred_build``.
+    """
     with _lock:
         if _hook in sys.meta_path:
             sys.meta_path.remove(_hook)
@@ -73,7 +83,7 @@ def installed() -> Iterator[None]:
 
     Use it with ``with``: without it, nothing is fixed. ``install()`` fixes built-ins for good.
 
-    Example:
+    Examples:
         >>> import keras, keras_buildfix
         >>> with keras_buildfix.installed():
         ...     pass

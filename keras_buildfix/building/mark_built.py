@@ -20,7 +20,7 @@ def mark_built(layer: Any) -> None:
     Raises:
         TypeError: If `layer` is not a Keras layer.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import mark_built
         >>> layer = keras.layers.Layer()

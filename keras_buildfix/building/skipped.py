@@ -100,7 +100,7 @@ def skipped_builds(target: object, *, keras: str | None = None) -> list[SkippedB
         ModuleNotFoundError: If there is no module of that name or path.
         ImportError: If the module can't be imported.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import skipped_builds
         >>> skipped_builds(keras.layers.Dense)

@@ -29,7 +29,7 @@ def watched_builds() -> Iterator[list[SkippedBuild]]:
     Only built-ins that make Keras skip a ``build`` are watched: dozens on Keras 3.6 to 3.9, three or fewer on others.
     A Keras that is imported inside the block is watched too. Blocks may nest.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix.building.watching import watched_builds
         >>> with watched_builds() as found:

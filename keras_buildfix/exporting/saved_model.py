@@ -56,7 +56,7 @@ def export_saved_model(
             can't trace it. Nothing has been written then.
         OSError: If `path` can't be written, or is there and must not be replaced.
 
-    Example:
+    Examples:
         >>> import keras, os, tempfile
         >>> from keras_buildfix import export_saved_model, keras_info
         >>> model = keras.Sequential([keras.Input((3,), name="x"), keras.layers.Dense(2)])

@@ -75,7 +75,7 @@ def export_tflite(
         RuntimeError: If the converter kills its process, or can't be started. Nothing has been written then.
         OSError: If `path` can't be written, or is there and `overwrite` is False.
 
-    Example:
+    Examples:
         >>> import keras, os, tempfile
         >>> from keras_buildfix import export_tflite
         >>> layer = keras.layers.Dense(2, name="head")

@@ -39,7 +39,7 @@ class ExtraWeightsMixin(ListedFirst):
             ``skip_mismatch=True`` only the extra ones keep their values.
         TypeError: At class definition, if a Keras class is listed before it.
 
-    Example:
+    Examples:
         >>> import copy
         >>> import keras
         >>> from keras_buildfix import ExtraWeightsMixin

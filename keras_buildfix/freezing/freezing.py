@@ -60,7 +60,7 @@ def freeze(
             without their layer. Nothing is changed then. For layers that are not built yet, the error comes
             when they are built.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import freeze
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1, name="head")])
@@ -99,7 +99,7 @@ def unfreeze(
         ValueError: If a part of `select` or `exclude` matches nothing, or the selection has no weights that
             could be trained.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import freeze, unfreeze
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1, name="head")])
@@ -133,7 +133,7 @@ def freeze_up_to(model: Any, layer: Any, *, batchnorm: Batchnorm = "frozen") -> 
         TypeError: If `model` or `layer` is not a Keras layer.
         ValueError: If the layer is not in the model, or nothing up to it has weights.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import freeze_up_to
         >>> model = keras.Sequential([keras.Input((3,)), *(keras.layers.Dense(2) for _ in range(3))])
@@ -185,7 +185,7 @@ def frozen(
         TypeError: As for ``freeze``.
         ValueError: As for ``freeze``.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import frozen
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1, name="head")])

@@ -102,7 +102,7 @@ def trainable_summary(layer: Any) -> TrainableSummary:
     Raises:
         TypeError: If `layer` is not a Keras layer.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import freeze, trainable_summary
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1, name="head")])

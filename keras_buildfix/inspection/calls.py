@@ -138,7 +138,7 @@ def trace_calls(model: Any, *inputs: Any, **kwargs: Any) -> CallTrace:
         ValueError: If no inputs are given, and the model does not say which it takes.
         Exception: What the model raises on these inputs.
 
-    Example:
+    Examples:
         >>> import keras
         >>> import numpy as np
         >>> from keras_buildfix import trace_calls
@@ -149,7 +149,7 @@ def trace_calls(model: Any, *inputs: Any, **kwargs: Any) -> CallTrace:
         >>> model.built
         False
 
-    Source: ``tests/inspection/test_calls.py`` runs it on every Keras from 2.12 to the nightly.
+    Source: ``tests/inspection/test_calls.py``, which the environments of the matrix run in turns.
     """
     made = None
     if not inputs and not names_tensors(kwargs):

@@ -41,7 +41,7 @@ def independent_copies(layer: Any, n: int, *, name: str | None = None) -> list[A
         ValueError: If `n` is less than 1; or if the class has no ``get_config`` that tells all arguments of its
             constructor, or a constructor that takes no ``name``.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import independent_copies
         >>> block = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4), keras.layers.BatchNormalization()])

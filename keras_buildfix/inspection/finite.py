@@ -133,7 +133,7 @@ def check_finite(model: Any, *inputs: Any, **kwargs: Any) -> FiniteReport:
             ``report`` has all that was found, and the cause is the layer's own error.
         Exception: What a layer raises, if all was finite up to there.
 
-    Example:
+    Examples:
         >>> import keras
         >>> import numpy as np
         >>> from keras_buildfix import check_finite, named_weights

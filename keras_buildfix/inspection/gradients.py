@@ -144,7 +144,7 @@ def check_gradients(
         ValueError: If the model is not built, if there is no loss, or if `factor` is not above 1.
         RuntimeError: On a backend without gradients (numpy, openvino).
 
-    Example:
+    Examples:
         >>> import keras
         >>> import numpy as np
         >>> from keras_buildfix import check_gradients, freeze, keras_info

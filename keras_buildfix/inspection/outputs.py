@@ -41,7 +41,7 @@ def intermediate_outputs(model: Any, names: Any, *inputs: Any, **kwargs: Any) ->
         ValueError: If a name matches no layer, before anything runs; if no layer that it matches was called; or if
             such a layer runs only while a function is traced.
 
-    Example:
+    Examples:
         >>> import keras
         >>> import numpy as np
         >>> from keras_buildfix import intermediate_outputs

@@ -42,7 +42,7 @@ def plot_weights(model: Any, path: Path = None, *, page: int = 1, style: Style =
         FileNotFoundError: If the folder of `path` is missing.
         ModuleNotFoundError: If matplotlib is not installed: ``pip install "keras-buildfix[plot]"``.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import plot_weights
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1)])
@@ -78,7 +78,7 @@ def plot_gradients(report: GradientReport, path: Path = None, *, page: int = 1, 
         FileNotFoundError: If the folder of `path` is missing.
         ModuleNotFoundError: If matplotlib is not installed: ``pip install "keras-buildfix[plot]"``.
 
-    Example:
+    Examples:
         >>> from keras_buildfix import check_gradients, plot_gradients
         >>> report = check_gradients(model, x, y, "mse")  # doctest: +SKIP
         >>> plot_gradients(report, "gradients.png")  # doctest: +SKIP
@@ -111,7 +111,7 @@ def plot_calls(trace: CallTrace, path: Path = None, *, page: int = 1, style: Sty
         FileNotFoundError: If the folder of `path` is missing.
         ModuleNotFoundError: If matplotlib is not installed: ``pip install "keras-buildfix[plot]"``.
 
-    Example:
+    Examples:
         >>> from keras_buildfix import plot_calls, trace_calls
         >>> trace = trace_calls(model, x)  # doctest: +SKIP
         >>> plot_calls(trace, "calls.svg", style="dark")  # doctest: +SKIP
@@ -147,7 +147,7 @@ def plot_affected_layers(
         FileNotFoundError: If the folder of `path` is missing.
         ModuleNotFoundError: If matplotlib is not installed: ``pip install "keras-buildfix[plot]"``.
 
-    Example:
+    Examples:
         >>> from keras_buildfix import plot_affected_layers
         >>> plot_affected_layers("affected.png", symptom="locked_state")  # doctest: +SKIP
 

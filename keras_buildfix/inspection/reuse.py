@@ -134,7 +134,7 @@ def check_reuse(model: Any, *inputs: Any, **kwargs: Any) -> ReuseReport:
         ValueError: If no inputs are given, and the model does not say which it takes.
         Exception: What the model raises for another reason.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import check_reuse
         >>> def make():
@@ -146,7 +146,7 @@ def check_reuse(model: Any, *inputs: Any, **kwargs: Any) -> ReuseReport:
         >>> [(each.layer, each.shapes) for each in report.errors]
         [('norm', (((None, 6),), ((None, 16),)))]
 
-    Source: ``tests/inspection/test_reuse.py`` runs it on every Keras from 2.12 to the nightly.
+    Source: ``tests/inspection/test_reuse.py``, which the environments of the matrix run in turns.
     """
     checker = _Checker()
     if layer_base(type(model)) is None and callable(model) and not isinstance(model, type):

@@ -115,7 +115,7 @@ def layer_state(layer_or_class: Any) -> LayerState:
         TypeError: If it is not a Keras layer or layer class.
         ValueError: If no layer of the class can be made: pass an instance.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import layer_state
         >>> layer_state(keras.layers.Flatten()).reusable

@@ -127,7 +127,7 @@ def weight_stats(model_or_file: Any, *, progress: Progress = None) -> WeightStat
         ValueError: If the layer or model has no weights, or has one that holds no numbers; or if the file is broken
             or refused.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import weight_stats
         >>> layer = keras.layers.Dense(2, kernel_initializer="ones")

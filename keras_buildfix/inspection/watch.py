@@ -63,7 +63,7 @@ class ModelWatch:
     Raises:
         ValueError: For the name of a check that does not exist, `every` below 1, `data` that is not such a tuple.
 
-    Example:
+    Examples:
         >>> import keras
         >>> import numpy as np
         >>> from keras_buildfix import ModelWatch, keras_info

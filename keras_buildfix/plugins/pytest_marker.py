@@ -47,7 +47,7 @@ def read_marker(args: tuple[object, ...], kwargs: Mapping[str, object]) -> Wante
     Raises:
         ValueError: If they are wrong; the message says what to write instead.
 
-    Example:
+    Examples:
         >>> str(read_marker((">=3.6",), {"backend": "jax,torch"}))
         'Keras >=3.6 on jax or torch'
     """

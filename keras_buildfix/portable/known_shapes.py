@@ -30,7 +30,7 @@ def get_input_shape(layer: Any) -> Any:
     Raises:
         ValueError: If the layer has not been called or built, or was called on inputs of different shapes.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import get_input_shape, get_output_shape
         >>> layer = keras.layers.Dense(4)
@@ -66,7 +66,7 @@ def get_output_shape(layer: Any) -> Any:
         ValueError: If the layer has not been called or built, if its outputs had different shapes, or if the shape
             can't be computed.
 
-    Example:
+    Examples:
         >>> import keras
         >>> import numpy as np
         >>> from keras_buildfix import get_output_shape

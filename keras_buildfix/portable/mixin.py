@@ -60,7 +60,7 @@ class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMi
     Raises:
         TypeError: At class definition, if a Keras class is listed before it.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import PortableLayerMixin
         >>> class Scale(PortableLayerMixin, keras.layers.Layer):
@@ -84,7 +84,7 @@ class PortableLayerMixin(DeferredBuildMixin, MixedPrecisionMixin, ExtraWeightsMi
             give_plain_shapes(cls)
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:
-        """Adds a weight, from the arguments of any Keras: see ``adding_weights.add_weight``."""
+        """Adds a weight: name or shape first, by position or keyword, with the keywords of any Keras."""
         variable = add_weight(self, super().add_weight, args, kwargs)  # type: ignore[misc]
         leave_as_it_is(self, variable)
         return variable

@@ -31,7 +31,7 @@ class Shape(_Tuple):
     On every Keras, ``build(self, input_shape: Shape)`` of a ``PortableLayerMixin`` gets one. It compares, hashes,
     pickles and goes into configs like the tuple that it is. Slices and sums of it are shapes too.
 
-    Example:
+    Examples:
         >>> from keras_buildfix import Shape
         >>> shape = Shape((None, 3))
         >>> shape == (None, 3), shape.as_list(), shape[1:].as_list(), shape.rank
@@ -77,7 +77,7 @@ def plain_shapes(shapes: Any) -> Any:
     Returns:
         The same structure. A ``TensorShape`` of unknown rank is None.
 
-    Example:
+    Examples:
         >>> from keras_buildfix.portable.plain_shapes import plain_shapes
         >>> plain_shapes({"a": [None, 3], "b": [(2, 4), [None]]})
         {'a': (None, 3), 'b': [(2, 4), (None,)]}

@@ -113,7 +113,7 @@ def raw_weight(value: Any, name: str | None = None, trainable: bool | None = Non
             neither `dtype` nor ``trainable=False`` says what is meant; if it can't be trained in this `dtype`.
         ValueError: If `dtype` can't hold the value: -1 in ``uint8``, 1.5 in ``int32``, 1j in ``float32``.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import PortableLayerMixin, raw_weight
         >>> class Scale(PortableLayerMixin, keras.layers.Layer):

@@ -92,7 +92,7 @@ def fit_signatures(cls: type, mixin: type) -> None:
 def which(wanted: Iterable[str], required: Iterable[str], given: Iterable[str]) -> dict[str, str]:
     """Maps each wanted argument to a given one: by name; else the first one, and required ones, by position.
 
-    Example:
+    Examples:
         >>> from keras_buildfix.portable.signatures import which
         >>> which(["query", "value", "key"], ["query", "value"], ["x", "context", "training"])
         {'query': 'x', 'value': 'context'}

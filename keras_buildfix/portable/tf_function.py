@@ -27,7 +27,7 @@ class TFFunctionMixin(ListedFirst):
         TypeError: At class definition, if a Keras class is listed before it.
         RuntimeError: When such a layer is called and Keras's backend is not TensorFlow.
 
-    Example:
+    Examples:
         >>> import keras
         >>> import numpy as np
         >>> from keras_buildfix import TFFunctionMixin

@@ -66,7 +66,7 @@ def mixed_precision_safe(call: Any = NOT_GIVEN) -> Any:
     Raises:
         TypeError: If `call` is not a function or a Keras layer class, or is a generator or async function.
 
-    Example:
+    Examples:
         >>> import keras
         >>> import numpy as np
         >>> from keras_buildfix import mixed_precision_safe
@@ -108,7 +108,7 @@ class MixedPrecisionMixin(ListedFirst):
     Raises:
         TypeError: At class definition, if a Keras class is listed before it.
 
-    Example:
+    Examples:
         >>> import keras
         >>> import numpy as np
         >>> from keras_buildfix import MixedPrecisionMixin
@@ -118,6 +118,8 @@ class MixedPrecisionMixin(ListedFirst):
         >>> sum = Add(dtype="mixed_bfloat16")(np.ones((2, 3), "float32"), np.ones((2, 3), "float64"))
         >>> "bfloat16" in str(sum.dtype)
         True
+
+    Source: see ``mixed_precision_safe``.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -144,7 +146,7 @@ def safe_call(layer: Any, *args: Any, **kwargs: Any) -> Any:
     Raises:
         TypeError: If the first argument is not a Keras layer.
 
-    Example:
+    Examples:
         >>> import keras
         >>> import numpy as np
         >>> from keras_buildfix import safe_call

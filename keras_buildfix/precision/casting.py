@@ -22,7 +22,7 @@ def compute_dtype(layer: Any) -> str:
     Raises:
         TypeError: If `layer` is not a Keras layer.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import compute_dtype
         >>> compute_dtype(keras.layers.Dense(2, dtype="mixed_bfloat16"))
@@ -45,7 +45,7 @@ def variable_dtype(layer: Any) -> str:
     Raises:
         TypeError: If `layer` is not a Keras layer.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import variable_dtype
         >>> variable_dtype(keras.layers.Dense(2, dtype="mixed_bfloat16"))
@@ -74,7 +74,7 @@ def cast_inputs(layer: Any, structure: Any) -> Any:
     Raises:
         TypeError: If the first argument is not a Keras layer.
 
-    Example:
+    Examples:
         >>> import keras
         >>> import numpy as np
         >>> from keras_buildfix import cast_inputs

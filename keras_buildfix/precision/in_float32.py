@@ -39,7 +39,7 @@ def full_precision(function: _Callable) -> _Callable:
     Raises:
         TypeError: If `function` is not a function (for example a layer), or is a generator or async function.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from keras_buildfix import full_precision
         >>> @full_precision

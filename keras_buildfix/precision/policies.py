@@ -30,7 +30,7 @@ def get_dtype_policy(keras: Any = None) -> str:
         RuntimeError: If no Keras is loaded, or several are and their policies differ.
         TypeError: If `keras` is not a Keras module.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import get_dtype_policy
         >>> get_dtype_policy()
@@ -59,7 +59,7 @@ def set_dtype_policy(name: Any, *, keras: Any = None) -> None:
         TypeError: If `name` is neither a name nor a policy of this Keras.
         RuntimeError: If no Keras is loaded.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import get_dtype_policy, set_dtype_policy
         >>> set_dtype_policy("mixed_bfloat16")
@@ -98,7 +98,7 @@ def dtype_policy_scope(name: Any, *, keras: Any = None) -> Iterator[str]:
         TypeError: If `name` is neither a name nor a policy of this Keras.
         RuntimeError: If no Keras is loaded.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import compute_dtype, dtype_policy_scope
         >>> with dtype_policy_scope("mixed_bfloat16"):

@@ -136,7 +136,7 @@ def check_layer(
         TypeError: If `cls` is no layer class or makes none, or can't be made from the arguments.
         ValueError: If a check has no such name, no check is left, or none of those that you named can run here.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix.testing import check_layer
         >>> results = check_layer(keras.layers.Dense, {"units": 3}, (4,), only=["construction", "call", "config"])
@@ -201,11 +201,13 @@ def layer_checks(
         TypeError: If `cls` can't be a layer class.
         ValueError: If a check or dtype has no such name, or no check is left.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix.testing import layer_checks
         >>> [check.name for check in layer_checks(keras.layers.Dense, {"units": 3}, (4,))][:2]
         ['construction', 'call']
+
+    Source: see ``check_layer``.
     """
     _known([input_dtype], "input_dtype", DTYPES)
     session = Session(cls, dict(init_kwargs or {}), input_shape, expected_failures or {}, skip or ())
@@ -235,12 +237,14 @@ def parametrize_with_checks(layers: Iterable[Mapping[str, Any] | tuple[Any, ...]
     Raises:
         ValueError: If there are no layers, or a check has no such name.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix.testing import parametrize_with_checks
         >>> @parametrize_with_checks([(keras.layers.Dense, {"units": 3}, (4,))])
         ... def test_layers(check):
         ...     check()
+
+    Source: scikit-learn's function of this name has this form.
     """
     import pytest
 

@@ -40,13 +40,15 @@ def convert_weights(
             Only a model can turn places into names (call ``load_weights``, then ``save_weights``), or names into
             places.
 
-    Example:
+    Examples:
         >>> import numpy, tempfile, os
         >>> from keras_buildfix import convert_weights
         >>> path = os.path.join(tempfile.mkdtemp(), "w.npz")
         >>> numpy.savez(path, **{"head/kernel": numpy.ones((2, 3)), "head/bias": numpy.zeros(3)})
         >>> convert_weights(path, path[:-4] + ".safetensors", rename=[("^head/", "top/")], dry_run=True)
         ['top/kernel', 'top/bias']
+
+    Source: see ``load_weights``.
     """
     path = file_path(path, "convert_weights", "save_weights(model, path) writes the weights of a model.")
     to = file_path(to, "convert_weights", "load_weights(model, path) loads a file into a model.")

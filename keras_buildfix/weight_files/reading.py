@@ -120,7 +120,7 @@ def read_weights(path: str | os.PathLike[str]) -> WeightFile:
             nothing outside it is read, and an array takes at most 200 times the bytes that the file stores for
             it (or 64 MiB).
 
-    Example:
+    Examples:
         >>> import numpy, tempfile, os
         >>> from keras_buildfix import read_weights
         >>> path = os.path.join(tempfile.mkdtemp(), "w.npz")
@@ -128,6 +128,8 @@ def read_weights(path: str | os.PathLike[str]) -> WeightFile:
         >>> with read_weights(path) as weights:
         ...     print(weights.shapes, weights["kernel"].sum())
         {'kernel': (2, 3)} 6.0
+
+    Source: see ``load_weights``.
     """
     path = file_path(path, "read_weights", "get_weights(model) gives the weights of a model.")
     if os.path.isdir(path) and os.path.isfile(os.path.join(path, "model.weights.h5")):

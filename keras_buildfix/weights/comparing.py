@@ -95,7 +95,7 @@ def diff_weights(
         ValueError: If a file is broken or refused; if a layer has no weights; if weights could be paired in
             several ways; or if `like` does not say which weight is which.
 
-    Example:
+    Examples:
         >>> import numpy, tempfile, os
         >>> from keras_buildfix import diff_weights
         >>> one, other = (os.path.join(tempfile.mkdtemp(), "w.npz") for _ in range(2))

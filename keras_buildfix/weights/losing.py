@@ -47,7 +47,7 @@ def lost_weights(layer: Any) -> dict[str, Any]:
         TypeError: If `layer` is not a Keras layer.
         ValueError: If a layer's ``save_own_variables`` raises.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import lost_weights
         >>> class Lookup(keras.layers.Discretization):

@@ -30,7 +30,7 @@ def named_weights(layer: Any) -> dict[str, Any]:
     Raises:
         TypeError: If `layer` is not a Keras layer.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import named_weights
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(2, name="top")])
@@ -61,7 +61,7 @@ def get_weights(layer: Any, select: Select = "*", *, exclude: Select | None = No
         TypeError: If `layer` is not a Keras layer, or `select` or `exclude` can't mean a layer or weight.
         ValueError: If a part of `select` or `exclude` matches nothing, or no weights are left.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import get_weights
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1, name="head")])
@@ -69,6 +69,8 @@ def get_weights(layer: Any, select: Select = "*", *, exclude: Select | None = No
         ['dense/kernel', 'dense/bias']
         >>> get_weights(model, "*/kernel")["head/kernel"].shape
         (2, 1)
+
+    Source: Keras's own ``get_weights`` returns a list without names; on Keras 2 its order depends on what is frozen.
     """
     tree = weight_tree(layer_instance(layer, "get_weights"))
     weights = selected_weights(tree, select, exclude, "get_weights")

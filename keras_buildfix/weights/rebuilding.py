@@ -38,7 +38,7 @@ def reset_built(layer: Any, *, fresh: bool = False) -> ResetReport:
     Raises:
         TypeError: If `layer` is not a Keras layer.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import reset_built
         >>> layer = keras.layers.Dense(4)
@@ -50,8 +50,8 @@ def reset_built(layer: Any, *, fresh: bool = False) -> ResetReport:
         >>> report
         1 kept (bias), 1 new (kernel)
 
-    Source: the portable form of ``self.built = False`` and of ``_tracker.unlock()`` (3.1.0 on). Keras
-    #18601: a sub-layer of a built layer can't be replaced by hand.
+    Source: the portable form of ``self.built = False`` and of ``_tracker.unlock()`` (3.1.0 on). A
+    sub-layer of a built layer can't be replaced by hand (keras #18601).
     """
     layer_instance(layer, "reset_built")
     tree = weight_tree(layer)

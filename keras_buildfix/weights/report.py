@@ -42,7 +42,7 @@ class WeightReport:
         nearest: A missing or unexpected name (as renamed) -> the names on the other side that look most like it.
         renamed: A name in the source -> the name that ``rename`` made of it.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import set_weights
         >>> layer = keras.layers.Dense(1, use_bias=False)

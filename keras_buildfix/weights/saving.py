@@ -58,7 +58,7 @@ def save_weights(
         FileExistsError: If there is a file at `path` and `overwrite` is False.
         OSError: If the file can't be written.
 
-    Example:
+    Examples:
         >>> import keras, tempfile, os
         >>> from keras_buildfix import read_weights, save_weights
         >>> layer = keras.layers.Dense(2, use_bias=False)

@@ -72,7 +72,7 @@ def set_weights(
         ValueError: If anything is wrong; the error lists all of it. Also if a name could mean several weights. No
             weight has changed then.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import set_weights
         >>> layer = keras.layers.Dense(2)
@@ -121,13 +121,15 @@ def transfer_weights(
         TypeError: If one of the two is not a Keras layer.
         ValueError: As in ``set_weights``; or if `source` has no weights yet.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import transfer_weights
         >>> old = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="fc")])
         >>> new = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="head")])
         >>> print(transfer_weights(old, new, rename=[("^fc/", "head/")]))
         2 assigned
+
+    Source: see ``set_weights``.
     """
     layer_instance(target, "transfer_weights")
     options = _options(strict, skip_mismatch, casting, select, exclude)
@@ -189,7 +191,7 @@ def load_weights(
         FileNotFoundError: If there is no such file.
         ValueError: If the file is broken, is refused (``read_weights``), or does not fit; no weight has changed then.
 
-    Example:
+    Examples:
         >>> import keras, tempfile, os
         >>> from keras_buildfix import load_weights, save_weights
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])

@@ -43,7 +43,7 @@ def share_weights(source: Any, target: Any, *, rename: Rename | None = None, str
     the old variables until it is compiled again. The weight of an Embedding is that of a Dense transposed, so
     the two can't share: read ``embedding.embeddings`` in your ``call``.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from keras_buildfix import share_weights
         >>> one, other = keras.layers.Dense(2), keras.layers.Dense(2)
