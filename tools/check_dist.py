@@ -1,7 +1,7 @@
 """Builds the sdist and, from it, the wheel; checks their files and metadata, and that a package index would take them.
 
-python tools/check_dist.py                 the check (`lint` runs it; it needs hatchling and twine)
-python tools/check_dist.py --unpack FOLDER puts a new sdist there, for an environment that tests from it
+``python tools/check_dist.py`` is the check (`lint` runs it; it needs hatchling and twine).
+``python tools/check_dist.py --unpack FOLDER`` puts a new sdist there, for an environment that tests from it.
 """
 
 from __future__ import annotations
