@@ -201,7 +201,8 @@ def _last_line(text: str) -> str:
 
 
 def _built_wheel() -> Path:
-    command = [str(_bin("uv")), "build", "--wheel", "--python", sys.executable, "--out-dir", str(REPORTS), str(ROOT)]
+    # uv makes the sdist, and the wheel from that, as pip would for somebody without the wheel.
+    command = [str(_bin("uv")), "build", "--python", sys.executable, "--out-dir", str(REPORTS), str(ROOT)]
     links = os.environ.get("UV_FIND_LINKS", os.environ.get("PIP_FIND_LINKS"))
     done = subprocess.run([*command, *(["--find-links", links] if links else [])], capture_output=True, text=True)
     if done.returncode:
