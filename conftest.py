@@ -8,6 +8,7 @@ __all__ = ["pytest_collect_directory", "pytest_collect_file", "pytest_configure"
 
 
 def pytest_configure(config):
+    """Adds our marks."""
     config.addinivalue_line("markers", "at_length: only where files are tried at length")
     config.addinivalue_line("markers", "in_turns: as what is in a file of bands.IN_TURNS")
     if os.environ.get("KERAS_BACKEND") == "numpy":

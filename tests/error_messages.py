@@ -1,5 +1,7 @@
 """The entries of docs/by_error_message.md: what fails, on which Kerases, what one sees, and the fix."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass
 
@@ -7,7 +9,7 @@ BACKENDS = {"TensorFlow": "tensorflow", "JAX": "jax", "torch": "torch", "numpy":
 #: What stands in a table in place of a message.
 SILENT = "nothing; the `assert` below fails"
 #: What a page or an entry may need, and the backends that have it.
-NEEDS = {"": set(BACKENDS.values()), "training": {"tensorflow", "jax", "torch"}, "TensorFlow": {"tensorflow"}}
+BACKENDS_WITH = {"training": {"tensorflow", "jax", "torch"}, "TensorFlow": {"tensorflow"}}
 
 _RANGE = re.compile(r"(\d+\.\d+)(?:-(\d+\.\d+)| (and later))?")
 _WORDS = ("every", "tf_keras", "Keras 2", "Keras 3")
@@ -19,7 +21,7 @@ class Entry:
     """One entry of the page."""
 
     title: str
-    needs: str
+    needs: str | None
     rows: tuple[tuple[str, str, str], ...]  # the Kerases, the backends, what one sees
     blocks: tuple[tuple[int, int], ...]  # where the example that fails and the one with the fix are in the text
 
@@ -41,11 +43,11 @@ def entries(page):
     for section in re.finditer(r"^### (.*)\n((?s:.*?))(?=^##|\Z)", page, re.MULTILINE):
         title, text = section.groups()
         rows = tuple(re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", text, re.MULTILINE))[1:]
-        needs = re.findall(r"^<!-- needs (.*) -->$", text, re.MULTILINE)
+        needs = re.search(r"^<!-- needs (.*) -->$", text, re.MULTILINE)
         places = tuple(block.span(1) for block in _BLOCK.finditer(page, section.start(), section.end()))
         if len(places) != 2:
             raise ValueError(f"{title}: an entry has two examples, one that fails and one that does not")
-        found.append(Entry(title, *(needs or [""]), rows, places))
+        found.append(Entry(title, needs and needs[1], rows, places))
     return found
 
 

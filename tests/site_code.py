@@ -6,8 +6,9 @@
 - Each line of a ``text`` block directly after a ``python`` block is printed by that block.
 - In both, ``...`` stands for anything, and ``keras 3.15.1 on jax`` (any version and backend) for the Keras that runs.
 - A ``pycon`` block is a doctest in the same namespace.
-- ``<!-- needs training -->`` or ``<!-- needs TensorFlow -->`` on a line of its own: the page (in by_error_message.md, the
-  entry) is skipped where the backend lacks it. ``<!-- on Keras 3.6-3.9 -->`` above a ``pycon`` block: it runs there only.
+- ``<!-- needs training -->`` or ``<!-- needs TensorFlow -->`` on a line of its own: the page (in by_error_message.md,
+  the entry) is skipped where the backend lacks it. ``<!-- on Keras 3.6-3.9 -->`` above a ``pycon`` block: it runs
+  there only.
 
 The entries of docs/by_error_message.md are pairs of examples (`error_messages.py`). The examples of a docstring are one
 test, with the module's names, called after what they document.
@@ -38,7 +39,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Modules whose docstrings run only where a library is.
 LIBRARIES = {"keras_buildfix.inspection.plotting": "matplotlib"}
 
-_MARK = re.compile(r"^<!-- *(needs|on Keras) (.*?) *-->\n(?=(```)?)", re.MULTILINE)
+_MARK = re.compile(r"^<!-- *(needs|on Keras|skip)\b(.*?)-->\n(?=(```pycon)?)", re.MULTILINE)
 _KERAS = re.compile(r"\b(?:tf_)?keras \d+\.\d+\.\d+\S* on (?:tensorflow|jax|torch|numpy)\b")
 #: What is patched while a document's examples run.
 _patch = pytest.MonkeyPatch()
@@ -51,14 +52,12 @@ class Page(Document):
         super().__init__(text, path)
         self.module = new_module(path)
         self.namespace = vars(self.module)
-        self.needs = ""
+        self.needs = None
         for mark in _MARK.finditer(text):
-            word, value, above_block = mark.groups()
-            if word == "on Keras":
-                known = above_block and error_messages.is_range(value)
-            else:
-                known, self.needs = value in error_messages.NEEDS, value
-            if not known:
+            word, value, above_pycon = mark[1], mark[2].strip(), mark[3]
+            if word == "needs" and value in error_messages.BACKENDS_WITH:
+                self.needs = value
+            elif not (word == "on Keras" and above_pycon and error_messages.is_range(value)):
                 raise ValueError(f"{path}, {self.line_column(mark.start())}: unknown mark {mark[0].strip()}")
         for block in FencedCodeBlockLexer(".*")(self):
             language = block.lexemes["language"]
@@ -138,7 +137,7 @@ def check_printed(line, printed):
 def _skip_if_missing(needs):
     from environment import INFO
 
-    if INFO.backend not in error_messages.NEEDS[needs]:
+    if needs and INFO.backend not in error_messages.BACKENDS_WITH[needs]:
         pytest.skip(f"the page needs {needs}")
 
 
@@ -232,12 +231,12 @@ def docstrings(document):
 
 def _documented(node, name):
     """The line of each docstring -> the dotted name that it documents."""
+    has_names = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     found = {}
-    if ast.get_docstring(node) is not None:
+    if isinstance(node, (ast.Module, *has_names)) and ast.get_docstring(node) is not None:
         found[node.body[0].lineno] = name
-    for child in node.body:
-        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            found |= _documented(child, f"{name}.{child.name}")
+    for child in ast.iter_child_nodes(node):
+        found |= _documented(child, f"{name}.{child.name}" if isinstance(child, has_names) else name)
     return found
 
 
