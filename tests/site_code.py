@@ -18,6 +18,7 @@ import ast
 import contextlib
 import doctest
 import io
+import itertools
 import re
 import shutil
 import sys
@@ -30,7 +31,7 @@ from pathlib import Path
 import error_messages
 import pytest
 from sybil import Document, Region, Sybil
-from sybil.document import PythonDocStringDocument, PythonDocument
+from sybil.document import PythonDocument
 from sybil.parsers.markdown import CodeBlockParser
 from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 from sybil.sybil import SybilCollection
@@ -222,22 +223,21 @@ def docstrings(document):
         return
     parts = Path(document.path).relative_to(ROOT).with_suffix("").parts
     module = ".".join(part for part in parts if part != "__init__")
-    names = _documented(ast.parse(document.text), module)
-    for start, end, text in PythonDocStringDocument.extract_docstrings(document.text):
-        if doctest.DocTestParser().get_examples(text):
-            name = names[document.text.count("\n", 0, start) + 1]
+    starts = [0, *itertools.accumulate(len(line) + 1 for line in document.text.split("\n"))]
+    for name, node in _documented(ast.parse(document.text), module):
+        text, place = ast.get_docstring(node), node.body[0]
+        if ">>>" in text:
+            start, end = starts[place.lineno - 1], starts[place.end_lineno]
             yield Region(start, end, (module, text), _runs_docstring, {"name": name})
 
 
 def _documented(node, name):
-    """The line of each docstring -> the dotted name that it documents."""
-    has_names = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    found = {}
-    if isinstance(node, (ast.Module, *has_names)) and ast.get_docstring(node) is not None:
-        found[node.body[0].lineno] = name
-    for child in ast.iter_child_nodes(node):
-        found |= _documented(child, f"{name}.{child.name}" if isinstance(child, has_names) else name)
-    return found
+    """All that has a docstring: its dotted name, and its node."""
+    has_name = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    if isinstance(node, (ast.Module, *has_name)) and ast.get_docstring(node):
+        yield name, node
+    for child in [*getattr(node, "body", ()), *getattr(node, "orelse", ())]:
+        yield from _documented(child, f"{name}.{child.name}" if isinstance(child, has_name) else name)
 
 
 def _enter(namespace):

@@ -100,7 +100,9 @@ def test_every_block_on_every_page_is_found():
     pages = [site_code.ROOT / "README.md", *(site_code.ROOT / "docs").rglob("*.md")]
     for page in pages:
         (site,) = (each for each in (site_code.PAGES, site_code.ENTRIES) if each.should_parse(page))
-        blocks = re.findall(r"^ *```(?:python|pycon)$|^<!-- invisible-code-block: python$", page.read_text("utf-8"), re.MULTILINE)
+        blocks = re.findall(
+            r"^ *```(?:python|pycon)$|^<!-- invisible-code-block: python$", page.read_text("utf-8"), re.MULTILINE
+        )
         assert len([*site.parse(page).examples()]) == len(blocks), page
     assert len(pages) > 30
 
