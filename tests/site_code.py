@@ -211,10 +211,15 @@ def _fix_works(example):
 
 
 def _runs_docstring(example):
-    if example.parsed[0] in LIBRARIES:
-        pytest.importorskip(LIBRARIES[example.parsed[0]])
-    name, text = example.region.lexemes["name"], example.parsed[1]
-    return run_doctest(text, example.namespace, name, example.line)  # works on a copy of the namespace
+    import keras_buildfix
+
+    module, text = example.parsed
+    if module in LIBRARIES:
+        pytest.importorskip(LIBRARIES[module])
+    home = Path(keras_buildfix.__file__).parent
+    assert home in Path(sys.modules[module].__file__).parents, f"{module} comes from another package than {home}"
+    name = example.region.lexemes["name"]
+    return run_doctest(text, example.namespace, name, example.line)  # on a copy of the namespace
 
 
 def docstrings(document):
