@@ -163,10 +163,11 @@ def _runs_pycon(example):
 
 
 def run_doctest(text, namespace, name, line):
-    """Runs the examples in a text, and returns what is wrong with them."""
+    """Runs the examples in a text, in this namespace, and returns what is wrong with them."""
     wrong = []
     test = doctest.DocTestParser().get_doctest(text, namespace, name, name, line)
-    doctest.DocTestRunner(verbose=False).run(test, out=wrong.append)
+    test.globs = namespace  # not a copy of it
+    doctest.DocTestRunner(verbose=False).run(test, out=wrong.append, clear_globs=False)
     return "".join(wrong)
 
 
@@ -219,7 +220,7 @@ def _runs_docstring(example):
     home = Path(keras_buildfix.__file__).parent
     assert home in Path(sys.modules[module].__file__).parents, f"{module} comes from another package than {home}"
     name = example.region.lexemes["name"]
-    return run_doctest(text, example.namespace, name, example.line)  # on a copy of the namespace
+    return run_doctest(text, dict(example.namespace), name, example.line)
 
 
 def docstrings(document):

@@ -1,4 +1,4 @@
-"""What `site_code` refuses: each wrong page here must fail, on any Keras and without one."""
+"""What `site_code` refuses: each wrong page here must fail. None of them uses Keras."""
 
 import re
 
@@ -7,70 +7,104 @@ import site_code
 
 import keras_buildfix
 
+pytestmark = pytest.mark.at_length
 
-def run(tmp_path, text):
-    """Runs a page; gives what its examples return."""
+
+def run(tmp_path, text, site=site_code.PAGES):
+    """Runs a page."""
     page = tmp_path / "page.md"
     page.write_text(text, "utf-8")
-    document = site_code.PAGES.parse(page)
+    document = site.parse(page)
+    site.setup(document.namespace)
     try:
-        return [example.evaluate() for example in document.examples()]
+        for example in document.examples():
+            example.evaluate()
     finally:
-        site_code._patch.undo()
+        site.teardown(document.namespace)
 
 
 def python(*lines):
     return "\n".join(["# A page", "", "```python", *lines, "```", ""])
 
 
-RIGHT = [
-    python("print('a')  # a"),
-    python("print('first\\nsecond')     # ...eco"),
-    python("print('a')  # such as: b"),
-    python("for x in 'aa':", "    print(", "        x", "    )  # a"),
-    python("if False:", "    print('a')  # b"),
-    python("print('one', 'two')") + "```text\none ... two\n```\n",
-    python("print('one', 'two')") + "\n\n```text\none two\n```\n",
-    python("print('one')") + "It may print more:\n\n```text\ntwo\n```\n",
-    python("x = 1") + python("print(x)  # 1"),
-    python("x = 1") + "```pycon\n>>> x  # yes\n1\n```\n",
-    "<!-- a comment for somebody else -->\n",
-    "```sh\nexit 1\n```\n",
-]
-WRONG = [
-    python("print('a')  # b"),
-    python("print('ab')  # a ... b ... a"),
-    python("for x in 'ab':", "    print(x)  # a"),
-    python("if True:", "    print('a')  # b"),
-    python("print('b')", "print('a')  # b"),
-    python("print('one', 'two')") + "```text\none two\nthree\n```\n",
-    python("print('one')", "") + python("print('two')") + "```text\none\n```\n",
-    python("raise AssertionError"),
-    python("x = 1") + "```pycon\n>>> x\n2\n```\n",
-]
+RIGHT = {
+    "a comment": python("print('a')  # a"),
+    "a part of a line": python("print('first\\nsecond')     # ...eco"),
+    "such as": python("print('a')  # such as: b"),
+    "over several lines": python("for x in 'aa':", "    print(", "        x", "    )  # a"),
+    "not reached": python("if False:", "    print('a')  # b"),
+    "no print": python("x = 1  # 2"),
+    "text": python("print('one', 'two')") + "```text\none ... two\n```\n",
+    "text after a blank line": python("print('one', 'two')") + "\n\n```text\none two\n```\n",
+    "text about something else": python("print('one')") + "Or something else:\n\n```text\ntwo\n```\n",
+    "one namespace": python("x = 1") + python("print(x)  # 1"),
+    "doctest": python("x = 1") + "```pycon\n>>> x  # yes\n1\n>>> y = 2\n```\n" + python("print(y)  # 2"),
+    "pickle finds classes": python("import pickle", "class A: pass", "assert pickle.loads(pickle.dumps(A)) is A"),
+    "a comment for somebody else": "<!-- a comment -->\n",
+    "another language": "```sh\nexit 1\n```\n",
+}
+WRONG = {
+    "a comment": python("print('a')  # b"),
+    "another order": python("print('ab')  # a ... b ... a"),
+    "one of several": python("for x in 'ab':", "    print(x)  # a"),
+    "in a block": python("if True:", "    print('a')  # b"),
+    "printed before": python("print('b')", "print('a')  # b"),
+    "a line of text": python("print('one', 'two')") + "```text\none two\nthree\n```\n",
+    "text of another block": python("print('one')") + python("print('two')") + "```text\none\n```\n",
+    "an error": python("raise AssertionError"),
+    "doctest": python("x = 1") + "```pycon\n>>> x\n2\n```\n",
+}
 
 
-@pytest.mark.at_length
-@pytest.mark.parametrize("text", RIGHT)
+@pytest.mark.parametrize("text", RIGHT.values(), ids=RIGHT)
 def test_a_right_page_passes(tmp_path, text):
     run(tmp_path, text)
 
 
-@pytest.mark.at_length
-@pytest.mark.parametrize("text", WRONG)
+@pytest.mark.parametrize("text", WRONG.values(), ids=WRONG)
 def test_a_wrong_page_fails(tmp_path, text):
     with pytest.raises(AssertionError):
         run(tmp_path, text)
 
 
-@pytest.mark.at_length
+def entry(kerases, seen, plain, fixed="x = 1"):
+    row = f"| Keras | Backend | You see |\n|---|---|---|\n| {kerases} | all | {seen} |\n\n"
+    return "### A message\n\n" + row + python(plain)[8:] + python(fixed)[8:]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        entry("every", "`ValueError: no ... here`", "raise ValueError('no value here')"),
+        entry("every", site_code.error_messages.SILENT, "assert False"),
+        entry("2.0", "`ValueError: no`", "x = 1"),
+    ],
+)
+def test_a_right_entry_passes(tmp_path, text):
+    run(tmp_path, text, site_code.ENTRIES)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        entry("every", "`ValueError: no`", "x = 1"),
+        entry("every", "`ValueError: no`", "raise ValueError('yes')"),
+        entry("every", "`ValueError: no`", "raise TypeError('no')"),
+        entry("2.0", "`AssertionError: no`", "raise AssertionError('no')"),
+        entry("2.0", "`AssertionError: no`", "x = 1", "raise AssertionError('no')"),
+    ],
+)
+def test_a_wrong_entry_fails(tmp_path, text):
+    with pytest.raises(AssertionError):
+        run(tmp_path, text, site_code.ENTRIES)
+
+
 def test_a_failure_points_to_the_line_of_the_page(tmp_path):
     with pytest.raises(AssertionError) as failure:
         run(tmp_path, python("", "print('a')  # b"))
     assert ("page.md", 4) in [(entry.path.name, entry.lineno) for entry in failure.traceback]
 
 
-@pytest.mark.at_length
 @pytest.mark.parametrize(
     "mark",
     ["needs Tensorflow", "needs time", "needs", "on Keras", "on Keras 3.6 to 3.9", "on Keras 3.6-3.9", "skip: next"],
@@ -80,14 +114,12 @@ def test_an_unknown_mark_is_an_error(tmp_path, mark):
         run(tmp_path, f"<!-- {mark} -->\n\n" + python("x = 1"))
 
 
-@pytest.mark.at_length
 @pytest.mark.parametrize("language", ["Python", "py", "python3", "python title='x.py'"])
 def test_a_block_that_only_looks_like_python_is_an_error(tmp_path, language):
     with pytest.raises(ValueError, match="to run or not"):
         run(tmp_path, python("x = 1").replace("```python", f"```{language}"))
 
 
-@pytest.mark.at_length
 def test_an_entry_without_its_fix_is_an_error(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("### A message\n\n" + python("x = 1"), "utf-8")
@@ -95,7 +127,6 @@ def test_an_entry_without_its_fix_is_an_error(tmp_path):
         site_code.ENTRIES.parse(page)
 
 
-@pytest.mark.at_length
 def test_every_block_on_every_page_is_found():
     pages = [site_code.ROOT / "README.md", *(site_code.ROOT / "docs").rglob("*.md")]
     for page in pages:
@@ -107,7 +138,6 @@ def test_every_block_on_every_page_is_found():
     assert len(pages) > 30
 
 
-@pytest.mark.at_length
 def test_examples_of_docstrings_are_called_after_what_they_document():
     found = {}
     for file in (site_code.ROOT / "keras_buildfix").rglob("*.py"):
