@@ -17,6 +17,7 @@ test, with the module's names, called after what they document.
 import ast
 import contextlib
 import doctest
+import importlib
 import io
 import itertools
 import re
@@ -74,6 +75,11 @@ class Site(Sybil):
         return example.region.lexemes.get("name") or f"line {example.line}"
 
 
+def _environment():
+    """The module with this environment's Keras; not imported before code runs, because it imports Keras."""
+    return importlib.import_module("environment")
+
+
 def new_module(path):
     """An empty module for the code of a page."""
     return types.ModuleType(f"page_{Path(path).stem}")
@@ -128,17 +134,13 @@ def _prints(text):
 def check_printed(line, printed):
     """Raises an AssertionError unless a line that was printed contains a line of a page."""
     if _KERAS.search(line):
-        from environment import INFO
-
-        line = _KERAS.sub(str(INFO), line)
+        line = _KERAS.sub(str(_environment().INFO), line)
     pattern = ".*".join(re.escape(part.strip()) for part in line.split("..."))
     assert re.search(pattern, printed), f"the page says that it prints\n{line}\nbut it prints\n{printed}"
 
 
 def _skip_if_missing(needs):
-    from environment import INFO
-
-    if needs and INFO.backend not in error_messages.BACKENDS_WITH[needs]:
+    if needs and _environment().INFO.backend not in error_messages.BACKENDS_WITH[needs]:
         pytest.skip(f"the page needs {needs}")
 
 
@@ -152,12 +154,10 @@ def _runs_python(example):
 
 
 def _runs_pycon(example):
-    from environment import INFO
-
     page = example.document
     _skip_if_missing(page.needs)
     above = re.search(r"^<!-- on Keras (.*) -->\n\Z", page.text[: example.start], re.MULTILINE)
-    if above and not error_messages.covers(above[1], INFO):
+    if above and not error_messages.covers(above[1], _environment().INFO):
         pytest.skip(f"shown for Keras {above[1]}")
     return run_doctest(str(example.parsed), page.namespace, page.path, example.line)
 
@@ -189,8 +189,6 @@ def _run_alone(example):
 
 def _fails_as_shown(example):
     """The example fails as the page says, and only where it says so."""
-    from environment import INFO
-
     error = None
     try:
         with warnings.catch_warnings():
@@ -198,7 +196,7 @@ def _fails_as_shown(example):
             _run_alone(example)
     except Exception as raised:
         error = raised
-    seen = example.parsed.seen(INFO)
+    seen = example.parsed.seen(_environment().INFO)
     if seen is None:
         if error is not None:
             raise error
@@ -247,11 +245,9 @@ def _documented(node, name):
 
 
 def _enter(namespace):
-    from environment import KERAS
-
     namespace["__folder__"] = tempfile.mkdtemp()  # examples write files
     _patch.chdir(namespace["__folder__"])
-    _patch.setitem(sys.modules, "keras", KERAS)
+    _patch.setitem(sys.modules, "keras", _environment().KERAS)
 
 
 def _leave(namespace):
