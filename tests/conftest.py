@@ -77,8 +77,8 @@ def _is_run_here(item):
         return FILES_AT_LENGTH
     if item.path.stem in bands.IN_TURNS or item.get_closest_marker("in_turns"):
         return bands.runs(ENVIRONMENT, f"{item.path.stem}::{item.name}")
-    turns = site_code.turns_of(item)
-    return turns is None or any(bands.runs(ENVIRONMENT, turn) for turn in turns)
+    turn = site_code.turn_of(item)
+    return turn is None or bands.runs(ENVIRONMENT, turn)
 
 
 @pytest.fixture(scope="session")

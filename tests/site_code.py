@@ -40,8 +40,8 @@ from sybil.sybil import SybilCollection
 ROOT = Path(__file__).resolve().parents[1]
 #: Modules whose docstrings run only where a library is.
 LIBRARIES = {"keras_buildfix.inspection.plotting": "matplotlib"}
-#: Pages that take seconds. The others go in three turns, which is about half of the environments.
-SLOW_PAGES = ("docs/check_layer.md", "docs/exporting.md")
+#: Pages that take more than half a second go in turns. All others run on every environment.
+SLOW_PAGES = ("docs/check_layer.md", "docs/exporting.md", "docs/inspection.md")
 
 _MARK = re.compile(r"^<!-- *(needs|on Keras|skip)\b(.*?)-->\n(?=(```pycon)?)", re.MULTILINE)
 _KERAS = re.compile(r"\b(?:tf_)?keras \d+\.\d+\.\d+\S* on (?:tensorflow|jax|torch|numpy)\b")
@@ -293,12 +293,12 @@ def pytest_collect_directory(path, parent):
     return pytest.Dir.from_parent(parent, path=path) if ROOT / "keras_buildfix" in (path, *path.parents) else None
 
 
-def turns_of(item):
-    """The turns in which a test is run, with all others of its namespace; None if it runs on every environment."""
-    if not hasattr(item, "example") or item.path.name == "README.md":
+def turn_of(item):
+    """What a test goes in turns by, with all others of its namespace; None if it runs on every environment."""
+    if not hasattr(item, "example"):
         return None
-    if item.path.name == "by_error_message.md":  # only those that train, or compile a function, take long
-        return [item.name.rpartition("-")[0]] if item.example.parsed.needs else None
+    if item.path.name == "by_error_message.md":
+        # Only those that train, or compile a function, take long.
+        return item.name.rpartition("-")[0] if item.example.parsed.needs else None
     name = item.path.relative_to(ROOT).as_posix()
-    once = item.path.suffix == ".py" or name in SLOW_PAGES
-    return [name] if once else [name, f"{name} again", f"{name} a third time"]
+    return name if item.path.suffix == ".py" or name in SLOW_PAGES else None

@@ -127,6 +127,10 @@ def test_an_entry_without_its_fix_is_an_error(tmp_path):
         site_code.ENTRIES.parse(page)
 
 
+def test_slow_pages_are_there():
+    assert all((site_code.ROOT / page).exists() for page in site_code.SLOW_PAGES)
+
+
 def test_every_block_on_every_page_is_found():
     pages = [site_code.ROOT / "README.md", *(site_code.ROOT / "docs").rglob("*.md")]
     for page in pages:
