@@ -5,7 +5,8 @@
   is not compared.
 - Each line of a ``text`` block directly after a ``python`` block is printed by that block.
 - In both, ``...`` stands for anything, and ``keras 3.15.1 on jax`` (any version and backend) for the Keras that runs.
-- A ``pycon`` block is a doctest in the same namespace.
+- A ``pycon`` block is a doctest in the same namespace. ``<!-- invisible-code-block: python`` starts Python that no
+  reader sees, up to ``-->``.
 - ``<!-- needs training -->`` or ``<!-- needs TensorFlow -->`` on a line of its own: the page (in by_error_message.md,
   the entry) is skipped where the backend lacks it. ``<!-- on Keras 3.6-3.9 -->`` above a ``pycon`` block: it runs
   there only.
