@@ -1,23 +1,21 @@
-"""Fixtures for all tests (the environment's Keras, with two devices), and the choice of tests for an environment."""
+"""Fixtures for all tests, and the choice of tests for an environment."""
 
 import os
 import platform
 import sys
-import warnings
 from pathlib import Path
 
 import bands
 import pytest
+import site_code
+from environment import ENVIRONMENT, INFO, KERAS
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 # Tests of the tools import them as modules.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
-from keras_buildfix import keras_info
 from keras_buildfix.testing.ways import Case
 
-ENVIRONMENT = os.environ.get("KERAS_BUILDFIX_ENV", "")
+__all__ = ["ENVIRONMENT", "INFO", "KERAS"]
 #: Where run_tests.py reads how far the tests are. Processes that tests start must not write there.
 PROGRESS = os.environ.pop("KERAS_BUILDFIX_PROGRESS", "")
 #: Whether this environment runs tests at length whose results are the same on most: these differ much from each other.
@@ -51,15 +49,6 @@ def sampled(cases, *sample):
     return cases if FILES_AT_LENGTH else [case for case in cases if case in sample]
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "at_length: only where files are tried at length")
-    config.addinivalue_line("markers", "in_turns: as what is in a file of bands.IN_TURNS")
-    if os.environ.get("KERAS_BACKEND") == "numpy":
-        # Keras 3.0 to nightly computes shapes here by calls on arrays from `np.empty`: what is in them is chance.
-        chance = "(overflow|underflow|invalid value|divide by zero) encountered"
-        config.addinivalue_line("filterwarnings", f"ignore:{chance}:RuntimeWarning")
-
-
 def pytest_collection_modifyitems(config, items):
     left_out = {item for item in items if not _is_run_here(item)}
     config.hook.pytest_deselected(items=list(left_out))
@@ -89,25 +78,8 @@ def _is_run_here(item):
         return FILES_AT_LENGTH
     if item.path.stem in bands.IN_TURNS or item.get_closest_marker("in_turns"):
         return bands.runs(ENVIRONMENT, f"{item.path.stem}::{item.name}")
-    return True
-
-
-def _import_keras():
-    if ENVIRONMENT in ("types", "docs"):  # the only environments whose tests use no Keras at run time
-        return None, None
-    info = keras_info()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # warnings from the import of Keras and its backends are not ours
-        keras = __import__(info.package)
-        if info.backend == "tensorflow":
-            import tensorflow as tf
-
-            cpu = tf.config.list_physical_devices("CPU")[0]
-            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    return keras, keras_info(keras)
-
-
-KERAS, INFO = _import_keras()
+    turn = site_code.turn_of(item)
+    return turn is None or bands.runs(ENVIRONMENT, turn)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,17 +1,19 @@
 """The entries of docs/by_error_message.md: what fails, on which Kerases, what one sees, and the fix."""
 
-import re
-import sys
-import types
-from dataclasses import dataclass
-from pathlib import Path
+from __future__ import annotations
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "by_error_message.md"
+import re
+from dataclasses import dataclass
+
 BACKENDS = {"TensorFlow": "tensorflow", "JAX": "jax", "torch": "torch", "numpy": "numpy"}
 #: What stands in a table in place of a message.
 SILENT = "nothing; the `assert` below fails"
-#: What an entry may need, and the backends that have it.
-NEEDS = {"": set(BACKENDS.values()), "training": {"tensorflow", "jax", "torch"}, "TensorFlow": {"tensorflow"}}
+#: What a page or an entry may need, and the backends that have it.
+BACKENDS_WITH = {"training": {"tensorflow", "jax", "torch"}, "TensorFlow": {"tensorflow"}}
+
+_RANGE = re.compile(r"(\d+\.\d+)(?:-(\d+\.\d+)| (and later))?")
+_WORDS = ("every", "tf_keras", "Keras 2", "Keras 3")
+_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -19,18 +21,13 @@ class Entry:
     """One entry of the page."""
 
     title: str
-    needs: str
+    needs: str | None
     rows: tuple[tuple[str, str, str], ...]  # the Kerases, the backends, what one sees
-    plain: str
-    fixed: str
-
-    def runs(self, info):
-        """Whether the backend can run it at all."""
-        return info.backend in NEEDS[self.needs]
+    blocks: tuple[tuple[int, int], ...]  # where the example that fails and the one with the fix are in the text
 
     def seen(self, info):
         """A pattern for what the page says that one sees on this Keras; None if it says that the example runs."""
-        found = [seen for kerases, backends, seen in self.rows if _covers(kerases, info) and _on(backends, info)]
+        found = [seen for kerases, backends, seen in self.rows if covers(kerases, info) and _on(backends, info)]
         assert len(found) <= 1, f"{self.title}: several rows for {info}"
         if not found:
             return None
@@ -40,31 +37,18 @@ class Entry:
         return "^" + r".*".join(re.escape(part.strip()) for part in "".join(message).split("..."))
 
 
-def entries():
-    """All entries, in the page's order."""
+def entries(page):
+    """All entries of the page's text, in its order."""
     found = []
-    for section in re.split(r"^### ", PAGE.read_text("utf-8"), flags=re.MULTILINE)[1:]:
-        title, _, text = section.partition("\n")
+    for section in re.finditer(r"^### (.*)\n((?s:.*?))(?=^##|\Z)", page, re.MULTILINE):
+        title, text = section.groups()
         rows = tuple(re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", text, re.MULTILINE))[1:]
-        plain, fixed = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-        needs = re.findall(r"^<!-- needs (.*) -->$", text, re.MULTILINE)
-        found.append(Entry(title, *(needs or [""]), rows, plain, fixed))
+        needs = re.search(r"^<!-- needs (.*) -->$", text, re.MULTILINE)
+        places = tuple(block.span(1) for block in _BLOCK.finditer(page, section.start(), section.end()))
+        if len(places) != 2:
+            raise ValueError(f"{title}: an entry has two examples, one that fails and one that does not")
+        found.append(Entry(title, needs and needs[1], rows, places))
     return found
-
-
-def run(code, keras):
-    """Runs a block with this Keras as a module of its own, in the current folder; gives the error that it ends in."""
-    module = types.ModuleType(PAGE.stem)
-    before = {name: sys.modules.get(name) for name in ("keras", PAGE.stem)}
-    sys.modules.update({"keras": keras, PAGE.stem: module})
-    try:
-        exec(compile(code, PAGE.name, "exec"), vars(module))
-    except Exception as error:
-        return error
-    finally:
-        for name, was in before.items():
-            sys.modules.pop(name) if was is None else sys.modules.update({name: was})
-    return None
 
 
 def text_of(error):
@@ -78,8 +62,14 @@ def anchor(title):
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
-def _covers(kerases, info):
+def covers(kerases, info):
+    """Whether a Keras is among those that the page names, such as "3.0-3.2, 3.6 and later"."""
     return any(_is_in(part.strip(), info) for part in kerases.split(","))
+
+
+def is_range(kerases):
+    """Whether a text names Kerases as `covers` reads it."""
+    return all(_RANGE.fullmatch(part.strip()) or part.strip() in _WORDS for part in kerases.split(","))
 
 
 def _is_in(part, info):
@@ -90,7 +80,7 @@ def _is_in(part, info):
         return info.package == "tf_keras"
     if part in ("Keras 2", "Keras 3"):
         return info.generation == int(part[-1])
-    first, last = re.fullmatch(r"(\d+\.\d+)(?:-(\d+\.\d+)| (and later))?", part).group(1, 2)
+    first, last = _RANGE.fullmatch(part).group(1, 2)
     first, last = (tuple(map(int, each.split("."))) if each else None for each in (first, last or first))
     if part.endswith("later"):
         last = (99, 0)

@@ -1,11 +1,9 @@
-"""The house rules: nothing at import, arrows one way, private names in one room, examples that run."""
+"""The house rules: nothing at import, arrows one way, private names in one room, short functions."""
 
 import ast
 import contextlib
-import doctest
 import importlib
 import inspect
-import pkgutil
 import pydoc
 import re
 import subprocess
@@ -14,19 +12,11 @@ from pathlib import Path
 
 import pytest
 import zoo
-from conftest import INFO, KERAS
+from conftest import KERAS
 
 import keras_buildfix
 
 PACKAGE = Path(keras_buildfix.__file__).parent
-#: All but the plugin that only tox can load, and what is over TensorFlow where there may be none.
-MODULES = sorted(
-    module.name
-    for module in pkgutil.walk_packages([str(PACKAGE)], "keras_buildfix.")
-    if module.name != "keras_buildfix.plugins.tox"
-    and (INFO.backend == "tensorflow" or not module.name.startswith("keras_buildfix.ops._tensorflow."))
-)
-
 #: What `from keras_buildfix import` gives to everybody.
 PUBLIC = "the public names"
 #: The parts that use nothing of the package.
@@ -197,26 +187,3 @@ def test_a_constructor_that_marks_in_a_new_way_is_noticed():
         own = type("Own", (cls,), {"build": lambda self, shape: None})
         assert own().built is True
         assert keras_buildfix.deferred_build(own)().built is False, init.__name__
-
-
-@pytest.mark.in_turns
-@pytest.mark.parametrize("module", MODULES)
-def test_examples_in_docstrings_run(module):
-    if module == "keras_buildfix.__main__":
-        pytest.skip("acts when imported")
-    # The examples say `keras`; here it is the Keras of the environment.
-    sys_keras = sys.modules.get("keras")
-    sys.modules["keras"] = KERAS
-    try:
-        # What is found in the public modules is Keras's own, with Keras's examples.
-        is_own = module.partition(".")[2].partition(".")[0] not in PUBLIC_MODULES
-        finder, runner = doctest.DocTestFinder(recurse=is_own), doctest.DocTestRunner()
-        for examples in finder.find(importlib.import_module(module), module):
-            runner.run(examples)
-        failed = runner.summarize(verbose=False).failed
-    finally:
-        if sys_keras is not None:
-            sys.modules["keras"] = sys_keras
-        else:
-            del sys.modules["keras"]
-    assert failed == 0

@@ -1,79 +1,46 @@
-"""Everything that the README, the pages of docs/ and the examples show runs."""
+"""What pages and examples show is there: commands, files, links, tables. Their Python runs by `site_code`."""
 
+import configparser
+import contextlib
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
+import error_messages
 import pytest
-from conftest import INFO, KERAS
+import site_code
+from conftest import INFO
 
-import keras_buildfix
 from keras_buildfix import affected_layers
 from keras_buildfix.cli.main import _parser
 
 ROOT = Path(__file__).resolve().parents[1]
-#: Pages whose Python is run, with lines that it prints. docs/by_error_message.md has tests of its own.
-PAGES = {
-    "README.md": ["4 assigned", "froze 1 layer, 4 of 4 weights"],
-    "docs/building.md": [],
-    "docs/check_layer.md": ["config_keeps_arguments: 1 argument of __init__ not in its config: 'factor'."],
-    "docs/exporting.md": ["output           output_0  (None, 2)  float32"],
-    "docs/freezing.md": ["froze 1 layer, "],
-    "docs/inspection.md": ["norm", "gets (None, 6)"],
-    "docs/matrix.md": [],
-    "docs/mixed_precision.md": [],
-    "docs/ops.md": [],
-    "docs/portable_layers.md": [],
-    "docs/upgrading.md": [],
-    "docs/weights.md": ["4 waiting", "4 assigned", "2 assigned"],
-}
-#: Pages that take long: each environment runs some of them.
-SLOW_PAGES = ("docs/check_layer.md", "docs/exporting.md")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def blocks(language, page="README.md"):
-    text = (ROOT / page).read_text("utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+def blocks(language, page):
+    """The blocks of a language on a page, with what they are indented by taken off."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(text) for _, text in found]
 
 
-@pytest.mark.parametrize(
-    "page", [pytest.param(page, marks=pytest.mark.in_turns if page in SLOW_PAGES else ()) for page in PAGES]
-)
-@pytest.mark.filterwarnings("ignore:(?s).*tf.lite.Interpreter is deprecated:UserWarning")  # TensorFlow 2.21
-def test_python_blocks_run_in_order(page, monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(tmp_path)  # they save files
-    monkeypatch.setitem(sys.modules, "keras", KERAS)
-    module = type(sys)("readme")
-    monkeypatch.setitem(sys.modules, "readme", module)
-    names = vars(module)  # so that classes can be found there, as pickle does
-    assert blocks("python", page)
-    if page == "docs/exporting.md" and INFO.backend != "tensorflow":
-        with pytest.raises(ValueError, match=r"runs on .*only TensorFlow can write it"):
-            exec(blocks("python", page)[0], names)
-        return
+@pytest.mark.skipif(INFO.backend == "tensorflow", reason="about other backends")
+def test_exporting_on_another_backend_is_an_error():
+    document = site_code.PAGES.parse(ROOT / "docs" / "exporting.md")
+    first = next(document.examples())
+    document.needs = None
+    site_code._enter(document.namespace)
     try:
-        for block in blocks("python", page):
-            exec(compile(block, page, "exec"), names)
+        with pytest.raises(ValueError, match=r"runs on .*only TensorFlow can write it"):
+            first.evaluate()
     finally:
-        keras_buildfix.uninstall()
-    printed = capsys.readouterr().out
-    for line in PAGES[page]:
-        assert line in printed
-    if page == "docs/building.md":
-        assert ("Soft.build() never runs on" in printed) is ("Softmax" in affected_layers(INFO.version))
-
-
-@pytest.mark.skipif("MaxPooling2D" not in affected_layers(INFO.version), reason="shown for Keras 3.6-3.9")
-def test_the_failure_is_as_shown():
-    names = {"keras": KERAS}
-    exec(blocks("python")[0], names)
-    (shown,) = blocks("pycon")
-    for asked, answered in re.findall(r"^>>> (.*?)\s*(?:#.*)?\n(.*)$", shown, re.MULTILINE):
-        assert repr(eval(asked, names)) == answered
+        site_code._leave(document.namespace)
 
 
 def test_the_table_is_the_measured_one():
@@ -86,19 +53,40 @@ def test_the_table_is_the_measured_one():
         assert count == len(names), first
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.at_length
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_commands_are_there(page):
     shell = "\n".join(blocks("sh", page))
-    inline = re.findall(r"`keras-buildfix ([^`]*)`", (ROOT / page).read_text("utf-8"))
-    for words in [*re.findall(r"^keras-buildfix (.*?)(?: +#.*)?$", shell, re.MULTILINE), *inline]:
-        assert _parser().parse_args(shlex.split(words)).command
+    commands = re.findall(r"^(?:python -m |uvx |uv run )?keras[-_]buildfix (.*?)(?: +#.*)?$", shell, re.MULTILINE)
+    inline = re.findall(r"`keras-buildfix ([^`]*)`", page.read_text("utf-8"))
+    for words in [*commands, *inline]:
+        if words in inline and re.fullmatch(r"[a-z ]+", words):  # a command is called by its name
+            words += " --help"
+        with pytest.raises(SystemExit, match="0") if words.endswith(" --help") else contextlib.nullcontext():
+            assert _parser().parse_args(shlex.split(words)).command
     for file in re.findall(r"python (\S+\.py)", shell):
         assert file == "script.py" or (ROOT / file).exists(), file
 
 
 @pytest.mark.at_length
+@pytest.mark.parametrize("language", ["toml", "ini", "yaml", "json"])
+def test_data_on_pages_can_be_read(language):
+    texts = [text for page in PAGES for text in blocks(language, page)]
+    if not texts:
+        pytest.skip(f"no page has {language}")
+    read = {
+        "toml": lambda text: pytest.importorskip("tomllib").loads(text),
+        "ini": lambda text: configparser.ConfigParser(interpolation=None).read_string(text),
+        "yaml": lambda text: pytest.importorskip("yaml").safe_load(text),
+        "json": json.loads,
+    }[language]
+    for text in texts:
+        read(text)
+
+
+@pytest.mark.at_length
 def test_links_lead_to_what_is_there():
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
     found = 0
     for page in pages:
         text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
@@ -108,13 +96,23 @@ def test_links_lead_to_what_is_there():
             assert file.exists(), f"{page.name}: {target}"
             if anchor:
                 titles = re.findall(r"^#+ (.*)$", file.read_text("utf-8"), re.MULTILINE)
-                assert anchor in {as_anchor(title) for title in titles}, f"{page.name}: {target}#{anchor}"
+                assert anchor in {error_messages.anchor(title) for title in titles}, f"{page.name}: {target}#{anchor}"
     assert found > 20
 
 
-def as_anchor(title):
-    """The anchor of a title, as code hosts make it."""
-    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+@pytest.mark.at_length
+def test_the_page_of_error_messages_is_whole():
+    text = (ROOT / "docs" / "by_error_message.md").read_text("utf-8")
+    entries = error_messages.entries(text)
+    titles = [entry.title for entry in entries]
+    assert len({*titles}) == len(titles) == len(re.findall(r"^### ", text, re.MULTILINE)) > 25
+    links = re.findall(r"\]\(#([^)]*)\)", text)
+    anchors = {error_messages.anchor(title) for title in titles}
+    assert {*links} == anchors, "the list at the top links each entry, and no link leads nowhere"
+    for entry in entries:
+        assert entry.rows, entry.title
+        start, end = entry.blocks[0]
+        assert "keras_buildfix" not in text[start:end], "the first example is plain Keras"
 
 
 @pytest.mark.at_length
