@@ -1,0 +1,102 @@
+"""The search of the site, typed and clicked in a real browser: error messages lead to their entry, names to theirs."""
+
+import re
+from urllib.parse import urlsplit
+
+import keras_buildfix
+import keras_buildfix.testing
+import pytest
+
+#: Messages as Keras gave them, with names of the reader's own, and the entry.
+PASTED = {
+    "AttributeError: Exception encountered when calling MyPool.call(). 'MyPool' object has no attribute 'gamma_w' "
+    "Arguments received by MyPool.call(): inputs=torch.Tensor(shape=torch.Size([1, 4, 4, 3]), dtype=float32)": (
+        "object-has-no-attribute-scale-a-weight-that-build-makes"
+    ),
+    "ValueError: A total of 1 objects could not be loaded. Example error message for object <Tower name=tower_left, "
+    "built=True>: Layer 'tower_left' expected 7 variables, but received 6 variables during loading. Expected: "
+    "['kernel', 'bias', 'temperature'] List of objects that could not be loaded: [<Tower name=tower_left>]": (
+        "layer-expected-3-variables-but-received-2-variables-during-loading"
+    ),
+    "TypeError: MyDense.add_weight() got an unexpected keyword argument 'partitioner'": (
+        "add_weight-got-an-unexpected-keyword-argument"
+    ),
+}
+
+
+#: How far below the upper edge of the screen an element is.
+TOP = "(anchor) => document.getElementById(anchor).getBoundingClientRect().top"
+
+
+@pytest.fixture(scope="module")
+def page(browser, address):
+    """A page with its search open."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(address + "index.html")
+    page.keyboard.press("Control+k")
+    yield page
+    page.close()
+
+
+def _results(page, question):
+    """Where the first three results for a question lead: the page and the anchor of each."""
+    box, options = page.get_by_role("combobox"), page.get_by_role("option")
+    box.fill("")
+    options.first.wait_for(state="detached")
+    box.fill(question)
+    options.first.wait_for()
+    return [_place(url) for url in options.evaluate_all("links => links.slice(0, 3).map((link) => link.href)")]
+
+
+def _place(url):
+    """The page and the anchor of an address, without the words that the page shall mark."""
+    parts = urlsplit(url)
+    return f"{parts.path.lstrip('/')}#{parts.fragment}"
+
+
+def _entry(anchor):
+    return f"by_error_message.html#{anchor}"
+
+
+def test_there_are_entries_with_messages(entries):
+    assert len(entries) > 25
+    assert sum(len(entry["messages"]) for entry in entries.values()) > 40
+
+
+def test_each_message_first_finds_an_entry_that_shows_it(page, entries):
+    showing = {}
+    for anchor, entry in entries.items():
+        for message in entry["messages"]:
+            showing.setdefault(message, []).append(_entry(anchor))
+    first = {message: _results(page, message)[0] for message in showing}
+    assert {message: place for message, place in first.items() if place not in showing[message]} == {}
+
+
+def test_each_entry_is_found_by_its_title(page, entries):
+    for anchor, entry in entries.items():
+        titled = [_entry(other) for other in entries if entries[other]["title"].startswith(entry["title"])]
+        results = _results(page, entry["title"])
+        assert {*results[: len(titled)]} == {*titled}, anchor
+
+
+def test_messages_with_names_of_the_reader_find_their_entry(page):
+    assert {message: _results(page, message)[0] for message in PASTED} == {
+        message: _entry(anchor) for message, anchor in PASTED.items()
+    }
+
+
+def test_each_public_name_finds_its_place_in_the_reference(page):
+    for module in (keras_buildfix, keras_buildfix.testing):
+        for name in module.__all__:
+            if not name.startswith("__"):
+                places = [place.partition("#")[2] for place in _results(page, name)]
+                assert f"{module.__name__}.{name}" in places, name
+
+
+def test_a_click_on_a_result_shows_the_entry(page, entries):
+    for anchor, entry in entries.items():
+        place = _results(page, entry["title"]).index(_entry(anchor))
+        page.get_by_role("option").nth(place).click()
+        page.wait_for_url(re.compile(f"by_error_message.*#{re.escape(anchor)}$"))
+        assert 0 <= page.evaluate(TOP, anchor) < 450, anchor
+        page.keyboard.press("Control+k")
