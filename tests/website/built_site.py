@@ -52,7 +52,7 @@ class Page(HTMLParser):
         return unquote(parts.path).lstrip("/") or "index.html", unquote(parts.fragment)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def pages():
     """All pages, by their address in the site."""
     assert SITE.is_dir(), "there is no site: run `zensical build --clean --strict` first, as `tox run -e docs` does"
@@ -60,7 +60,7 @@ def pages():
     return {name: Page(name) for name in names}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def readable():
     """The names of the pages that readers visit: all but the one for what is not there."""
     return [name for name in pages() if name != "404.html"]

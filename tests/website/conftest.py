@@ -14,8 +14,8 @@ ENTRIES = """() => Object.fromEntries([...document.querySelectorAll("article h3"
     let table = title.nextElementSibling
     while (!table.querySelector("table") && table.tagName !== "TABLE") table = table.nextElementSibling
     const codes = [...table.querySelectorAll("td:last-child > code:only-child")]
-    const messages = codes.map((code) => code.textContent).filter((text, i) => text === codes[i].parentElement.textContent)
-    return [title.id, { title: title.innerText.replace("¶", "").trim(), messages }]
+    const alone = codes.filter((code) => code.textContent === code.parentElement.textContent)
+    return [title.id, { title: title.innerText.replace("¶", "").trim(), messages: alone.map((code) => code.textContent) }]
 }))"""
 
 

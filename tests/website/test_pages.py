@@ -2,12 +2,13 @@
 
 import json
 
-import keras_buildfix
-import keras_buildfix.testing
 from website.built_site import ROOT, SITE, in_nav, pages, readable
 
-#: The only address elsewhere to which every page links: the program that built it. The pages' own are in TEXT.
-FOOTER = {"https://zensical.org/"}
+import keras_buildfix
+import keras_buildfix.testing
+
+#: The addresses elsewhere to which pages link: of the program that builds the site, in the footer.
+OUTSIDE = {"https://zensical.org/"}
 
 
 def test_the_site_has_a_page_for_each_file_of_docs():
@@ -44,7 +45,7 @@ def test_pages_load_nothing_from_another_host():
 
 def test_links_to_other_hosts_are_few_and_known():
     outside = {href for page in pages().values() for href in page.links if page.leads_to(href)[0] is None}
-    assert outside <= FOOTER
+    assert outside <= OUTSIDE
 
 
 def test_the_home_page_shows_the_three_ways_in_its_text():
