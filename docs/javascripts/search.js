@@ -3,6 +3,12 @@
 (() => {
   const post = Worker.prototype.postMessage
   const pasted = 5 // words: a shorter question is typed, and the search itself forgives errors of typing
+  // What Keras writes around a message.
+  const frames = [
+    /^.*Exception encountered when calling .*?\)\./,
+    /^.*Example error message for object <[^>]*>:/,
+    /(Arguments received by|List of objects that could not be loaded|Call arguments received by) .*$/,
+  ]
   let separator
   let sections = []
 
@@ -14,7 +20,7 @@
   }
 
   function answerable(question) {
-    const asked = [...new Set(words(question))]
+    const asked = [...new Set(words(frames.reduce((rest, frame) => rest.replace(frame, ""), question)))]
     if (asked.length < pasted) return question
     // As in the search, a word finds longer words that begin with it.
     const found = sections.map(([title, text]) =>

@@ -8,6 +8,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
+import keras_buildfix
+import keras_buildfix.testing
+
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / ".tox" / "site"
 #: Attributes through which a browser loads something by itself, by element.
@@ -73,3 +76,9 @@ def in_nav(name="index.html"):
     for href in page.in_text:
         outside.remove(href)
     return {page.leads_to(href)[0] for href in outside}
+
+
+def public_names():
+    """All public names, with their module, as the anchors of the reference."""
+    modules = (keras_buildfix, keras_buildfix.testing)
+    return [f"{module.__name__}.{name}" for module in modules for name in module.__all__ if not name.startswith("__")]

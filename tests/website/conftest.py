@@ -15,7 +15,8 @@ ENTRIES = """() => Object.fromEntries([...document.querySelectorAll("article h3"
     while (!table.querySelector("table") && table.tagName !== "TABLE") table = table.nextElementSibling
     const codes = [...table.querySelectorAll("td:last-child > code:only-child")]
     const alone = codes.filter((code) => code.textContent === code.parentElement.textContent)
-    return [title.id, { title: title.innerText.replace("¶", "").trim(), messages: alone.map((code) => code.textContent) }]
+    const messages = alone.map((code) => code.textContent)
+    return [title.id, { title: title.innerText.replace("¶", "").trim(), messages }]
 }))"""
 
 
