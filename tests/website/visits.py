@@ -13,7 +13,6 @@ SCREENS = {
         "color_scheme": "dark",
         "is_mobile": True,
         "has_touch": True,
-        "device_scale_factor": 2,
     },
 }
 LOOK = (Path(__file__).parent / "look.js").read_text("utf-8")
