@@ -220,3 +220,13 @@ def test_examples_in_docstrings_run(module):
         else:
             del sys.modules["keras"]
     assert failed == 0
+
+
+@pytest.mark.at_length
+def test_the_picture_of_the_house_has_its_parts_and_each_uses_those_below():
+    picture = (PACKAGE.parent / "docs" / "assets" / "house.svg").read_text("utf-8")
+    rows = {part: int(y) for y, part in re.findall(r'class="part"[^>]* y="(\d+)"[^>]*>(\w+)<', picture)}
+    assert set(rows) == set(MAY_USE) - SMALL - {"__main__"}
+    for part, row in rows.items():
+        for used in MAY_USE[part] - SMALL:
+            assert used == PUBLIC or rows[used] > row, f"{part} uses {used}"
