@@ -187,3 +187,13 @@ def test_a_constructor_that_marks_in_a_new_way_is_noticed():
         own = type("Own", (cls,), {"build": lambda self, shape: None})
         assert own().built is True
         assert keras_buildfix.deferred_build(own)().built is False, init.__name__
+
+
+@pytest.mark.at_length
+def test_the_picture_of_the_house_has_its_parts_and_each_uses_those_below():
+    picture = (PACKAGE.parent / "docs" / "assets" / "house.svg").read_text("utf-8")
+    rows = {part: int(y) for y, part in re.findall(r'class="part"[^>]* y="(\d+)"[^>]*>(\w+)<', picture)}
+    assert set(rows) == set(MAY_USE) - SMALL - {"__main__"}
+    for part, row in rows.items():
+        for used in MAY_USE[part] - SMALL:
+            assert used == PUBLIC or rows[used] > row, f"{part} uses {used}"

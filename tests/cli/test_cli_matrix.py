@@ -1,6 +1,7 @@
 """`keras-buildfix matrix`: the forms that it prints. No Keras is used."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +68,9 @@ def test_what_is_not_there_is_one_line(capsys, words):
     assert printed.out == ""
     assert printed.err.startswith("keras-buildfix: The matrix has no ")
     assert printed.err.count("\n") == 1
+
+
+def test_the_workflow_on_the_page_is_what_the_command_prints(printed):
+    page = (Path(__file__).parents[2] / "docs" / "matrix.md").read_text("utf-8")
+    command, _, rest = page.partition("## The workflow to paste")[2].partition("keras-buildfix ")[2].partition("\n")
+    assert rest.partition("```yaml\n")[2].partition("```\n")[0] == printed(*command.split()[1:])
