@@ -1,13 +1,14 @@
 """Runs all benchmarks on several Kerases and writes results.json and docs/benchmarks.md.
 
-    tox run -e bench                             all, each Keras in its own environment of tox
-    python benchmarks/run.py PYTHON [PYTHON ...] all, on the Keras of each of these Pythons
-    python benchmarks/run.py --page              the page again, from the results that are there
+tox run -e bench                             all, each Keras in its own environment of tox
+python benchmarks/run.py PYTHON [PYTHON ...] all, on the Keras of each of these Pythons
+python benchmarks/run.py --page              the page again, from the results that are there
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import importlib
 import importlib.metadata
@@ -41,13 +42,15 @@ INTRO = """# Benchmarks
 What the functions of this package cost, beside plain Keras, code by hand or another library that does the same job.
 `benchmarks/run.py` wrote this page from `benchmarks/results.json`.
 
-- `tox run -e bench` measures all again and writes the page. One topic: `python benchmarks/build.py`, on the Keras of that Python.
+- `tox run -e bench` measures all again and writes the page. For one topic, run `python benchmarks/build.py`, for
+  example. It measures the Keras of that Python.
 - The peer and we are measured in turns, in one process; the order alternates. Times are medians over the rounds.
-- The ratio is ours to the peer's, below 1 is faster: the median over the rounds. The spread is from its lower to its upper quartile.
-  If the spread is wide, the machine did other work, and the ratio says little.
-- Most times of calls and steps are seconds of the processor; those of files, imports and freezing are seconds on the clock.
+- The ratio is ours to the peer's, so below 1 we are faster. It is the median of the ratios of all rounds, and the
+  spread goes from the lower to the upper quartile of them. If it is wide, the machine did other work.
+- Times of calls, of steps and of `ModelWatch` are seconds of the processor in all threads. Those of files, imports,
+  freezing and `check_layer` are seconds on the clock.
 - A layer is measured inside a model. "Operations" are those of the model's compiled graph.
-- An aim is what we want; a row can miss it.
+- An aim is what we want. A row can miss it.
 """
 
 
@@ -72,23 +75,23 @@ def load() -> str:
     return f"{os.getloadavg()[0]:.1f}"
 
 
-def here(only: list[str]) -> dict[str, Any]:
-    """Measures on the Keras of this Python."""
+def here(only: list[str], to: Path) -> None:
+    """Measures on the Keras of this Python; writes after each topic, so that a stopped run leaves what it has."""
     import numpy as np
 
     from keras_buildfix import keras_info
 
-    info, before, topics = keras_info(), load(), {}
+    info, before = keras_info(), load()
+    versions, topics = {"python": platform.python_version(), "numpy": np.__version__}, {}
+    for package in ("jax", "tensorflow", "tensorflow-cpu", "torch", "safetensors"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
     for name in only:
         print(f"\n{TOPICS[name]}, {info}", flush=True)
         topics[name] = as_data(show(importlib.import_module(name).measure()))
-    versions = {"python": platform.python_version(), "numpy": np.__version__}
-    for package in ("jax", "tensorflow", "tensorflow-cpu", "torch", "safetensors"):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {"keras": str(info), "versions": versions, "load": [before, load()], "topics": topics}
+        to.write_text(
+            json.dumps({"keras": str(info), "versions": versions, "load": [before, load()], "topics": topics})
+        )
 
 
 def page(data: dict[str, Any]) -> str:
@@ -126,18 +129,19 @@ def main() -> None:
     parser.add_argument("pythons", nargs="*", help="Pythons that have a Keras and this package")
     parser.add_argument("--tox", action="store_true", help="each Keras in its own environment of tox")
     parser.add_argument("--page", action="store_true", help="only the page, from the results that are there")
+    parser.add_argument("--merge", nargs="+", default=[], help="the page of these files, which --to wrote here")
     parser.add_argument("--topics", nargs="+", default=[name for name in TOPICS if name != "tox_list"], choices=TOPICS)
     parser.add_argument("--to", help="measure on the Keras of this Python only, into this file")
     args = parser.parse_args()
     if args.to:
-        Path(args.to).write_text(json.dumps(here(args.topics)))
+        here(args.topics, Path(args.to))
         return
     if not args.page:
         inner = [str(HERE / "run.py"), "--topics", *args.topics]
         commands = [[python, *inner] for python in args.pythons or ([] if args.tox else [sys.executable])]
         if args.tox:
             commands += [[sys.executable, "-m", "tox", "run", "-e", name, "--", *args.topics] for name in TOX]
-        runs = collect(commands)
+        runs = [json.loads(Path(path).read_text()) for path in args.merge] or collect(commands)
         if args.tox:
             print(f"\n{TOPICS['tox_list']}", flush=True)
             runs[0]["topics"]["tox_list"] = as_data(show(importlib.import_module("tox_list").measure()))
