@@ -102,6 +102,8 @@ def page(data: dict[str, Any]) -> str:
         versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
         busy = " and ".join(run["load"])
         lines.append(f"- {run['keras']}: {versions}; load of the machine before and after: {busy}")
+    missing = [title for name, title in TOPICS.items() if not any(run["topics"].get(name) for run in data["runs"])]
+    lines += ["", f"This run did not measure: {', '.join(missing)}."] if missing else []
     for name, title in TOPICS.items():
         runs = [run for run in data["runs"] if run["topics"].get(name)]
         lines += ["", f"## {title}"] if runs else []
