@@ -7,17 +7,14 @@ It compares with what people write today: a subclass that sets ``self.built = Fa
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
+from measuring import CPU, Result, alone, graph_ops, main, same, versus  # beside this file
 
 from keras_buildfix import deferred_build, keras_info
 
@@ -53,84 +50,71 @@ def bases() -> tuple[type, type, tuple[Any, ...]]:
     raise AssertionError
 
 
-def ratio(peer: Callable[[], Any], ours: Callable[[], Any], rounds: int = 60, each: int = 40) -> tuple[float, float]:
-    """Median seconds of one call of each, measured in turns so that a slow moment of the machine affects both."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for turn in range(rounds):
-        for which in (0, 1) if turn % 2 else (1, 0):
-            start = time.perf_counter()
-            for _ in range(each):
-                (peer, ours)[which]()
-            times[which].append((time.perf_counter() - start) / each)
-    return statistics.median(times[0]), statistics.median(times[1])
-
-
-def in_new_process(code: str, times: int = 15) -> list[str]:
+def in_new_process(code: str, times: int) -> list[str]:
     """Runs a piece of code in several new processes; returns what each prints."""
     return [subprocess.check_output([sys.executable, "-c", code], text=True).strip() for _ in range(times)]
 
 
-def importing(statement: str) -> tuple[float, int]:
-    """Median seconds of an import in a new process, and how many modules it loads."""
+def importing(statement: str, times: int) -> tuple[list[float], int]:
+    """Seconds of an import in a new process, and how many modules it loads."""
     code = (
         "import sys, time; before = set(sys.modules); start = time.perf_counter();"
         f"{statement}; print(time.perf_counter() - start, len(set(sys.modules) - before))"
     )
-    seconds, modules = zip(*(line.split() for line in in_new_process(code)))
-    return statistics.median(map(float, seconds)), int(modules[0])
+    seconds, modules = zip(*(line.split() for line in in_new_process(code, times)))
+    return [float(each) for each in seconds], int(modules[0])
 
 
-def graph_ops(layer: Any, x: Any) -> int | None:
-    """How many operations the compiled graph of a call has; None if the backend has no graph."""
-    if INFO.backend == "jax":
-        import jax
-
-        state = [variable.value for variable in layer.variables]
-        call = jax.make_jaxpr(lambda values, inputs: layer.stateless_call(values[:1], values[1:], inputs)[0])
-        return len(call(state, x).eqns)
-    if INFO.backend == "tensorflow":
-        import tensorflow as tf
-
-        traced = tf.function(lambda inputs: layer(inputs)).get_concrete_function(tf.constant(x))
-        return len(traced.graph.get_operations())
-    return None
+def model_of(layer: Any) -> Any:
+    """A compiled model of the layer: casts and the rest are then as in use."""
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, layer(inputs))
+    model.compile("sgd", "mse", **({"jit_compile": False} if INFO.backend == "tensorflow" else {}))
+    return model
 
 
-def row(what: str, peer: object, ours: object, found: object, aim: str) -> None:
-    print(f"{what:44}{peer!s:>16}{ours!s:>16}{found!s:>10}   {aim}")
-
-
-def main() -> None:
-    by_hand, decorated, arguments = bases()
-    x = np.ones((2, 8, 8, 3), "float32")
-    print(f"{INFO}; Python {sys.version.split()[0]}; subclasses of {decorated.__mro__[2].__name__}; medians\n")
-    row("what", "by hand", "ours", "ratio", "aim")
-
-    peer, ours = ratio(lambda: by_hand(*arguments), lambda: decorated(*arguments))
-    row("make a layer (us)", f"{peer * 1e6:.1f}", f"{ours * 1e6:.1f}", f"{ours / peer:.3f}", "<= 1.05")
-
-    layers = by_hand(*arguments), decorated(*arguments)
-    tensor = keras.ops.convert_to_tensor(x) if INFO.generation == 3 else x
-    for layer in layers:
-        layer(tensor)
-    peer, ours = ratio(lambda: layers[0](tensor), lambda: layers[1](tensor))
-    row("call it eagerly (us)", f"{peer * 1e6:.1f}", f"{ours * 1e6:.1f}", f"{ours / peer:.3f}", "about 1")
-    ops = [graph_ops(layer, x) for layer in layers]
-    row("operations in the compiled graph", *ops, "equal" if ops[0] == ops[1] else "DIFFERS", "equal")
-
-    empty, _ = importing("pass")
+def importing_rows(rounds: int) -> Iterator[Result]:
+    """Imports and installing, in new processes."""
+    empty, _ = importing("pass", rounds)
     for statement in ("import keras_buildfix", "from keras_buildfix import deferred_build"):
-        seconds, modules = importing(statement)
-        row(f"{statement} (ms)", "-", f"{(seconds - empty) * 1e3:.2f}", f"{modules} mod.", "< 15 ms")
+        seconds, modules = importing(statement, rounds)
+        spent = [each - statistics.median(empty) for each in seconds]
+        yield alone(f"`{statement}`", spent, "ms", "< 15 ms", f"{modules} modules")
     code = (
         f"import time; import {INFO.package}; from keras_buildfix.building.installing import install, uninstall\n"
         "start = time.perf_counter(); install(); first = time.perf_counter() - start\n"
         "uninstall(); start = time.perf_counter(); install(); print(first, time.perf_counter() - start)"
     )
-    first, again = zip(*(map(float, line.split()[-2:]) for line in in_new_process(code, 5)))
-    row("install() on a loaded Keras (ms)", "-", f"{statistics.median(first) * 1e3:.2f}", "-", "< 5 ms")
-    row("install() again after uninstall() (ms)", "-", f"{statistics.median(again) * 1e3:.2f}", "-", "< 5 ms")
+    lines = in_new_process(code, min(rounds, 3))
+    first, again = zip(*(map(float, line.split()[-2:]) for line in lines))
+    yield alone("`install()` on a loaded Keras", list(first), "ms", "< 5 ms")
+    yield alone("`install()` again after `uninstall()`", list(again), "ms", "< 5 ms")
+
+
+def measure(quick: bool = False) -> Iterator[Result]:
+    """A layer and a model of it, by hand and decorated."""
+    by_hand, decorated, arguments = bases()
+    rounds, each, peer = (1, 1, "by hand") if quick else (40, 20, "by hand")
+    x = np.ones((2, 8, 8, 3), "float32")
+    makes = (lambda: by_hand(*arguments), lambda: decorated(*arguments))
+    yield versus("make a layer", peer, makes, "us", rounds, each, CPU, "<= 1.05")
+    one, two = model_of(by_hand(*arguments)), model_of(decorated(*arguments))
+    tensor = keras.ops.convert_to_tensor(x) if INFO.generation == 3 else x
+    yield versus(
+        "call a model of it eagerly", peer, (lambda: one(tensor), lambda: two(tensor)), "us", rounds, each, CPU
+    )
+    works = (lambda: one.predict_on_batch(x), lambda: two.predict_on_batch(x))
+    yield versus("a step of `predict`", peer, works, "us", rounds, each, CPU, "about 1")
+    if INFO.backend != "numpy":
+        y = np.zeros_like(one.predict_on_batch(x))
+        steps = (lambda: one.train_on_batch(x, y), lambda: two.train_on_batch(x, y))
+        yield versus("a step of `fit`", peer, steps, "us", rounds, each, CPU, "about 1")
+    ops = [graph_ops(model, INFO.backend, x) for model in (one, two)]
+    if ops[0] is not None and ops[1] is not None:
+        yield same("compiled graph of the model", peer, ops[0], ops[1])
+    if not quick:
+        yield from importing_rows(9)
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)

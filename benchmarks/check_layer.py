@@ -7,23 +7,19 @@ The peer is what an author writes by hand: a model of the layer, one step of ``f
 
 from __future__ import annotations
 
-import os
 import tempfile
-import time
 import warnings
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
+from measuring import Result, main, versus  # beside this file
 
 from keras_buildfix import keras_info
-from keras_buildfix.testing import check_layer, layer_checks
+from keras_buildfix.testing import check_layer
 
 keras: Any = __import__(keras_info().package)
-ROUNDS = 5
+INFO = keras_info(keras)
 
 
 def by_hand() -> None:
@@ -40,26 +36,15 @@ def by_hand() -> None:
     np.testing.assert_allclose(loaded.predict(x, verbose=0), expected, rtol=1e-5)
 
 
-def seconds(run: Callable[[], Any]) -> float:
-    """The seconds of one run."""
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
-def main() -> None:
-    """Prints the seconds of both, the first time and later, their ratio, and the checks that take longest."""
+def measure(quick: bool = False) -> Iterator[Result]:
+    """All checks, against one fit, save and load."""
+    if INFO.backend == "numpy":
+        return  # it can't train
     warnings.simplefilter("ignore")
-    checks: Callable[[], Any] = lambda: check_layer(keras.layers.Dense, {"units": 3}, (4,))  # noqa: E731
-    print(keras_info(keras))
-    first = seconds(by_hand), seconds(checks)
-    later = [(seconds(by_hand), seconds(checks)) for _ in range(ROUNDS)]
-    peer, ours = (sorted(each)[ROUNDS // 2] for each in zip(*later))
-    print(f"the first time: by hand {first[0]:.2f} s, all checks {first[1]:.2f} s, ratio {first[1] / first[0]:.1f}")
-    print(f"later, median of {ROUNDS}: by hand {peer:.2f} s, all checks {ours:.2f} s, ratio {ours / peer:.1f}")
-    each = Counter({check.name: seconds(check.run) for check in layer_checks(keras.layers.Dense, {"units": 3}, (4,))})
-    print("the longest:", ", ".join(f"{name} {took * 1000:.0f} ms" for name, took in each.most_common(6)))
+    works = (by_hand, lambda: check_layer(keras.layers.Dense, {"units": 3}, (4,)))
+    peer = "one fit, save and load"
+    yield versus("`check_layer` of `Dense(3)`", peer, works, "s", 1 if quick else 5)
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)

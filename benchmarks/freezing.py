@@ -9,17 +9,12 @@ optimizer.
 from __future__ import annotations
 
 import contextlib
-import os
-import statistics
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
-from build import row  # beside this file
+from measuring import Result, alone, compared, in_turns, main  # beside this file
 
 from keras_buildfix import freeze, frozen, keras_info, unfreeze
 
@@ -39,11 +34,11 @@ def first_half(model: Any) -> list[Any]:
     return dense[: len(dense) // 2]
 
 
-def milliseconds(do: Callable[[], Any]) -> float:
+def seconds(do: Callable[[], Any]) -> float:
     """How long one call takes."""
     start = time.perf_counter()
     do()
-    return (time.perf_counter() - start) * 1e3
+    return time.perf_counter() - start
 
 
 def by_hand(model: Any) -> None:
@@ -83,46 +78,41 @@ def turns(toggle: str) -> Callable[[], None]:
     return one
 
 
-def main() -> None:
-    x, y = np.ones((8, 4), "float32"), np.ones((8, 4), "float32")
-    print(f"{INFO}; Python {sys.version.split()[0]}; medians; for turns, the fastest round\n")
-    row("what", "by hand", "ours", "ratio", "aim")
-    for count in (250, 500, 1000, 2000):
+def halves(quick: bool) -> Iterator[Result]:
+    """Freezing half of a model: alone, and against compiling again."""
+    for count in (250,) if quick else (250, 1000, 2000):
         model = model_of(count)
-        half = first_half(model)
-        times = []
-        for _ in range(7):
-            times.append(milliseconds(lambda model=model, half=half: freeze(model, half)))
+        half, times = first_half(model), []
+        for _ in range(1 if quick else 7):
+            times.append(seconds(lambda model=model, half=half: freeze(model, half)))  # type: ignore[misc]
             unfreeze(model)
-        aim = "< 50 ms" if count == 1000 else "linear"
-        row(f"freeze half of {count} layers (ms)", "-", f"{statistics.median(times):.1f}", "-", aim)
-
-    count = 30
+        yield alone(f"freeze half of {count} layers", times, "ms", "< 50 ms" if count == 1000 else "linear")
+    count, x = 30, np.ones((8, 4), "float32")
     steps: dict[str, list[float]] = {"freeze": [], "recompile": []}
-    for turn in range(6):
+    for turn in range(1 if quick else 6):
         for way in sorted(steps, reverse=bool(turn % 2)):
             model = model_of(count)
             model.compile("adam", "mse")
-            model.train_on_batch(x, y)
+            model.train_on_batch(x, x)
             change = by_hand if way == "recompile" else lambda model: freeze(model, first_half(model))
-            steps[way].append(
-                milliseconds(lambda model=model, change=change: (change(model), model.train_on_batch(x, y)))
-            )
-    peer, ours = (statistics.median(steps[way]) for way in ("recompile", "freeze"))
-    row(f"freeze half of {count}, and the next step (ms)", f"{peer:.0f}", f"{ours:.0f}", f"{ours / peer:.3f}", "<= 1")
+            steps[way].append(seconds(lambda model=model, change=change: (change(model), model.train_on_batch(x, x))))
+    what = f"freeze half of {count} layers, and the next step"
+    yield compared(what, "compile again", steps["recompile"], steps["freeze"], "ms", "<= 1")
 
+
+def measure(quick: bool = False) -> Iterator[Result]:
+    """Freezing half of a model, and a discriminator and a generator in turns."""
+    if INFO.backend == "numpy":
+        return  # it can't train
+    yield from halves(quick)
     ways = {toggle: turns(toggle) for toggle in ("", "frozen", "freeze")}
-    times: dict[str, list[float]] = {toggle: [] for toggle in ways}
-    for _ in range(42):
-        for toggle, one in ways.items():
-            times[toggle].append(milliseconds(one))
-    plain = min(times[""][2:])  # the fastest round: other work on the machine disturbs it least
-    for toggle, name in (("frozen", "with frozen(D)"), ("freeze", "freeze, unfreeze D")):
-        later = min(times[toggle][2:])
-        row(f"D and G in turns, {name} (ms)", f"{plain:.1f}", f"{later:.1f}", f"{later / plain:.2f}", "<= 2")
-        first = times[toggle][0]
-        row("    the first round, which is traced (ms)", f"{times[''][0]:.0f}", f"{first:.0f}", "-", "-")
+    first = {toggle: seconds(one) for toggle, one in ways.items()}
+    times = in_turns(ways, 1 if quick else 30)
+    for toggle, name in (("frozen", "`with frozen(D)`"), ("freeze", "`freeze`, `unfreeze` of D")):
+        what = f"D and G in turns, {name}"
+        yield compared(what, "nothing frozen", times[""], times[toggle], "ms", "<= 2")
+        yield compared(f"{what}: the first round, traced", "nothing frozen", [first[""]], [first[toggle]], "ms")
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)

@@ -8,16 +8,11 @@ share of the callback is smaller.
 
 from __future__ import annotations
 
-import os
-import statistics
-import sys
-import time
+from collections.abc import Iterator
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
-from build import row  # beside this file
+from measuring import CPU, Result, main, versus  # beside this file
 
 from keras_buildfix import ModelWatch, keras_info
 
@@ -38,45 +33,28 @@ def compiled() -> Any:
     return model
 
 
-def seconds(model: Any, callbacks: list[Any]) -> float:
-    """How much time of the CPU an epoch takes: what else the machine does counts in it little."""
-    start = time.process_time()
+def fit(model: Any, callbacks: list[Any]) -> None:
+    """An epoch of 100 batches."""
     model.fit(X, Y, batch_size=32, epochs=1, verbose=0, callbacks=callbacks)
-    return time.process_time() - start
 
 
-def medians(**settings: Any) -> tuple[float, float]:
-    """Milliseconds that an epoch takes without the callback and with it."""
-    model, watch = compiled(), ModelWatch(**settings)
-    seconds(model, [])  # traces
-    seconds(model, [watch])
-    with_it, without = [], []
-    for _ in range(5):  # in turns: what else the machine does falls on both
-        without.append(seconds(model, []))
-        with_it.append(seconds(model, [watch]))
-    assert watch.report is None, watch.message
-    return statistics.median(without) * 1e3, statistics.median(with_it) * 1e3
-
-
-def main() -> None:
-    """Prints a row for each setting."""
+def measure(quick: bool = False) -> Iterator[Result]:
+    """A row for each setting."""
     if INFO.backend == "numpy":
-        print("ModelWatch: the numpy backend can't train")
-        return
-    print(f"{INFO}; an epoch of 100 batches in ms of CPU; medians\n")
-    row("ModelWatch", "without", "with", "ratio", "aim")
-    data = (X[:32], Y[:32])
+        return  # it can't train
     settings: list[tuple[str, dict[str, Any], str]] = [
         ("finite, every=100", {"check": "finite"}, "<= 1.05"),
         ("finite, every=1", {"check": "finite", "every": 1}, "-"),
         ("finite and gradients, every=100", {}, "<= 1.1"),
         ("finite and gradients, every=1", {"every": 1}, "-"),
-        ("finite and gradients, every=100, with data", {"data": data}, "-"),
+        ("finite and gradients, every=100, with data", {"data": (X[:32], Y[:32])}, "-"),
     ]
-    for name, chosen, aim in settings:
-        without, with_it = medians(**chosen)
-        row(name, f"{without:.0f}", f"{with_it:.0f}", f"{with_it / without:.2f}", aim)
+    for name, chosen, aim in settings[:1] if quick else settings:
+        model, watch = compiled(), ModelWatch(**chosen)
+        works = (lambda: fit(model, []), lambda: fit(model, [watch]))  # noqa: B023
+        yield versus(f"epoch of 100 batches, {name}", "no callback", works, "ms", 1 if quick else 7, 1, CPU, aim)
+        assert watch.report is None, watch.message
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(measure)

@@ -7,41 +7,22 @@ It compares with what people write today: ``keras.ops`` on Keras 3, TensorFlow's
 
 from __future__ import annotations
 
-import os
-import statistics
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
-from build import row  # beside this file
+from measuring import CPU, Result, graph_ops, main, same, versus  # beside this file
 
 from keras_buildfix import keras_info, ops
 
 keras: Any = __import__(keras_info().package)
 INFO = keras_info(keras)
+THEIRS = "`keras.ops`" if INFO.generation == 3 else "TensorFlow"
 
 
-def ratio(peer: Callable[[], Any], ours: Callable[[], Any], rounds: int = 20, each: int = 20) -> tuple[float, float]:
-    """Median seconds of the CPU that a call of each takes, in turns: what else the machine does counts in it little."""
-    times: tuple[list[float], list[float]] = ([], [])
-    peer(), ours()
-    for turn in range(rounds):
-        for which in (0, 1) if turn % 2 else (1, 0):
-            start = time.process_time()
-            for _ in range(each):
-                (peer, ours)[which]()
-            times[which].append((time.process_time() - start) / each)
-    return statistics.median(times[0]), statistics.median(times[1])
-
-
-def show(what: str, aim: str, peer: Callable[[], Any], ours: Callable[[], Any], each: int = 20) -> None:
-    """Measures and prints."""
-    one, other = ratio(peer, ours, each=each)
-    row(f"{what} (us)", f"{one * 1e6:.1f}", f"{other * 1e6:.1f}", f"{other / one:.3f}", aim)
+def against(what: str, aim: str, peer: Any, ours: Any, each: int = 20, rounds: int = 20) -> Result:
+    """Measures in seconds of the CPU."""
+    return versus(what, THEIRS, (peer, ours), "us", rounds, each, CPU, aim)
 
 
 def our_body(x: Any, w: Any) -> Any:
@@ -70,31 +51,51 @@ def body_of_tensorflow(x: Any, w: Any) -> Any:
     return tf.reduce_sum(tf.reshape(y, (-1, 2, w.shape[0])), axis=1)
 
 
-def compiled(body: Callable[..., Any]) -> Callable[..., Any] | None:
-    """The body, compiled; None if the backend compiles nothing."""
-    if INFO.backend == "jax":
-        import jax
+class Body(keras.layers.Layer):  # type: ignore[misc]
+    """A layer around a body: what is compiled is measured inside a model."""
 
-        return jax.jit(body)  # type: ignore[no-any-return]
-    if INFO.backend == "tensorflow":
-        import tensorflow as tf
+    def __init__(self, body: Callable[..., Any]) -> None:
+        super().__init__()
+        self.body = body
 
-        return tf.function(body)  # type: ignore[no-any-return]
-    return None
+    def build(self, input_shape: Any) -> None:
+        """Makes the weight."""
+        size = input_shape[-1]
+        self.w = self.add_weight(name="w", shape=(size, size), initializer="ones")
+        self.built = True
+
+    def call(self, x: Any) -> Any:
+        """The body."""
+        return self.body(x, self.w)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """As the input's."""
+        return input_shape
 
 
-def bodies(peer: Callable[..., Any], aim: str) -> None:
-    """The body on small and larger tensors."""
-    for size, each in ((64, 20), (512, 2)):
-        x, w = (ops.convert_to_tensor(np.full((size, size), 0.01, "float32")) for _ in range(2))
+def model_of(body: Callable[..., Any], size: int) -> Any:
+    """A model of such a layer."""
+    inputs = keras.Input((size,))
+    return keras.Model(inputs, Body(body)(inputs))
+
+
+def bodies(peer: Callable[..., Any], aim: str, quick: bool) -> Iterator[Result]:
+    """The body on small and larger tensors, alone and in a model."""
+    for size, each in ((64, 1),) if quick else ((64, 20), (512, 2)):
+        array = np.full((size, size), 0.01, "float32")
+        x, w = (ops.convert_to_tensor(array) for _ in range(2))
         np.testing.assert_allclose(ops.convert_to_numpy(peer(x, w)), ops.convert_to_numpy(our_body(x, w)), 1e-5)
-        show(f"body, {size}x{size}, eager", aim, lambda: peer(x, w), lambda: our_body(x, w), each)  # noqa: B023
-        calls = compiled(peer), compiled(our_body)
-        if calls[0] is not None:
-            show(f"body, {size}x{size}, compiled", aim, lambda: calls[0](x, w), lambda: calls[1](x, w), each)  # type: ignore[misc] # noqa: B023
+        calls = (lambda: peer(x, w), lambda: our_body(x, w))  # noqa: B023
+        yield against(f"body, {size}x{size}, eager", aim, *calls, each, 1 if quick else 20)
+        one, two = model_of(peer, size), model_of(our_body, size)
+        steps = (lambda: one.predict_on_batch(array), lambda: two.predict_on_batch(array))  # noqa: B023
+        yield against(f"body, {size}x{size}, in a step of `predict`", aim, *steps, each, 1 if quick else 20)
+        graphs = [graph_ops(model, INFO.backend, array) for model in (one, two)]
+        if graphs[0] is not None and graphs[1] is not None:
+            yield same(f"body, {size}x{size}, compiled graph of the model", THEIRS, graphs[0], graphs[1])
 
 
-def single(theirs: Any) -> None:
+def single(theirs: Any) -> Iterator[Result]:
     """Functions one by one, on Keras 2."""
     x = ops.convert_to_tensor(np.full((64, 64), 0.01, "float32"))
     for name, peer, ours in (
@@ -108,30 +109,26 @@ def single(theirs: Any) -> None:
         ("reshape", lambda: theirs.reshape(x, (32, 128)), lambda: ops.reshape(x, (32, 128))),
         ("concatenate", lambda: theirs.concat([x, x], -1), lambda: ops.concatenate([x, x], -1)),
     ):
-        show(f"{name}, 64x64, eager", "-", peer, ours)
+        yield against(f"{name}, 64x64, eager", "-", peer, ours)
 
 
-def main() -> None:
-    print(f"{INFO}; Python {sys.version.split()[0]}; medians, CPU\n")
-    row("what", "theirs", "ours", "ratio", "aim")
+def measure(quick: bool = False) -> Iterator[Result]:
+    """Bodies of layers, and single functions."""
+    yield from bodies(body_of_keras if INFO.generation == 3 else body_of_tensorflow, "<= 1.05", quick)
+    if quick:
+        return
     array = np.ones((64, 64), "float32")
     if INFO.generation == 3:
-        assert ops.matmul is keras.ops.matmul
-        x = keras.ops.convert_to_tensor(array)
-        show("attribute and call: ndim", "1.00", lambda: keras.ops.ndim(x), lambda: ops.ndim(x), 200)
-        bodies(body_of_keras, "1.00")
-        show("ops.ones((64, 64))", "-", lambda: keras.ops.ones((64, 64)), lambda: ops.ones((64, 64)))
-        convert = keras.ops.convert_to_tensor
-        show("ops.convert_to_tensor(array)", "-", lambda: convert(array), lambda: ops.convert_to_tensor(array))
+        x, theirs = keras.ops.convert_to_tensor(array), keras.ops
+        yield against("attribute and call: `ndim`", "1.00", lambda: keras.ops.ndim(x), lambda: ops.ndim(x), 200)
     else:
-        import tensorflow as tf
+        import tensorflow as theirs
 
-        bodies(body_of_tensorflow, "<= 1.05")
-        single(tf)
-        show("ops.ones((64, 64))", "-", lambda: tf.ones((64, 64)), lambda: ops.ones((64, 64)))
-        convert = tf.convert_to_tensor
-        show("ops.convert_to_tensor(array)", "-", lambda: convert(array), lambda: ops.convert_to_tensor(array))
+        yield from single(theirs)
+    yield against("`ones((64, 64))`", "-", lambda: theirs.ones((64, 64)), lambda: ops.ones((64, 64)))
+    convert = theirs.convert_to_tensor
+    yield against("`convert_to_tensor(array)`", "-", lambda: convert(array), lambda: ops.convert_to_tensor(array))
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)

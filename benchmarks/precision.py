@@ -7,15 +7,11 @@ It compares with what people write today: ``tf.cast(x, self.compute_dtype)`` whe
 
 from __future__ import annotations
 
-import os
-import sys
-import time
+from collections.abc import Iterator
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
-from build import graph_ops, ratio, row  # beside this file
+from measuring import CPU, Result, graph_ops, main, same, versus  # beside this file
 
 from keras_buildfix import MixedPrecisionMixin, full_precision, keras_info, safe_call
 
@@ -84,71 +80,43 @@ class TwoOurs(MixedPrecisionMixin, Scaled):
         return self.softmax(x * self.scale + y)
 
 
-def pair(peer: type, ours: type, policy: str, *inputs: Any) -> tuple[Any, Any]:
-    """A built layer of each class."""
-    layers = peer(dtype=policy), ours(dtype=policy)
-    for layer in layers:
-        layer(*inputs)
-    return layers
+def model_of(layer: Any, inputs: int) -> Any:
+    """A compiled model of the layer: a layer alone is cast less than in use."""
+    tensors = [keras.Input((3,)) for _ in range(inputs)]
+    model = keras.Model(tensors if inputs > 1 else tensors[0], layer(*tensors))
+    model.compile("sgd", "mse", **({"jit_compile": False} if INFO.backend == "tensorflow" else {}))
+    return model
 
 
-def compiled(layer: Any, *inputs: Any) -> Any:
-    """A compiled call of the layer; None if the backend compiles nothing."""
-    if INFO.backend == "jax":
-        import jax
-
-        state = [variable.value for variable in layer.variables]
-        function = jax.jit(lambda values, *xs: layer.stateless_call(values, [], *xs)[0])
-        return lambda: function(state, *inputs)
-    if INFO.backend == "tensorflow":
-        import tensorflow as tf
-
-        function = tf.function(lambda *xs: layer(*xs))
-        return lambda: function(*inputs)
-    return None
-
-
-def tracing(layer: Any, *inputs: Any) -> float:
-    """Seconds to trace a call: the fastest of several."""
-    import tensorflow as tf
-
-    times = []
-    for _ in range(15):
-        start = time.perf_counter()
-        tf.function(lambda *xs: layer(*xs)).get_concrete_function(*inputs)
-        times.append(time.perf_counter() - start)
-    return min(times)
+def case(name: str, peer: type, our: type, inputs: int, policy: str, quick: bool) -> Iterator[Result]:
+    """A layer by hand and ours, each in a model: eagerly, steps, and the compiled graph."""
+    one, two = (model_of(kind(dtype=policy), inputs) for kind in (peer, our))
+    array = np.ones((8, 3), "float32")
+    x, tensor = ([value] * inputs if inputs > 1 else value for value in (array, OPS.convert_to_tensor(array)))
+    rounds, each = (1, 1) if quick else (40, 10)
+    what, by = f"{name}, {policy}", "casts by hand"
+    aim = "<= 1.05" if (policy, inputs) == ("float32", 1) else "about 1"
+    yield versus(f"{what}, eager", by, (lambda: one(tensor), lambda: two(tensor)), "us", rounds, each, CPU, aim)
+    works = (lambda: one.predict_on_batch(x), lambda: two.predict_on_batch(x))
+    yield versus(f"{what}, a step of `predict`", by, works, "us", rounds, each, CPU, "about 1")
+    if INFO.backend != "numpy":
+        steps = (lambda: one.train_on_batch(x, array), lambda: two.train_on_batch(x, array))
+        yield versus(f"{what}, a step of `fit`", by, steps, "us", rounds, each, CPU, "about 1")
+    graphs = [graph_ops(model, INFO.backend, x) for model in (one, two)]
+    if graphs[0] is not None and graphs[1] is not None:
+        yield same(f"{what}, compiled graph of the model", by, graphs[0], graphs[1])
 
 
-def main() -> None:
-    print(f"{INFO}; Python {sys.version.split()[0]}; medians\n")
-    row("what", "by hand", "ours", "ratio", "aim")
-    x: Any = np.ones((8, 3), "float32")
-    x = keras.ops.convert_to_tensor(x) if INFO.generation == 3 else OPS.constant(x)
+def measure(quick: bool = False) -> Iterator[Result]:
+    """One and two inputs under two policies."""
     for policy in ("float32", "mixed_bfloat16"):
-        cases = [("one input", pair(ByHand, Ours, policy, x), (x,))]
-        cases.append(("two inputs, float32 softmax", pair(TwoByHand, TwoOurs, policy, x, x), (x, x)))
-        for name, (hand, our), inputs in cases:
-            peer, ours = ratio(lambda: hand(*inputs), lambda: our(*inputs), 80, 40)  # noqa: B023
-            aim = "<= 1.05" if (policy, name) == ("float32", "one input") else "about 1"
-            what = f"{name}, {policy}"
-            row(f"{what}, eager (us)", f"{peer * 1e6:.1f}", f"{ours * 1e6:.1f}", f"{ours / peer:.3f}", aim)
-            calls = compiled(hand, *inputs), compiled(our, *inputs)
-            if calls[0] is not None:
-                peer, ours = ratio(*calls, 40, 20)
-                shown = f"{peer * 1e6:.1f}", f"{ours * 1e6:.1f}", f"{ours / peer:.3f}"
-                row(f"{what}, compiled (us)", *shown, "about 1")
-            if len(inputs) == 1:
-                counts = graph_ops(hand, np.ones((8, 3), "float32")), graph_ops(our, np.ones((8, 3), "float32"))
-                row(f"{what}, operations", *counts, "equal" if counts[0] == counts[1] else "DIFFERS", "equal")
-            if INFO.backend == "tensorflow":
-                peer, ours = tracing(hand, *inputs), tracing(our, *inputs)
-                row(f"{what}, tracing (ms)", f"{peer * 1e3:.2f}", f"{ours * 1e3:.2f}", f"{ours / peer:.3f}", "-")
+        yield from case("one input", ByHand, Ours, 1, policy, quick)
+        yield from case("two inputs, float32 softmax", TwoByHand, TwoOurs, 2, policy, quick)
     dense = keras.layers.Dense(3, dtype="float32")
-    half = OPS.cast(x, "bfloat16")
-    peer, ours = ratio(lambda: OPS.cast(dense(OPS.cast(half, "float32")), "bfloat16"), lambda: safe_call(dense, half))
-    row("safe_call, eager (us)", f"{peer * 1e6:.1f}", f"{ours * 1e6:.1f}", f"{ours / peer:.3f}", "about 1")
+    half = OPS.cast(OPS.convert_to_tensor(np.ones((8, 3), "float32")), "bfloat16")
+    works = (lambda: OPS.cast(dense(OPS.cast(half, "float32")), "bfloat16"), lambda: safe_call(dense, half))
+    yield versus("`safe_call`, eager", "casts by hand", works, "us", 1 if quick else 40, 10, CPU, "about 1")
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)

@@ -6,12 +6,14 @@ python benchmarks/tox_list.py     on a Python that has tox and keras-buildfix
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+from measuring import Result, compared, show  # beside this file
 
 INI = """
 [tox]
@@ -35,16 +37,16 @@ def seconds(folder: str, without: bool) -> tuple[float, float]:
     return time.perf_counter() - begun, spent
 
 
-def main() -> None:
-    """Prints the medians and their ratio."""
+def measure(quick: bool = False) -> Iterator[Result]:
+    """Without the plugin and with it."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "tox.ini").write_text(INI)
         seconds(folder, False)  # the first one compiles
-        pairs = [(seconds(folder, True), seconds(folder, False)) for _ in range(ROUNDS)]
-    for at, what in enumerate(("clock", "processor")):
-        plain, ours = (statistics.median(pair[which][at] for pair in pairs) for which in (0, 1))
-        print(f"tox list, {what}: {plain:.2f} s, with the plugin {ours:.2f} s, ratio {ours / plain:.2f}")
+        pairs = [(seconds(folder, True), seconds(folder, False)) for _ in range(1 if quick else ROUNDS)]
+    for at, what in enumerate(("on the clock", "of the processor")):
+        plain, ours = ([pair[which][at] for pair in pairs] for which in (0, 1))
+        yield compared(f"`tox list`, seconds {what}", "no plugin", plain, ours, "s")
 
 
 if __name__ == "__main__":
-    main()
+    show(measure())

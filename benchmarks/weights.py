@@ -1,6 +1,6 @@
 """Measures what it costs to move, load and list weights: ratios against plain Keras, in one run, with peak memory.
 
-    python benchmarks/weights.py [--size-mb 1000] [--only transfer load show small]     (on the Keras of that Python)
+    python benchmarks/weights.py [--size-mb 1000]     (on the Keras of that Python)
 
 Each case runs in its own process, Keras and this package in turns. Times are medians without the first round. Memory
 is the highest increase during a round (VmHWM, on Linux only).
@@ -10,34 +10,33 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib.util
 import json
 import math
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
+from measuring import Result, alone, compared, show  # beside this file
 
 import keras_buildfix as kb
 
 TENSORS = 16
 FORMATS = (".safetensors", ".npz", ".h5", ".weights.h5", ".keras")
-SMALL = (250, 500, 1000, 2000)
+SMALL = (250, 1000)
 LIST = """
 import time; start = time.perf_counter(); from keras_buildfix import read_weights
 with read_weights({path!r}) as weights: found = list(zip(weights.shapes.items(), weights.dtypes.values()))
 print(time.perf_counter() - start)
 """
-Result = dict[str, float]
+Found = dict[str, list[float]]
 
 
 def keras_here() -> Any:
@@ -51,8 +50,8 @@ def memory(name: str) -> float:
     return next(float(line.split()[1]) for line in status.splitlines() if line.startswith(name)) * 1024 / 1e6
 
 
-def in_turns(works: dict[str, Callable[[], Any]], wait_for: Any = None, rounds: int = 5) -> Result:
-    """Median seconds of each without the first round, and the most megabytes in any round."""
+def in_turns(works: dict[str, Callable[[], Any]], wait_for: Any = None, rounds: int = 5) -> Found:
+    """Seconds of each in each round but the first, and the most megabytes in any round."""
     times, took = (dict[str, list[float]]((name, []) for name in works) for _ in range(2))
     jax = sys.modules.get("jax") if kb.keras_info().backend == "jax" else None
     for turn in range(rounds + 1):
@@ -68,8 +67,8 @@ def in_turns(works: dict[str, Callable[[], Any]], wait_for: Any = None, rounds: 
             times[name].append(time.perf_counter() - start)
             took[name].append(memory("VmHWM") - before)
             result = weights = None
-    found = {name: statistics.median(seconds[1:]) for name, seconds in times.items()}
-    return found | {f"{name} MB": max(each) for name, each in took.items()}
+    found = {name: seconds[1:] for name, seconds in times.items()}
+    return found | {f"{name} MB": [max(each)] for name, each in took.items()}
 
 
 def big_model(size_mb: float) -> Any:
@@ -102,7 +101,7 @@ def small_model(kind: str, layers: int) -> Any:
     return model
 
 
-def case_write(size_mb: float, folder: str) -> Result:
+def case_write(size_mb: float, folder: str) -> Found:
     model = big_model(size_mb)
     model.set_weights([np.random.default_rng(0).random(weight.shape, "float32") for weight in model.weights])
     for ending in FORMATS:
@@ -110,7 +109,7 @@ def case_write(size_mb: float, folder: str) -> Result:
     return {}
 
 
-def case_limits(size_mb: float, folder: str) -> Result:
+def case_limits(size_mb: float, folder: str) -> Found:
     count = round(size_mb * 1e6 / TENSORS / 4)
     here, there = ([np.full(count, value, "float32") for _ in range(TENSORS)] for value in (1, 2))
 
@@ -123,23 +122,33 @@ def case_limits(size_mb: float, folder: str) -> Result:
     return in_turns({**old, "fresh": lambda: [each.copy() for each in here], "read": read})
 
 
-def case_transfer(size_mb: float, folder: str) -> Result:
+def case_transfer(size_mb: float, folder: str) -> Found:
     source, target = big_model(size_mb), big_model(size_mb)
     ours = {"ours": lambda: kb.transfer_weights(source, target)}
     return in_turns({"keras": lambda: target.set_weights(source.get_weights()), **ours}, target)
 
 
-def case_load(size_mb: float, folder: str, ending: str) -> Result:
+def case_load(size_mb: float, folder: str, ending: str) -> Found:
     model, path = big_model(size_mb), os.path.join(folder, f"big{ending}")
     works: dict[str, Callable[[], Any]] = {"ours": lambda: kb.load_weights(model, path)}
     if ending == ".npz":
         works["keras"] = lambda: model.set_weights(list(np.load(path).values()))
     elif ending != ".safetensors":
         works["keras"] = lambda: model.load_weights(path)
+    elif importlib.util.find_spec("safetensors"):
+        from safetensors.numpy import load_file
+
+        names = list(kb.get_weights(model))
+
+        def theirs() -> None:
+            values = load_file(path)
+            model.set_weights([values[name] for name in names])
+
+        works["keras"] = theirs
     return in_turns(works, model)
 
 
-def case_load_model(size_mb: float, folder: str) -> Result:
+def case_load_model(size_mb: float, folder: str) -> Found:
     """Both sides also build the model, as ``load_model`` does; the memory of the model itself does not count."""
     keras, path, config = keras_here(), os.path.join(folder, "big.keras"), big_model(size_mb).get_config()
 
@@ -149,101 +158,104 @@ def case_load_model(size_mb: float, folder: str) -> Result:
         return model
 
     found = in_turns({"keras": lambda: keras.models.load_model(path), "ours": ours})
-    return found | {name: found[name] - size_mb for name in ("keras MB", "ours MB")}
+    return found | {name: [found[name][0] - size_mb] for name in ("keras MB", "ours MB")}
 
 
-def case_small(size_mb: float, folder: str, kind: str, layers: str) -> Result:
+def case_small(size_mb: float, folder: str, kind: str, layers: str) -> Found:
     source, target = (small_model(kind, int(layers)) for _ in range(2))
     named, filed = (os.path.join(folder, f"small{ending}") for ending in (".safetensors", ".weights.h5"))
     kb.save_weights(source, named)
     kb.save_weights(source, filed)
     values, by_name = source.get_weights(), kb.get_weights(source)
     works: dict[str, Callable[[], Any]] = {
-        "Keras: get_weights": source.get_weights,
-        "named_weights": lambda: kb.named_weights(source),
+        "get": source.get_weights,
         "get_weights": lambda: kb.get_weights(source),
-        "Keras: set_weights": lambda: target.set_weights(values),
+        "named_weights": lambda: kb.named_weights(source),
+        "set": lambda: target.set_weights(values),
         "set_weights, by name": lambda: kb.set_weights(target, by_name),
         "set_weights, a list": lambda: kb.set_weights(target, values),
-        "Keras: set_weights(get_weights)": lambda: target.set_weights(source.get_weights()),
+        "transfer": lambda: target.set_weights(source.get_weights()),
         "transfer_weights": lambda: kb.transfer_weights(source, target),
-        "Keras: load_weights .weights.h5": lambda: target.load_weights(filed),
+        "load": lambda: target.load_weights(filed),
         "load_weights .weights.h5": lambda: kb.load_weights(target, filed),
         "load_weights .safetensors": lambda: kb.load_weights(target, named),
     }
-    return {name: seconds for name, seconds in in_turns(works, rounds=2).items() if not name.endswith("MB")}
+    return {name: seconds for name, seconds in in_turns(works, rounds=3).items() if not name.endswith("MB")}
 
 
-def process(case: str, size_mb: float, folder: str, *more: str) -> Result:
+def process(case: str, size_mb: float, folder: str, *more: str) -> Found:
     command = [sys.executable, os.path.abspath(__file__), "--size-mb", str(size_mb), "--case", case, folder, *more]
     return dict(json.loads(subprocess.check_output(command, text=True).splitlines()[-1]))
 
 
-def wall(code: str, folder: str, times: int = 7) -> tuple[float, float]:
-    """Median milliseconds of a whole new process, and those that it printed; all bytecode is cached before."""
+def listing(folder: str, times: int = 5) -> Iterator[Result]:
+    """Names, shapes and dtypes of a file in a new process; all bytecode is cached before."""
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": os.path.join(folder, "bytecode")}
-    seconds, printed = [], []
-    for _ in range(times + 1):
-        start = time.perf_counter()
-        out = subprocess.check_output([sys.executable, "-c", code], text=True, env=environment)
-        seconds.append(time.perf_counter() - start)
-        printed.append(float(out or "nan"))
-    return statistics.median(seconds[1:]) * 1e3, statistics.median(printed[1:]) * 1e3
+    for end in FORMATS:
+        command = [sys.executable, "-c", LIST.format(path=os.path.join(folder, f"big{end}"))]
+        printed = [float(subprocess.check_output(command, text=True, env=environment)) for _ in range(times + 1)]
+        yield alone(f"`read_weights`, names and shapes of {end}", printed[1:], "ms", "tens of ms", "with its import")
 
 
-def row(what: str, *cells: object) -> None:
-    print(f"{what:44}" + "".join(f"{cell!s:>12}" for cell in cells), flush=True)
+def big(size_mb: float, folder: str) -> Iterator[Result]:
+    """Large files and transfers."""
+    process("write", size_mb, folder)
+    os.sync()
+    limits = process("limits", size_mb, folder)
+    for name, what in (("written", "copy into old memory"), ("fresh", "copy into new"), ("read", "read a file")):
+        yield alone(f"limit of this machine: {what}", limits[name], "ms")
+    by_hand = "`set_weights(get_weights())`"
+    yield beside("`transfer_weights`", by_hand, process("transfer", size_mb, folder), "<= 0.1, or the limit")
+    peers = {".safetensors": "safetensors.numpy", ".npz": "`np.load`, `set_weights`"}
+    for end in FORMATS:
+        found = process("load", size_mb, folder, end)
+        yield beside(f"`load_weights` {end}", peers.get(end, "Keras `load_weights`"), found, "<= 1")
+    found = process("load_model", size_mb, folder)
+    yield beside("build, `load_weights` .keras", "Keras `load_model`", found, "<= 1")
+    yield from listing(folder)
 
 
-def compared(what: str, found: Result, limit: float, aim: str) -> None:
-    ours, theirs = found["ours"], found.get("keras", math.nan)
-    cells = [f"{theirs * 1e3:.0f}", f"{ours * 1e3:.0f}", f"{ours / theirs:.3f}", f"{ours / limit:.2f}"]
-    cells += [f"{found.get(f'{side} MB', math.nan):.0f}" for side in ("keras", "ours")]
-    row(what, *(cell.replace("nan", "-") for cell in cells), f"   {aim}")
+def beside(what: str, peer: str, found: Found, aim: str) -> Result:
+    """A row with the memory of both as its note."""
+    if "keras" not in found:
+        return alone(what, found["ours"], "ms", aim, f"{found['ours MB'][0]:.0f} MB more memory")
+    memory = f"{found['keras MB'][0]:.0f} and {found['ours MB'][0]:.0f} MB more memory"
+    return compared(what, peer, found["keras"], found["ours"], "ms", aim, memory)
 
 
-def main(size_mb: float, only: Sequence[str], folder: str) -> None:
-    print(f"{kb.keras_info()}; Python {sys.version.split()[0]}; {TENSORS} tensors of {size_mb / TENSORS:.1f} MB\n")
-    if set(only) - {"small"}:
-        process("write", size_mb, folder)
-        os.sync()
-        limits = process("limits", size_mb, folder)
-        for name, what in (("written", "copy into old memory"), ("fresh", "copy into new"), ("read", "read a file")):
-            row(f"limit: {what} (ms)", f"{limits[name] * 1e3:.0f}")
-        row("\nwhat", " Keras", "ours", "ratio", "to limit", "Keras +MB", "ours +MB", "   aim")
-    if "transfer" in only:
-        found, aim = process("transfer", size_mb, folder), "ratio <= 0.1, or at the limit"
-        compared("transfer_weights / set(get) (ms)", found, limits["written"], aim)
-    if "load" in only:
-        limit, aim = limits["read"], f"ratio <= 1, +MB <= {size_mb / TENSORS:.0f}"
-        for end in FORMATS:
-            compared(f"load_weights {end} (ms)", process("load", size_mb, folder, end), limit, aim)
-        compared("build and load / load_model .keras (ms)", process("load_model", size_mb, folder), limit, aim)
-    if "show" in only:
-        row("\nnames, shapes and dtypes of a file (ms)", " inside", "process", "   aim: tens of ms")
-        for code in ("pass", "import numpy", "import h5py"):
-            row(f"python -c {code!r}", "-", f"{wall(code, folder)[0]:.0f}")
-        for end in FORMATS:
-            whole, inside = wall(LIST.format(path=os.path.join(folder, f"big{end}")), folder)
-            row(f"read_weights {end}", f"{inside:.1f}", f"{whole:.0f}")
-    for kind in ("functional", "subclassed") if "small" in only else ():
-        row(f"\n{kind}, us per layer, of layers:", f" {SMALL[0]}", *SMALL[1:], "growth", "   aim: about 1")
-        results = [process("small", size_mb, folder, kind, str(layers)) for layers in SMALL]
-        for name in results[0]:
-            each = [result[name] / layers * 1e6 for result, layers in zip(results, SMALL)]
-            row(name, *(f"{us:.1f}" for us in each), f"{each[-1] / each[0]:.2f}")
+def small(kind: str, layers: int, folder: str) -> Iterator[Result]:
+    """A model of many small layers."""
+    found = process("small", 1, folder, kind, str(layers))
+    for name in found:
+        peers = {"get_weights": "get", "named_weights": "get", "transfer_weights": "transfer"}
+        peer = peers.get(name, "set" if name.startswith("set_") else "load" if name.startswith("load_") else "")
+        if peer:
+            called = {"transfer": "`set_weights(get_weights())`", "load": "Keras .weights.h5"}
+            shown = called.get(peer, f"Keras `{peer}_weights`")
+            yield compared(f"{layers} small layers, {kind}: `{name}`", shown, found[peer], found[name], "ms")
+
+
+def measure(quick: bool = False, size_mb: float = 200) -> Iterator[Result]:
+    """Large tensors, then many small ones."""
+    with tempfile.TemporaryDirectory(prefix="keras_buildfix-bench-") as folder:
+        if shutil.disk_usage(folder).free < (needed := size_mb * 1e6 * (len(FORMATS) + 1)):
+            sys.exit(f"{folder}: the files take {needed / 1e9:.1f} GB; less is free.")
+        if quick:
+            yield from small("functional", 10, folder)
+            return
+        yield from big(size_mb, folder)
+        for kind in ("functional", "subclassed"):
+            for layers in SMALL:
+                yield from small(kind, layers, folder)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--size-mb", type=float, default=1000)
-    parser.add_argument("--only", nargs="+", default=("transfer", "load", "show", "small"))
+    parser.add_argument("--size-mb", type=float, default=200)
+    parser.add_argument("--quick", action="store_true")
     parser.add_argument("--case", nargs="+", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.case:
         print(json.dumps(globals()[f"case_{args.case[0]}"](args.size_mb, *args.case[1:])))
     else:
-        with tempfile.TemporaryDirectory(prefix="keras_buildfix-bench-") as folder:
-            if shutil.disk_usage(folder).free < (needed := args.size_mb * 1e6 * (len(FORMATS) + 1)):
-                sys.exit(f"{folder}: the files take {needed / 1e9:.1f} GB; less is free.")
-            main(args.size_mb, args.only, folder)
+        show(measure(args.quick, args.size_mb))
