@@ -42,7 +42,7 @@ def browser():
     program = shutil.which("chromium")
     assert program, "chromium is not there: on Debian, `apt-get install chromium` as root (.ci/run does it)"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()
 
