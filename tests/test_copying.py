@@ -1,4 +1,4 @@
-"""The package can be copied into a library under another name, as docs/versions.md says."""
+"""The package can be copied into a library under another name, as docs/copying.md says."""
 
 import importlib
 import re

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import bands
 import pytest
 import zoo
 from conftest import KERAS
@@ -191,7 +192,7 @@ def test_a_constructor_that_marks_in_a_new_way_is_noticed():
 
 @pytest.mark.at_length
 def test_the_picture_of_the_house_has_its_parts_and_each_uses_those_below():
-    picture = (PACKAGE.parent / "docs" / "assets" / "house.svg").read_text("utf-8")
+    picture = (bands.ROOT / "docs" / "assets" / "house.svg").read_text("utf-8")
     rows = {part: int(y) for y, part in re.findall(r'class="part"[^>]* y="(\d+)"[^>]*>(\w+)<', picture)}
     assert set(rows) == set(MAY_USE) - SMALL - {"__main__"}
     for part, row in rows.items():

@@ -42,13 +42,10 @@ def used_by_test(classname: str, name: str) -> frozenset[str]:
         return _used_by_block(ROOT.joinpath(*parts[:-1]).with_suffix(".md"), name)
     while parts and not (file := ROOT.joinpath(*parts).with_suffix(".py")).exists():
         parts.pop()  # the class that a test is in
-    argument = name.partition("[")[2].rstrip("]")
     if not parts:
         return frozenset()
-    if function == "test_examples_in_docstrings_run":
-        return _with_implied({public for public, home in public_names().items() if home == argument})
     if function == "test_the_form_works":
-        example, _, form = argument.partition(".")
+        example, _, form = name.partition("[")[2].rstrip("]").partition(".")
         return used_by(EXAMPLES / f"{example}.py", form)
     return used_by(file, function)
 

@@ -127,12 +127,14 @@ def _type_name(cls: type) -> str:
 
 
 def loaded_layer_bases() -> Iterator[type]:
-    """The ``Layer`` class of each Keras that this process has finished importing."""
+    """The ``Layer`` class of each Keras that this process has finished importing, once, if two names mean one Keras."""
+    seen: list[type] = []
     for package in PACKAGES:
         module = sys.modules.get(package)
         layers = getattr(module, "layers", None)
         base = layer_base(getattr(layers, "Layer", None))
-        if base is not None:
+        if base is not None and not any(base is other for other in seen):
+            seen.append(base)
             yield base
 
 

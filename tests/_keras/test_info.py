@@ -11,6 +11,7 @@ import pytest
 from conftest import INFO, KERAS
 
 from keras_buildfix import KerasInfo, keras_info
+from keras_buildfix._keras.classes import loaded_layer_bases
 from keras_buildfix._keras.info import is_backend_installed
 
 
@@ -138,3 +139,9 @@ def test_no_keras_at_all_is_told(tmp_path):
         [sys.executable, "-S", "-c", code, str(bare)], capture_output=True, text=True, env=variables, cwd=tmp_path
     )
     assert "ModuleNotFoundError: No Keras is installed here: neither keras nor tf_keras" in done.stderr
+
+
+def test_a_keras_that_has_two_names_counts_once(monkeypatch):
+    for name in ("keras", "tf_keras"):
+        monkeypatch.setitem(sys.modules, name, KERAS)
+    assert [*loaded_layer_bases()] == [KERAS.layers.Layer]
