@@ -47,8 +47,8 @@ What the functions of this package cost, beside plain Keras, code by hand or ano
 - The peer and we are measured in turns, in one process; the order alternates. Times are medians over the rounds.
 - The ratio is ours to the peer's, so below 1 we are faster. It is the median of the ratios of all rounds, and the
   spread goes from the lower to the upper quartile of them. If it is wide, the machine did other work.
-- Times of calls, of steps and of `ModelWatch` are seconds of the processor in all threads. Those of files, imports,
-  freezing and `check_layer` are seconds on the clock.
+- Times of calls, of steps, of `trace_calls` and of `ModelWatch` are seconds of the processor in all threads. Those of
+  files, imports, freezing and `check_layer` are seconds on the clock. Of `tox list` there is a row of each.
 - A layer is measured inside a model. "Operations" are those of the model's compiled graph.
 - An aim is what we want. A row can miss it.
 """
@@ -132,19 +132,20 @@ def main() -> None:
     parser.add_argument("--tox", action="store_true", help="each Keras in its own environment of tox")
     parser.add_argument("--page", action="store_true", help="only the page, from the results that are there")
     parser.add_argument("--merge", nargs="+", default=[], help="the page of these files, which --to wrote here")
-    parser.add_argument("--topics", nargs="+", default=[name for name in TOPICS if name != "tox_list"], choices=TOPICS)
+    parser.add_argument("--topics", nargs="+", default=[*TOPICS], choices=TOPICS)
     parser.add_argument("--to", help="measure on the Keras of this Python only, into this file")
     args = parser.parse_args()
     if args.to:
         here(args.topics, Path(args.to))
         return
     if not args.page:
-        inner = [str(HERE / "run.py"), "--topics", *args.topics]
+        topics = [name for name in args.topics if name != "tox_list"]  # that has no Keras, and is measured here
+        inner = [str(HERE / "run.py"), "--topics", *topics]
         commands = [[python, *inner] for python in args.pythons or ([] if args.tox else [sys.executable])]
         if args.tox:
-            commands += [[sys.executable, "-m", "tox", "run", "-e", name, "--", *args.topics] for name in TOX]
+            commands += [[sys.executable, "-m", "tox", "run", "-e", name, "--", *topics] for name in TOX]
         runs = [json.loads(Path(path).read_text()) for path in args.merge] or collect(commands)
-        if args.tox:
+        if args.tox and "tox_list" in args.topics:
             print(f"\n{TOPICS['tox_list']}", flush=True)
             runs[0]["topics"]["tox_list"] = as_data(show(importlib.import_module("tox_list").measure()))
         RESULTS.write_text(json.dumps({"machine": machine(), "runs": runs}, indent=1) + "\n")

@@ -9,13 +9,10 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-pytestmark = [
-    pytest.mark.skipif(not FOLDER.exists(), reason="the benchmarks are not in the sdist"),
-    pytest.mark.skipif(
-        os.environ.get("KERAS_BUILDFIX_ENV") != "keraslatest-torch",
-        reason="in one environment, which starts quickest; on another Keras, bench runs them",
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    os.environ.get("KERAS_BUILDFIX_ENV") != "keraslatest-torch",
+    reason="in one environment, which starts quickest; on another Keras, bench runs them",
+)
 
 
 @pytest.fixture
