@@ -256,16 +256,22 @@ def described(error: Exception) -> str:
     return f"{type(error).__name__}: {text}"[:160]
 
 
-def results(environment: str, tox: Path, way: str, found: dict[str, str]) -> dict[str, str]:
-    """Adds to `found`: form -> "yes", "no: ..." or why it can't run there. A form that ends the process is a "no"."""
-    python = tox / environment / "bin" / "python"
-    if not python.exists():
-        raise SystemExit(f"{python} does not exist: make it with `tox run -e {environment} --notest`")
+def setting_of(environment: str) -> dict[str, str]:
+    """The environment variables with which an environment of the matrix runs a tool."""
     setting = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT), "KERAS_BUILDFIX_ENV": environment}
     setting |= {"CUDA_VISIBLE_DEVICES": "-1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
     setting |= {"TF_USE_LEGACY_KERAS": "1"} if "tfkeras" in environment else {}
     setting |= {"KERAS_BACKEND": environment.rpartition("-")[2]} if environment.startswith("keras3") else {}
     setting |= {"KERAS_BACKEND": environment.rpartition("-")[2]} if environment[:6] in ("kerasl", "kerasn") else {}
+    return setting
+
+
+def results(environment: str, tox: Path, way: str, found: dict[str, str]) -> dict[str, str]:
+    """Adds to `found`: form -> "yes", "no: ..." or why it can't run there. A form that ends the process is a "no"."""
+    python = tox / environment / "bin" / "python"
+    if not python.exists():
+        raise SystemExit(f"{python} does not exist: make it with `tox run -e {environment} --notest`")
+    setting = setting_of(environment)
     while {f"{name}.{form}" for name in FILES for form in forms_of(name)} - {*found}:
         command = [str(python), str(Path(__file__).resolve()), "--here", way, "--skip", *found]
         done = subprocess.run(command, env={**os.environ, **setting}, capture_output=True)
