@@ -65,7 +65,8 @@ SUMMARIES = {
     "3.2": ("extra_Dense",),
     "3.3": ("extra_Conv2D",),
     "3.6": ("build_MaxPooling2D",),
-    "3.10": ("build_MaxPooling2D", "state_in_init"),
+    "3.5": ("seed_dtype", "config_dtype", "cast_ints"),
+    "3.10": ("state_in_init", "build_MaxPooling2D"),
     "3.12": ("build_Reshape",),
 }
 
@@ -114,7 +115,7 @@ def page(found: dict[str, Any]) -> str:
     lines += [
         "## All probes",
         "",
-        "On TensorFlow. Releases in brackets: what the probe says there.",
+        "On TensorFlow. In brackets: the releases on which it says this.",
         "",
         *bands(said, chain),
     ]
@@ -126,9 +127,10 @@ INTRO = """\
 
 Here you see what changed for people who subclass Keras's layers, in each release since Keras {first}, and what to do.
 
-`tools/release_changes.py` wrote this page. It runs {count} small probes (`tools/release_probes.py`) with plain Keras, without
-this package, on each release; nothing is taken from changelogs. What no probe does is not on this page, and a release
-that is not here was not tried. `raises` names the error's class. The releases are compared on TensorFlow.
+`tools/release_changes.py` wrote this page. It runs {count} small probes (`tools/release_probes.py`) with plain Keras on
+each release, without this package; nothing is taken from changelogs. What no probe does is not on this page, and a
+release that is not here was not tried. `raises` names the error's class. The releases are compared on TensorFlow. On
+Keras 2.12 to 2.15 a probe gets the package `keras`, which is not quite `tf.keras` on 2.12. The nightly may change any day.
 
 What changed, in a line each:
 """

@@ -1,7 +1,9 @@
 """Small things that authors of subclasses do with plain Keras; each says in a few words what happens.
 
-A probe is a function `probe(keras)`; `PROBES` has them all, with what it does in words and what to do where that changed.
+A probe is a function `probe(keras)`. `PROBES` has them all, each with its words and what to do where it changed.
 """
+
+# ruff: noqa: D103 - the words of a probe say what it does
 
 from __future__ import annotations
 
@@ -215,9 +217,9 @@ def _add_weight_probes() -> None:
 
 FIXES = {
     "int_shape": "write `shape=(3,)`",
-    "experimental": "[`PortableLayerMixin`](portable_layers.md), or leave it out",
-    "autocast": "[`PortableLayerMixin`](portable_layers.md), or leave it out",
-    "resource": "leave it out",
+    "experimental": "leave it out; see [the error](by_error_message.md#add_weight-got-an-unexpected-keyword-argument)",
+    "autocast": "leave it out; see [the error](by_error_message.md#add_weight-got-an-unexpected-keyword-argument)",
+    "resource": "leave it out; see [the error](by_error_message.md#add_weight-got-an-unexpected-keyword-argument)",
     "aggregation": "leave it out",
 }
 _add_weight_probes()
@@ -255,7 +257,7 @@ def shapes_type(keras: Any) -> str:
     return f"{type(shapes).__name__} of {type(shapes[0]).__name__}"
 
 
-@probe("`build(self, a_shape, b_shape)` for `call(self, a, b)`", "[`PortableLayerMixin`](portable_layers.md)")
+@probe("`build(self, a_shape, b_shape)` for `call(self, a, b)`", "take one list: `call(self, inputs)`")
 def two_shapes(keras: Any) -> str:
     class Sub(keras.layers.Layer):
         def build(self, a_shape: Any, b_shape: Any) -> None:
@@ -284,7 +286,7 @@ def weight_shape(keras: Any) -> str:
     return type(keras.layers.Layer().add_weight(name="w", shape=(3,)).shape).__name__
 
 
-@probe("`layer(x=...)`, the first argument by keyword", "give the first argument by position")
+@probe("`layer(x=...)`, the first argument by keyword", "give it by position")
 def first_by_keyword(keras: Any) -> str:
     return accepts(one_weight(keras)(), x=X)
 
@@ -434,7 +436,9 @@ def config_keys(keras: Any) -> str:
     return str(len(keras.layers.Dense(1).get_config()))
 
 
-@probe("`copy.deepcopy` of a built layer", "make a layer with `from_config`, build it, and set its weights")
+@probe(
+    "`copy.deepcopy` of a built layer of a class that is not registered", "`@keras.utils.register_keras_serializable()`"
+)
 def deep_copy(keras: Any) -> str:
     layer = one_weight(keras)()
     layer(X)
@@ -627,7 +631,7 @@ def state_size(keras: Any) -> str:
     return type(keras.layers.SimpleRNNCell(4).state_size).__name__
 
 
-@probe("arguments of `SimpleRNNCell.get_initial_state`", "give `batch_size=` by keyword, and take `**kwargs`")
+@probe("arguments of `SimpleRNNCell.get_initial_state`", "override it with `batch_size=None, **kwargs`")
 def initial_state(keras: Any) -> str:
     return ", ".join(list(inspect.signature(keras.layers.SimpleRNNCell.get_initial_state).parameters)[1:])
 
@@ -643,7 +647,6 @@ def legacy_optimizer(keras: Any) -> str:
 
 
 def _add_name_probes() -> None:
-    own = "[`PortableLayerMixin`](portable_layers.md)"
     names = {
         "ops": "[`ops`](ops.md)",
         "Layer": "write `keras.layers.Layer`",
@@ -653,7 +656,7 @@ def _add_name_probes() -> None:
         "backend.learning_phase": "the argument `training` of `call`",
         "layers.Layer.add_update": "assign in `call`",
         "layers.Layer.dynamic": "leave it out",
-        "layers.Layer.compute_output_spec": own,
+        "layers.Layer.compute_output_spec": "write `compute_output_shape`",
         "layers.Layer.quantize": "test with `hasattr`",
         "layers.Layer.get_quantization_config": "test with `hasattr`",
         "layers.Layer.rematerialized_call": "test with `hasattr`",
@@ -685,7 +688,7 @@ def public(module: Any) -> list[str]:
     return [n for n in dir(module) if n[0] != "_" and not isinstance(getattr(module, n), types.ModuleType)]
 
 
-@probe("number of names in `keras.ops`", "[`ops`](ops.md) has the same names on every Keras")
+@probe("number of names in `keras.ops`", "[`ops`](ops.md)")
 def number_of_ops(keras: Any) -> str:
     return str(len(public(keras.ops))) if hasattr(keras, "ops") else "0"
 
