@@ -84,7 +84,11 @@ def chosen(words: list[str]) -> list[str]:
 
 def listing() -> str:
     """All environments by label, with a few words about each label."""
-    texts = {"lint": "lint, types and the site", "matrix": "one Keras and backend each", "downstream": "published libraries"}
+    texts = {
+        "lint": "lint, types and the site",
+        "matrix": "one Keras and backend each",
+        "downstream": "published libraries",
+    }
     lines = []
     for label, names in {**labels(), "bench": ["bench"]}.items():
         lines.append(f"  {texts.get(label, 'benchmarks')}:")

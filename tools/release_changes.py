@@ -25,12 +25,14 @@ RECORD = ROOT / "tests" / "data" / "releases.json"
 KERAS_2 = ("2.12", "2.13", "2.14", "2.15")
 KERAS_3 = (*("3.0", "3.1", "3.2", "3.3", "3.5", "3.6", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14"), "latest")
 #: Each release is compared with the one before it, on TensorFlow.
-CHAIN = tuple(f"keras{each}-tensorflow" for each in (*KERAS_2, *KERAS_3, "nightly"))
+CHAIN = tuple(f"keras{each}-tensorflow" for each in (*KERAS_2, *KERAS_3))
+#: The nightly is compared on JAX: `kerasnightly-tensorflow` may hold the release, as TensorFlow requires Keras.
+NIGHTLY = ("keraslatest-jax", "kerasnightly-jax")
 LEGACY = ("tfkeras2.16-tensorflow", "tfkeras2.21-tensorflow")
 #: Environments with other backends; each is compared with the same release on TensorFlow.
 OTHERS = (
     *(f"keras{each}-{backend}" for each in ("3.2", "3.6", "3.9", "3.12") for backend in ("jax", "torch")),
-    *("keraslatest-jax", "keraslatest-torch", "keraslatest-numpy", "kerasnightly-jax", "kerasnightly-torch"),
+    *("keraslatest-jax", "keraslatest-torch", "keraslatest-numpy", *NIGHTLY[1:]),
 )
 ENVIRONMENTS = (*CHAIN, *LEGACY, *OTHERS)
 
@@ -93,7 +95,9 @@ def table(before: dict[str, str], now: dict[str, str], titles: tuple[str, str, s
     if not names:
         return ["No probe says anything else.", ""]
     lines = [f"| what | {' | '.join(titles)} |", "|---|---|---|---|"]
-    lines += [f"| {probes()[name].words} | {before[name]} | {now[name]} | {probes()[name].fix} |" for name in names]
+    for name in names:
+        older = "for older releases: " if now[name] in FINE else ""
+        lines.append(f"| {probes()[name].words} | {before[name]} | {now[name]} | {older}{probes()[name].fix} |")
     return [*lines, ""]
 
 
@@ -101,7 +105,7 @@ def page(found: dict[str, Any]) -> str:
     """The text of the page."""
     said = {name: found[name]["said"] for name in ENVIRONMENTS if name in found}
     chain = [name for name in CHAIN if name in said]
-    pairs = list(zip(chain, chain[1:]))
+    pairs = [*zip(chain, chain[1:]), NIGHTLY]
     lines = [*INTRO.format(first=label(chain[0]), count=len(probes())).splitlines(), ""]
     lines += [summary(said[before], said[now], now) for before, now in pairs] + [""]
     for before, now in pairs:
@@ -122,6 +126,8 @@ def page(found: dict[str, Any]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+#: Outcomes with which nothing is left to do.
+FINE = ("works", "runs", "once", "there", "1 of 1 weights", "2 of 2 weights")
 INTRO = """\
 # Keras 3, release by release
 
@@ -130,7 +136,8 @@ Here you see what changed for people who subclass Keras's layers, in each releas
 `tools/release_changes.py` wrote this page. It runs {count} small probes (`tools/release_probes.py`) with plain Keras on
 each release, without this package; nothing is taken from changelogs. What no probe does is not on this page, and a
 release that is not here was not tried. `raises` names the error's class. The releases are compared on TensorFlow. On
-Keras 2.12 to 2.15 a probe gets the package `keras`, which is not quite `tf.keras` on 2.12. The nightly may change any day.
+Keras 2.12 to 2.15 a probe gets the package `keras`, which is not quite `tf.keras` on 2.12. The nightly
+may change any day.
 
 What changed, in a line each:
 """
@@ -143,7 +150,7 @@ def title(environment: str) -> str:
 
 def note(result: dict[str, Any], environment: str, before: str) -> list[str]:
     """Which version was tried."""
-    return [f"Tried: {result['version']}. Compared with {label(before)}.", ""]
+    return [f"Tried: {result['version']}. Compared with {label(before)}{' on JAX' if before in NIGHTLY else ''}.", ""]
 
 
 def summary(before: dict[str, str], now: dict[str, str], environment: str) -> str:
