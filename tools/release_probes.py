@@ -199,6 +199,7 @@ def _add_weight_probes() -> None:
             (),
             {"name": "w", "shape": (3,), "experimental_autocast": False},
         ),
+        "autocast": ("`add_weight(..., autocast=False)`", (), {"name": "w", "shape": (3,), "autocast": False}),
         "resource": ("`add_weight(..., use_resource=True)`", (), {"name": "w", "shape": (3,), "use_resource": True}),
         "aggregation": (
             '`add_weight(..., aggregation="mean")`',
@@ -284,8 +285,6 @@ def weight_shape(keras: Any) -> str:
     return type(keras.layers.Layer().add_weight(name="w", shape=(3,)).shape).__name__
 
 
-
-
 @probe("`layer([1.0, 2.0, 3.0])`, a Python list", "give an array")
 def python_list(keras: Any) -> str:
     return accepts(one_weight(keras)(), [1.0, 2.0, 3.0])
@@ -352,8 +351,6 @@ def weight_order(keras: Any) -> str:
     return ", ".join(each.name.rpartition("/")[2].partition(":")[0] for each in layer.weights)
 
 
-
-
 @probe("a `tf.Variable` in an attribute", "[`raw_weight`](by_error_message.md#a-tfvariable-is-never-trained-or-saved)")
 def raw_variable(keras: Any) -> str:
     if backend(keras) != "tensorflow":
@@ -375,13 +372,7 @@ def seed_dtype(keras: Any) -> str:
     return str(keras.backend.standardize_dtype(keras.random.SeedGenerator(1).state.dtype))
 
 
-
-
-
-
 # --- Configs, copies, files -----------------------------------------------------------------------
-
-
 
 
 @probe('type of `get_config()["dtype"]`', "give it to `super().__init__` as it is")
@@ -496,10 +487,6 @@ def cast_ints(keras: Any) -> str:
     return seen_dtype(keras, "first", np.ones((2, 3), "int32"))
 
 
-
-
-
-
 @probe("`layer.compute_mask(x, mask)` of such a layer", "set `self.supports_masking = True`, or override it")
 def compute_mask(keras: Any) -> str:
     mask = np.ones((2, 3), "bool")
@@ -561,8 +548,6 @@ def set_path(keras: Any) -> str:
             self.path = "here"
 
     return accepts(Sub)
-
-
 
 
 @probe("arguments of `SimpleRNNCell.get_initial_state`", "override it with `batch_size=None, **kwargs`")
