@@ -135,7 +135,8 @@ What changed, in a line each:
 
 def title(environment: str) -> str:
     """The title of a release's section."""
-    return "The newest release" if "latest" in environment else f"Keras {label(environment)}".replace("s n", "s, n")
+    words = {"newest": "The newest release", "nightly": "The nightly"}
+    return words.get(label(environment), f"Keras {label(environment)}")
 
 
 def note(result: dict[str, Any], environment: str, before: str) -> list[str]:
