@@ -8,45 +8,17 @@ from pathlib import Path
 import bands
 import pytest
 import site_code
-from environment import ENVIRONMENT, INFO, KERAS
+from environment import ENVIRONMENT, FILES_AT_LENGTH, INFO, KERAS, RUNNERS
 
 # Tests of the tools import them as modules.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
 from keras_buildfix.testing.ways import Case
 
-__all__ = ["ENVIRONMENT", "INFO", "KERAS"]
 #: Where run_tests.py reads how far the tests are. Processes that tests start must not write there.
 PROGRESS = os.environ.pop("KERAS_BUILDFIX_PROGRESS", "")
-#: Whether this environment runs tests at length whose results are the same on most: these differ much from each other.
-THOROUGH = bands.FULL or ENVIRONMENT in (
-    "",
-    "py39-keras2.12-tensorflow",
-    "keras3.9-torch",
-    "keraslatest-numpy",
-    "py313-keraslatest-tensorflow",
-)
-#: Whether this environment tests files at length. Reading and writing files depends only on Python, numpy, h5py and
-#: ml_dtypes, so we take environments that differ most in these.
-FILES_AT_LENGTH = bands.FULL or ENVIRONMENT in (
-    "",
-    "py39-keras2.12-tensorflow",  # Python 3.9, numpy 1.23, the oldest h5py
-    "keras2.13-tensorflow",  # numpy 1.24, no ml_dtypes
-    "py312-keras3.6-jax",  # Python 3.12, numpy 2
-    "py313-keraslatest-tensorflow",  # Python 3.13
-    "keraslatest-numpy",  # the newest of all
-)
-#: Where the tests of run_tests.py run. It depends on no Keras, so one environment is enough: with its oldest Python.
-RUNNERS = ("", "py310-keras3.12-tensorflow")
 #: The tests of the tox plugin run where tox.ini installs tox.
 collect_ignore = [] if ENVIRONMENT == "py312-keras3.6-jax" else ["plugins/test_tox.py"]
-
-
-def sampled(cases, *sample):
-    """All cases on an environment that tests files at length, else the sample."""
-    assert sample
-    assert {*sample} <= {*cases}
-    return cases if FILES_AT_LENGTH else [case for case in cases if case in sample]
 
 
 def pytest_collection_modifyitems(config, items):

@@ -3,7 +3,7 @@
 import gc
 
 import pytest
-from conftest import KERAS
+from environment import KERAS
 
 from keras_buildfix import dtype_policy_scope, frozen, get_dtype_policy, installed
 

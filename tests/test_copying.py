@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import KERAS
+from environment import KERAS
 
 import keras_buildfix
 

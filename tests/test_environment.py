@@ -8,7 +8,7 @@ from pathlib import Path
 import bands
 import numpy as np
 import pytest
-from conftest import ENVIRONMENT, INFO, KERAS
+from environment import ENVIRONMENT, INFO, KERAS
 
 import keras_buildfix
 from keras_buildfix import deferred_build, keras_info, matrix

@@ -6,7 +6,7 @@ import sys
 
 import forms_table
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 FORMS = [f"{name}.{form}" for name in forms_table.FILES for form in forms_table.forms_of(name)]
 #: What forms need that an environment may not have.

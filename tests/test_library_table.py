@@ -6,7 +6,7 @@ import types
 
 import library_table
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 LOST = "AssertionError: no error, but other outputs"
 

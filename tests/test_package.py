@@ -13,7 +13,7 @@ from pathlib import Path
 import bands
 import pytest
 import zoo
-from conftest import KERAS
+from environment import KERAS
 
 import keras_buildfix
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import error_messages
 import pytest
 import site_code
-from conftest import INFO
+from environment import INFO
 
 from keras_buildfix import affected_layers
 from keras_buildfix.cli.main import _parser

@@ -5,7 +5,7 @@ import json
 import pytest
 import release_changes
 import release_probes
-from conftest import ENVIRONMENT, KERAS
+from environment import ENVIRONMENT, KERAS
 
 RECORD = json.loads(release_changes.RECORD.read_text("utf-8"))
 

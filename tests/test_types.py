@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ENVIRONMENT
+from environment import ENVIRONMENT
 
 pytestmark = pytest.mark.skipif(ENVIRONMENT != "types", reason="run in the environment `types`, which has the checkers")
 

@@ -9,7 +9,7 @@ import contextlib
 import importlib.metadata
 import types
 
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import DeferredBuildMixin, deferred_build, installed
 from keras_buildfix._keras.facts import LOCKED_STATE, SKIPPED_BUILD

@@ -2,7 +2,7 @@
 
 import measure_facts
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import affected_layers
 from keras_buildfix._keras import facts

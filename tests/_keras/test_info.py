@@ -8,7 +8,7 @@ import sys
 import types
 
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import KerasInfo, keras_info
 from keras_buildfix._keras.classes import loaded_layer_bases

@@ -7,7 +7,7 @@ import numpy as np
 import private_names
 import private_uses
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix._keras import names
 from keras_buildfix._keras.built import build_has_run, is_locked

@@ -8,7 +8,7 @@ import inspect
 import numpy as np
 import pytest
 import zoo
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import DeferredBuildMixin, deferred_build, installed
 from keras_buildfix._keras.marking import marking_builtins, marks_unconditionally

@@ -4,7 +4,7 @@ import inspect
 import sys
 
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import DeferredBuildMixin, PortableLayerMixin, affected_layers, deferred_build, explain_layer
 

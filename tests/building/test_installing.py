@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import zoo
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import affected_layers, install, installed, uninstall
 from keras_buildfix._keras.classes import builtin_layers

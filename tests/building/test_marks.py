@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 from test_build import BASES, Counting, weights
 
 from keras_buildfix import deferred_build, get_weights, mark_built, reset_built, set_weights

@@ -6,7 +6,7 @@ import sys
 import types
 
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import DeferredBuildMixin, deferred_build, installed, mark_built, skipped_builds
 

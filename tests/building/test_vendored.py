@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zoo
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 from test_build import BASES, Counting
 
 import keras_buildfix

@@ -12,7 +12,7 @@ import re
 import bands
 import pytest
 import zoo
-from conftest import ENVIRONMENT, INFO, KERAS
+from environment import ENVIRONMENT, INFO, KERAS
 
 from keras_buildfix._keras.facts import LOCKED_STATE, SKIPPED_BUILD
 from keras_buildfix._keras.marking import (

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 import zoo
-from conftest import KERAS
+from environment import KERAS
 from test_build import Counting
 
 from keras_buildfix import deferred_build, skipped_builds

@@ -6,7 +6,7 @@ import stat
 import sys
 
 import pytest
-from conftest import ENVIRONMENT, INFO, RUNNERS
+from environment import ENVIRONMENT, INFO, RUNNERS
 
 from keras_buildfix.cli.main import main
 

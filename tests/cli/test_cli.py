@@ -11,7 +11,7 @@ import sys
 import typing
 
 import pytest
-from conftest import INFO
+from environment import INFO
 
 import keras_buildfix
 from keras_buildfix import KerasInfo, affected_layers

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import weight_zoo
-from conftest import KERAS
+from environment import KERAS
 
 from keras_buildfix import convert_weights, diff_weights, read_weights, save_weights
 from keras_buildfix.cli import screen as _screen

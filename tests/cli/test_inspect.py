@@ -8,7 +8,7 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
-from conftest import INFO
+from environment import INFO
 
 from keras_buildfix.cli.main import main
 

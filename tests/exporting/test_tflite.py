@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import PortableLayerMixin, export_tflite
 from keras_buildfix.exporting import _converting, tflite

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import INFO, KERAS, THOROUGH
+from environment import INFO, KERAS, THOROUGH
 
 from keras_buildfix import freeze, freeze_up_to, frozen, named_weights, trainable_summary, unfreeze
 from keras_buildfix.freezing.optimizer_state import innermost, slots_of

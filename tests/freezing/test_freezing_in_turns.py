@@ -5,7 +5,7 @@ import weakref
 
 import numpy as np
 import pytest
-from conftest import INFO, KERAS, THOROUGH
+from environment import INFO, KERAS, THOROUGH
 from test_freezing import (
     ALL,
     BN,

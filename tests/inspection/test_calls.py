@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import named_weights, trace_calls
 from keras_buildfix.inspection import recording

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import deferred_build, get_weights, independent_copies, load_weights, named_weights, save_weights
 

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import check_finite, named_weights
 

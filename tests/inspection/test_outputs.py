@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import intermediate_outputs, named_weights
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from conftest import INFO
+from environment import INFO
 
 from keras_buildfix import (
     affected_layers,

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import KERAS
+from environment import KERAS
 
 from keras_buildfix.inspection.recording import record_calls, tensors_in
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import KERAS
+from environment import KERAS
 
 from keras_buildfix import check_reuse, named_weights
 

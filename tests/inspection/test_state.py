@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import deferred_build, freeze, get_weights, layer_state
 from keras_buildfix._keras.seeds import same_seeds

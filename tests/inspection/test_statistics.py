@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import freeze, named_weights, save_weights, weight_stats
 from keras_buildfix.inspection import statistics

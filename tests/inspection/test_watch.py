@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import FiniteReport, GradientReport, ModelWatch
 

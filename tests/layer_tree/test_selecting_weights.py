@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import KERAS
+from environment import KERAS
 from weight_zoo import value_for
 
 from keras_buildfix import (

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import weight_zoo
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import named_weights
 

@@ -3,7 +3,7 @@
 import numpy as np
 import ops_cases
 import pytest
-from conftest import KERAS
+from environment import KERAS
 
 from keras_buildfix import ops
 

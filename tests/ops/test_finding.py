@@ -11,7 +11,7 @@ from pathlib import Path
 
 import ops_cases
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 from packaging.version import Version
 
 import keras_buildfix

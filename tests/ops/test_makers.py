@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import ops_cases
 import pytest
-from conftest import ENVIRONMENT, INFO, KERAS
+from environment import ENVIRONMENT, INFO, KERAS
 
 from keras_buildfix import MixedPrecisionMixin, PortableLayerMixin, full_precision, mixed_precision_safe, ops, random
 from keras_buildfix._running_call import NOTHING, RUNNING

@@ -12,7 +12,7 @@ import zlib
 import bands
 import ops_cases
 import pytest
-from conftest import ENVIRONMENT, INFO, KERAS
+from environment import ENVIRONMENT, INFO, KERAS
 
 from keras_buildfix import ops
 

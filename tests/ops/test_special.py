@@ -3,7 +3,7 @@
 import numpy as np
 import ops_cases
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import ops
 

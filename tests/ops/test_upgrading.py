@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import ops_cases
 import pytest
-from conftest import KERAS
+from environment import KERAS
 
 from keras_buildfix import ops, random
 

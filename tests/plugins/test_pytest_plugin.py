@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 import keras_buildfix
 from keras_buildfix import KerasInfo, affected_layers

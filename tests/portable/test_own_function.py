@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import TFFunctionMixin, get_weights
 from keras_buildfix._keras.graphs import runs_without_state

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import PortableLayerMixin
 from keras_buildfix.portable.signatures import which

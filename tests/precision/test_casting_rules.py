@@ -2,7 +2,7 @@
 
 import casting_rules
 import pytest
-from conftest import ENVIRONMENT, KERAS
+from environment import ENVIRONMENT, KERAS
 
 
 @pytest.mark.skipif(not ENVIRONMENT, reason="the record has the environments of the matrix")

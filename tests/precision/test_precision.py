@@ -14,7 +14,7 @@ import numpy as np
 import precision_zoo
 import pytest
 import zoo
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 from precision_zoo import TOLERANCE, Ops
 
 from keras_buildfix import (

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import MixedPrecisionMixin, PortableLayerMixin
 

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 from packaging.version import Version
 
 if INFO.generation == 2:

@@ -1,7 +1,7 @@
 """Right layers, on which no check may fail: Keras's own, then custom ones, each of another kind."""
 
-from conftest import KERAS
 from corpus import Entry, cast, keras3, mean, ones, sqrt
+from environment import KERAS
 
 from keras_buildfix import DeferredBuildMixin, ExtraWeightsMixin, PortableLayerMixin, deferred_build
 

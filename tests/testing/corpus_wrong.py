@@ -5,8 +5,8 @@ import time
 import types
 
 import numpy as np
-from conftest import INFO, KERAS
 from corpus import Entry, between, cast, everywhere, keras2, keras3, mean, on, ones, reshape, sqrt, stop_gradient
+from environment import INFO, KERAS
 
 layers = KERAS.layers
 KERAS_ISSUE = "keras-team/keras#"

@@ -5,7 +5,7 @@ import inspect
 import corpus_right
 import corpus_wrong
 import pytest
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 ENTRIES = [*corpus_wrong.WRONG, *corpus_right.RIGHT]
 

@@ -10,7 +10,7 @@ import bands
 import corpus_right
 import corpus_wrong
 import pytest
-from conftest import ENVIRONMENT, INFO
+from environment import ENVIRONMENT, INFO
 
 from keras_buildfix.testing import check_layer
 

@@ -17,7 +17,7 @@ import zlib
 import h5py
 import numpy as np
 import pytest
-from conftest import KERAS, THOROUGH, sampled
+from environment import KERAS, THOROUGH, sampled
 
 from keras_buildfix import BadFileError, get_weights, load_weights, read_weights, save_weights
 

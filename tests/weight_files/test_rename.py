@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import KERAS
+from environment import KERAS
 
 from keras_buildfix import (
     convert_weights,

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import weight_zoo
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import (
     DeferredBuildMixin,

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 import weight_zoo
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import get_weights, load_weights, named_weights, read_weights, save_weights, set_weights
 from keras_buildfix.weight_files.entry import Entry

@@ -14,7 +14,7 @@ import tempfile
 import bands
 import numpy as np
 import pytest
-from conftest import ENVIRONMENT, INFO, KERAS, sampled
+from environment import ENVIRONMENT, INFO, KERAS, sampled
 
 from keras_buildfix import convert_weights, get_weights, load_weights, read_weights, save_weights
 from keras_buildfix._words import in_bytes

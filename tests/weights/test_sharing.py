@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import weight_zoo
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 
 from keras_buildfix import get_weights, load_weights, named_weights, save_weights, set_weights, share_weights
 

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import recorded_files
 import weight_zoo
-from conftest import ENVIRONMENT, INFO, KERAS
+from environment import ENVIRONMENT, INFO, KERAS
 
 from keras_buildfix import BadFileError, load_weights, lost_weights, named_weights, read_weights, save_weights
 

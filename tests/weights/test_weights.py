@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import weight_zoo
-from conftest import INFO, KERAS
+from environment import INFO, KERAS
 from weight_zoo import value_for
 
 import keras_buildfix
