@@ -580,7 +580,6 @@ def _add_name_probes() -> None:
         "optimizers.Optimizer.lr": "write `learning_rate`",
         "dtype_policies": "`keras.mixed_precision`",
         "config": "`floatx`, `epsilon` and `image_data_format` are in `keras.backend` on every Keras",
-        "api": "don't import it",
     }
     for name, fix in names.items():
 

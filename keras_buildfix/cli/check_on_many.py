@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -50,8 +51,10 @@ def check_on_many(keras: str, backends: str, more: More, arguments: Sequence[str
         raise FileNotFoundError("--keras makes environments with uv, which is not here: `pip install uv`.")
     chosen = _chosen(keras.replace("newest", "latest"), [word.strip() for word in backends.split(",") if word.strip()])
     outcomes: dict[str, Outcome] = {}
-    with ThreadPoolExecutor(AT_ONCE) as pool, progress(f"checking on {len(chosen)} environments") as step:
-        running = [pool.submit(_outcome, uv, each, more, arguments) for each in chosen]
+    at_work = progress(f"checking on {len(chosen)} environments")
+    with tempfile.TemporaryDirectory() as ours, ThreadPoolExecutor(AT_ONCE) as pool, at_work as step:
+        _copy_of_this_package(ours)
+        running = [pool.submit(_outcome, uv, each, more, arguments, ours) for each in chosen]
         for done, each in enumerate(as_completed(running), 1):
             outcome = each.result()
             outcomes[outcome.environment.name] = outcome
@@ -76,14 +79,14 @@ def _chosen(keras: str, backends: list[str]) -> list[matrix.Environment]:
     return sorted(found, key=lambda each: order.index(each.name))
 
 
-def _outcome(uv: str, environment: matrix.Environment, more: More, arguments: Sequence[str]) -> Outcome:
+def _outcome(uv: str, environment: matrix.Environment, more: More, arguments: Sequence[str], ours: str) -> Outcome:
     try:
         python = _ready(uv, environment, more)
         done = subprocess.run(
             [str(python), "-m", "keras_buildfix", "check", *arguments, "--json"],
             capture_output=True,
             text=True,
-            env={**_environment(environment), "KERAS_HOME": str(python.parent.parent / "keras")},
+            env={**_environment(environment, ours), "KERAS_HOME": str(python.parent.parent / "keras")},
         )
         found = json.loads(done.stdout) if done.stdout.lstrip().startswith("{") else None
         if found is None:
@@ -95,10 +98,15 @@ def _outcome(uv: str, environment: matrix.Environment, more: More, arguments: Se
     return Outcome(environment, found, "")
 
 
-def _environment(environment: matrix.Environment) -> dict[str, str]:
-    """The variables for a process in an environment: this package and the current folder can be imported."""
-    here = str(Path(keras_buildfix.__file__).parents[1])
-    paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
+def _copy_of_this_package(folder: str) -> None:
+    """Copies it into `folder`: where it is installed, its own folder also holds another Keras, numpy and so on."""
+    package = Path(keras_buildfix.__file__).parent
+    shutil.copytree(package, Path(folder, package.name), ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def _environment(environment: matrix.Environment, ours: str) -> dict[str, str]:
+    """The variables for a process in an environment: the package in `ours` and the current folder can be imported."""
+    paths = [ours, *filter(None, [os.environ.get("PYTHONPATH")])]
     left = {name: value for name, value in os.environ.items() if name not in ("TF_USE_LEGACY_KERAS", "VIRTUAL_ENV")}
     return {"TF_CPP_MIN_LOG_LEVEL": "3", **left, **environment.variables, "PYTHONPATH": os.pathsep.join(paths)}
 
