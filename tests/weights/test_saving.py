@@ -4,6 +4,7 @@ What depends on no Keras is tried at length where Python, numpy or h5py differ, 
 """
 
 import errno
+import importlib.util
 import os
 import shutil
 import stat
@@ -77,6 +78,24 @@ def test_a_disk_that_is_full_leaves_the_old_file(name, step, tmp_path, monkeypat
         write_weights(str(path), entries(2.0), FORMS[name])
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("safetensors"), reason="safetensors is not here (tox.ini says where)")
+def test_the_library_of_the_format_and_numpy_read_what_we_write(tmp_path):
+    from safetensors.numpy import load_file
+
+    arrays = {
+        "a/kernel": np.arange(6, dtype="float32").reshape(2, 3),
+        "b/scale": np.array(0.5, "float16"),
+        "c": np.zeros((0, 2)),
+    }
+    for name, read in (("w.safetensors", load_file), ("w.npz", np.load)):
+        path = str(tmp_path / name)
+        write_weights(path, [entry(*each) for each in arrays.items()], FORMS[name])
+        found = read(path)
+        assert {*found} == {*arrays}
+        for key, array in arrays.items():
+            np.testing.assert_array_equal(found[key], array, strict=True)
 
 
 LIMITED = """
