@@ -166,6 +166,29 @@ def first_argument(layer: Any) -> str:
     return next((each.name for each in parameters if each.kind is not each.VAR_POSITIONAL), "")
 
 
+class _Noted:
+    """In the place of a method: notes each call. What it binds has the signature without ``self``, as Keras 3 reads it.
+
+    Keras wraps the bound ``build``. Python 3.9 looks through all that is wrapped: for a function that wraps a function,
+    it would give the signature with ``self``.
+    """
+
+    def __init__(self, method: Any, note: Callable[[Any, tuple[Any, ...], dict[str, Any]], None]) -> None:
+        self.method, self.note = method, note
+
+    def __get__(self, layer: Any, owner: type | None = None) -> Any:
+        bound = self.method.__get__(layer, owner)
+        if layer is None:
+            return bound
+
+        @functools.wraps(bound)
+        def noting(*args: Any, **kwargs: Any) -> Any:
+            self.note(layer, args, kwargs)
+            return bound(*args, **kwargs)
+
+        return noting
+
+
 @contextmanager
 def recorded(cls: type, name: str) -> Iterator[list[dict[str, Any]]]:
     """Notes the arguments of each call of a class's method during a block, by parameter, and ``self``."""
@@ -175,15 +198,17 @@ def recorded(cls: type, name: str) -> Iterator[list[dict[str, Any]]]:
     signature = inspect.signature(method)
     own = next(iter(signature.parameters))
 
+    def note(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        arguments = dict(signature.bind(layer, *args, **kwargs).arguments)
+        calls.append({"self": arguments.pop(own), **arguments})
+
     @functools.wraps(method)
     def noting(self: Any, *args: Any, **kwargs: Any) -> Any:
-        arguments = dict(signature.bind(self, *args, **kwargs).arguments)
-        calls.append({"self": arguments.pop(own), **arguments})
+        note(self, args, kwargs)
         return method(self, *args, **kwargs)
 
-    if name == "call":  # Keras 2 does not look at what is wrapped; Keras 3 would take `self` for an argument of `build`
-        noting.__signature__ = signature  # type: ignore[attr-defined]
-    setattr(owner, name, noting)
+    noting.__signature__ = signature  # type: ignore[attr-defined]  # Keras 2 does not look at what is wrapped
+    setattr(owner, name, noting if name == "call" else _Noted(method, note))
     try:
         yield calls
     finally:

@@ -259,6 +259,12 @@ def test_the_page_of_the_checks_lists_them_all():
     assert check_table.page(text) == text
 
 
+def test_checks_of_builds_run_on_every_python_and_keras():
+    names = ["call", "build_runs_once", "explicit_build"]  # a fault of the checks would look as one of this Keras
+    results = check_layer(KERAS.layers.Dense, {"units": 2}, (4,), only=names)
+    assert [(result.check, result.status) for result in results] == [(name, "passed") for name in names]
+
+
 @pytest.mark.in_turns
 def test_under_pytest_a_blocked_check_is_skipped_and_an_expected_failure_is_an_xfail(tmp_path):
     (tmp_path / "test_mine.py").write_text(
