@@ -321,14 +321,18 @@ def page(found: dict[str, dict[str, dict[str, str]]]) -> str:
     lines = [
         "# Forms of models",
         "",
-        "Written by `tools/forms_table.py`, which runs each function of `examples/` on each Keras twice: as it is, and",
-        "plain. Plain means the same program with what one writes without this package: no mixins and decorators,",
+        "Written by `tools/forms_table.py`, which runs each function of `examples/` twice on each Keras below: as it",
+        "is, and plain. Plain means the program with what one writes without this package: no mixins, no decorators,",
         "`trainable` flags and `compile` for `freeze`, Keras's own `save_weights`, a raw variable for `raw_weight`.",
         "",
         "`yes`: works plain and with the package. `package`: only with the package; the reasons are below.",
         "`-`: can't be there, as it needs TensorFlow, or training, which Keras can't do on numpy; or, for a drawing,",
         "pydot and graphviz, which these environments lack.",
         "`no`: works neither way. A cell with two entries names the backends.",
+        "",
+        f"It ran on {', '.join(f'{environments.label(each)} {each.rpartition(chr(45))[2]}' for each in found)}.",
+        "`newest` and `nightly` are the Kerases of `keraslatest-` and `kerasnightly-` in",
+        "[the environments](environments.md). To repeat: `python tools/forms_table.py --tox .tox`.",
         "",
     ]
     names = [f"{name}.{form}" for name in FILES for form in forms_of(name)]

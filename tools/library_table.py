@@ -283,12 +283,19 @@ def passed(results: dict[str, str]) -> str:
 def page(results: dict[str, dict[str, dict[str, dict[str, str]]]]) -> str:
     """The text of the page."""
     names = [library.requirement.replace("==", " ") for library in LIBRARIES]
+    numbers = [
+        f"{len(library.layers) * len(TESTS)} for the {len(library.layers)} of {name}"
+        for library, name in zip(LIBRARIES, names)
+    ]
     lines = [
         "# Real libraries, before and after",
         "",
         "Written by `tools/library_table.py`: how many tests pass, plain and with one mixin. The libraries are as",
         "published. With the mixin means `class DenseKAN(PortableLayerMixin, tfkan.layers.DenseKAN): pass` for each of",
-        "their layers, and no other edit. All are written for TensorFlow.",
+        "their layers, and no other edit. All are written for TensorFlow. Each layer has the",
+        f"same {len(TESTS)} tests, listed below the table, so {', '.join(numbers)}.",
+        "`newest` is the Keras of `keraslatest-tensorflow` in [the environments](environments.md). To repeat: `python",
+        "tools/library_table.py`, in a clone with the environments of tox.",
         "",
         "<!-- --8<-- [start:table] -->",  # the home page shows it, too
         f"| Keras | {' | '.join(f'{name}, plain | {name}, with the mixin' for name in names)} |",

@@ -46,11 +46,16 @@ def page(cells: dict[str, dict[str, dict[str, list[str]]]], models: list[str]) -
         f"{len(models)} models ({', '.join(models)}) after a fit and read those of all others,",
         "every array compared exactly and the outputs to 1e-4.",
         "",
-        *(f"- {came}: {count:,} files" for came, count in sorted(counts.items(), key=lambda pair: -pair[1])),
+        f"Each of {sum(counts.values()):,} results is of one reader and one file (of {len(cells)} formats):",
+        "",
+        *(f"- {came}: {count:,}" for came, count in sorted(counts.items(), key=lambda pair: -pair[1])),
         "",
         f"A cell is `.` if all {len(models)} models were read. Else the number that was read, and",
         *(f"`{text[0]}` for {text[3:]}{';' if text[0] == 'h' else '.'}" for text in MEANING.values()),
-        "`X` would be a file that was read wrongly or not at all. Columns, from left: " + ", ".join(readers) + ".",
+        "`X` would be a file that was read wrongly or not at all. So `5-h` is 5 models read, and both of the others.",
+        "",
+        "A row is a writer. Its signs are the readers, from left to right in the same order as the rows from top to",
+        "bottom. To repeat: `python run_tests.py full`, then `python tools/weight_file_table.py`.",
     ]
     for form, by_writer in sorted(cells.items()):
         lines += ["", f"## `{form}`", ""]
