@@ -13,11 +13,11 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import environments
+import pages
 from environments import label
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,11 +84,11 @@ def table(before: dict[str, str], now: dict[str, str], titles: tuple[str, str, s
     names = changes(before, now)
     if not names:
         return ["No probe says anything else.", ""]
-    lines = [f"| what | {' | '.join(titles)} |", "|---|---|---|---|"]
+    rows = []
     for name in names:
         older = "for older releases: " if now[name] in FINE else ""
-        lines.append(f"| {probes()[name].words} | {before[name]} | {now[name]} | {older}{probes()[name].fix} |")
-    return [*lines, ""]
+        rows.append((probes()[name].words, before[name], now[name], f"{older}{probes()[name].fix}"))
+    return [*pages.table(("what", *titles), rows), ""]
 
 
 def page(found: dict[str, Any]) -> str:
@@ -155,10 +155,9 @@ def summary(before: dict[str, str], now: dict[str, str], environment: str) -> st
     return f"- [{title(environment)}](#{anchor}): {text}{rest}"
 
 
-def others(said: dict[str, dict[str, str]]) -> Iterator[str]:
-    """A line for each probe and other outcome, with the environments that have it."""
-    yield "| what | TensorFlow | other | where |"
-    yield "|---|---|---|---|"
+def others(said: dict[str, dict[str, str]]) -> list[str]:
+    """A table with a row for each probe and other outcome, with the environments that have it."""
+    rows = []
     for name, each in probes().items():
         where: dict[tuple[str, str], list[str]] = {}
         for environment in (one for one in OTHERS if one in said):
@@ -166,15 +165,13 @@ def others(said: dict[str, dict[str, str]]) -> Iterator[str]:
             if usual and name in changes(usual, said[environment]):
                 key = (usual[name], said[environment][name])
                 where.setdefault(key, []).append(f"{label(environment)} {environment.rpartition('-')[2]}")
-        for (usual_word, word), places in where.items():
-            yield f"| {each.words} | {usual_word} | {word} | {', '.join(places)} |"
-    yield ""
+        rows += [(each.words, *words, ", ".join(places)) for words, places in where.items()]
+    return [*pages.table(("what", "TensorFlow", "other", "where"), rows), ""]
 
 
-def bands(said: dict[str, dict[str, str]], chain: list[str]) -> Iterator[str]:
-    """A row for each probe: what it says, and from which to which release."""
-    yield "| what | outcomes |"
-    yield "|---|---|"
+def bands(said: dict[str, dict[str, str]], chain: list[str]) -> list[str]:
+    """A table with a row for each probe: what it says, and from which to which release."""
+    rows = []
     for name, each in probes().items():
         runs: list[tuple[str, list[str]]] = []
         for environment in chain:
@@ -183,7 +180,8 @@ def bands(said: dict[str, dict[str, str]], chain: list[str]) -> Iterator[str]:
                 runs.append((word, []))
             runs[-1][1].append(label(environment))
         cells = [f"{word} ({who[0] if len(who) == 1 else f'{who[0]} to {who[-1]}'})" for word, who in runs]
-        yield f"| {each.words} | {', '.join(cells)} |"
+        rows.append((each.words, ", ".join(cells)))
+    return pages.table(("what", "outcomes"), rows)
 
 
 def main() -> None:
