@@ -71,7 +71,18 @@ class Page(Document):
 
 
 class Site(Sybil):
-    """Sybil with names for its tests."""
+    """Sybil with names for its tests, and with the environment's Keras and a folder for what they write."""
+
+    def __init__(self, parsers, path, patterns, document_type, excludes=()):
+        super().__init__(
+            parsers,
+            path=str(path),
+            patterns=patterns,
+            excludes=excludes,
+            document_types={Path(patterns[0]).suffix: document_type},
+            setup=_enter,
+            teardown=_leave,
+        )
 
     def identify(self, example):
         """The name that the parser gave, else the line."""
@@ -263,29 +274,13 @@ def _leave(namespace):
 
 PAGES = Site(
     [CodeBlockParser("python", _runs_python), CodeBlockParser("pycon", _runs_pycon)],
-    path=str(ROOT),
-    patterns=["README.md", "docs/*.md", "docs/*/*.md"],
+    ROOT,
+    ["README.md", "docs/*.md", "docs/*/*.md"],
+    Page,
     excludes=["docs/by_error_message.md"],
-    document_types={".md": Page},
-    setup=_enter,
-    teardown=_leave,
 )
-ENTRIES = Site(
-    [entries],
-    path=str(ROOT),
-    patterns=["docs/by_error_message.md"],
-    document_types={".md": Page},
-    setup=_enter,
-    teardown=_leave,
-)
-DOCSTRINGS = Site(
-    [docstrings],
-    path=str(ROOT / "keras_buildfix"),
-    patterns=["*.py"],
-    document_types={".py": PythonDocument},
-    setup=_enter,
-    teardown=_leave,
-)
+ENTRIES = Site([entries], ROOT, ["docs/by_error_message.md"], Page)
+DOCSTRINGS = Site([docstrings], ROOT / "keras_buildfix", ["*.py"], PythonDocument)
 pytest_collect_file = SybilCollection((PAGES, ENTRIES, DOCSTRINGS)).pytest()
 
 
